@@ -1,0 +1,97 @@
+// Every bound of coshard in one place: frames, queues, tables, waits. A queue, table or wait
+// without a line here is a bug. SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+
+namespace coshard::limits {
+
+// Wire
+// ------------------------------------------------------------------------------------------------------------
+/// Serialized envelope header, without payload frames (ledger.md T14: Protobuf bombs need small
+/// input caps).
+inline constexpr std::size_t kHeaderBytesMax = 64 * 1024;
+/// One raw payload frame: one boundary tensor or one averaging chunk.
+inline constexpr std::size_t kPayloadBytesMax = std::size_t{256} << 20;
+/// Payload frames of one message.
+inline constexpr std::size_t kPayloadsMax = 4;
+/// Dimensions of a tensor on the wire.
+inline constexpr std::size_t kDimensionsMax = 4;
+/// Messages that a peer may send out of order before the replay window closes over them.
+inline constexpr std::uint64_t kReplayWindow = 4096;
+/// Text that a peer may put in front of a person (reason, name, endpoint).
+inline constexpr std::size_t kTextBytesMax = 1024;
+/// Raw control payload (round file, genesis, receipt windows, lists of chunk norms).
+inline constexpr std::size_t kControlPayloadBytesMax = std::size_t{8} << 20;
+/// Units in one report, members in one table, chunks in one list.
+inline constexpr std::size_t kListItemsMax = 65'536;
+
+// Peers
+// -----------------------------------------------------------------------------------------------------------
+inline constexpr std::size_t kPeersMax = 4096;
+inline constexpr std::chrono::milliseconds kHeartbeatInterval{500};
+inline constexpr std::chrono::milliseconds kSuspicionMin{1000};
+/// However wide the measured spread, silence this long is a loss (issue: named within 5 s).
+inline constexpr std::chrono::milliseconds kSilenceMax{4000};
+inline constexpr std::chrono::milliseconds kHandshakeTimeout{5000};
+inline constexpr std::chrono::milliseconds kReconnectMin{100};
+inline constexpr std::chrono::milliseconds kReconnectMax{5000};
+/// Faults of one peer before it is dropped.
+inline constexpr std::uint32_t kPeerFaultsMax = 32;
+/// Bytes queued towards one peer before send() says kResourceExhausted.
+inline constexpr std::size_t kBytesInFlightMax = std::size_t{512} << 20;
+inline constexpr int kSocketQueueMessages = 4096;
+
+// Training
+// --------------------------------------------------------------------------------------------------------
+inline constexpr std::uint32_t kStagesMax = 256;
+inline constexpr std::uint32_t kReplicasMax = 1024;
+inline constexpr std::uint32_t kMicrobatchesMax = 4096;
+inline constexpr std::uint64_t kStepsMax = std::uint64_t{1} << 40;
+/// Forwards that a stage may hold beyond the 1F1B depth S - stage, to hide the network's delay.
+inline constexpr std::uint32_t kInFlightExtra = 1;
+/// Elements of one averaging chunk; chunks never span two parameters (design 3.1, clipping factor).
+inline constexpr std::uint64_t kChunkElements = std::uint64_t{1} << 18;
+inline constexpr std::uint64_t kLedgerEpochSteps = 20;
+inline constexpr std::chrono::milliseconds kUnitReportInterval{50};
+inline constexpr std::chrono::milliseconds kRepeatInterval{500};
+inline constexpr std::chrono::seconds kAdmissionTimeout{60};
+inline constexpr std::chrono::seconds kSettleTimeout{10};
+
+// Queues between threads
+// ------------------------------------------------------------------------------------------
+inline constexpr std::size_t kEngineQueueMax = 1024;
+inline constexpr std::size_t kLedgerQueueMax = 4096;
+
+// Ledger
+// ----------------------------------------------------------------------------------------------------------
+/// Cap of one entry; the tile layout allows 65,535 (ledger.md 1.2).
+inline constexpr std::size_t kEntryBytesMax = 16 * 1024;
+inline constexpr std::size_t kNoteBytesMax = 64 * 1024;
+inline constexpr std::size_t kNoteSignaturesMax = 100;
+/// Receipts under one signed window.
+inline constexpr std::size_t kWindowReceiptsMax = 4096;
+
+// Files
+// -----------------------------------------------------------------------------------------------------------
+inline constexpr std::size_t kRoundFileBytesMax = std::size_t{1} << 20;
+inline constexpr std::size_t kSafetensorsHeaderBytesMax = std::size_t{64} << 20;
+inline constexpr std::size_t kManifestBytesMax = std::size_t{16} << 20;
+inline constexpr std::size_t kKeyFileBytesMax = 4096;
+/// Argon2id memory that a key file may ask for: a hostile file must not exhaust the machine
+/// (ledger.md 4.5).
+inline constexpr std::size_t kKeyFileMemoryMax = std::size_t{1} << 30;
+inline constexpr std::uint64_t kKeyFileOpsMax = 16;
+
+static_assert(kHeartbeatInterval * 2 <= kSuspicionMin,
+              "two heartbeats fit before the first suspicion");
+static_assert(kSilenceMax + kHeartbeatInterval < std::chrono::milliseconds(5000),
+              "a loss is noticed and named within five seconds");
+static_assert(kChunkElements * 4 <= kPayloadBytesMax,
+              "an averaging chunk fits in one payload frame");
+static_assert(kPayloadBytesMax <= kBytesInFlightMax, "one payload may always be in flight");
+static_assert(kEntryBytesMax < 65'536, "an entry's length fits in the bundle's u16");
+
+}  // namespace coshard::limits
