@@ -1,0 +1,343 @@
+// What peers say to each other, as plain values: the vocabulary that protocol/wire encodes,
+// protocol/round decides about and node/ carries. Who says what to whom, and when:
+// protocol/README.md. Value types, any thread. A message never holds tensor bytes: those travel as
+// payload frames beside it (protocol/wire/envelope.h). SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "protocol/base/commit_scalars.h"
+#include "protocol/base/error.h"
+#include "protocol/base/ids.h"
+#include "protocol/base/tensor_blob.h"
+
+namespace coshard {
+
+// ---- node -> coordinator
+// -------------------------------------------------------------------------------------------
+
+/// A stage checkpoint that the node has on its own disk and can resume from.
+struct HeldCheckpoint {
+  StageIndex stage;
+  StepId step;
+  Hash file_hash{};
+  bool operator==(const HeldCheckpoint&) const = default;
+};
+
+/// "Let me in": sent once per incarnation, repeated until answered. The certificate travels as
+/// payload 0.
+struct JoinRequest {
+  std::string endpoint;  ///< where other nodes reach this one, for example "tcp://10.0.0.7:4601"
+  std::string software;  ///< version string, for people
+  std::string device;    ///< "cpu", "cuda: NVIDIA H100"
+  std::uint64_t memory_bytes = 0;
+  std::uint64_t flops_per_second = 0;  ///< measured at start
+  std::vector<HeldCheckpoint> checkpoints;
+  bool operator==(const JoinRequest&) const = default;
+};
+
+/// What a node is doing, for people (`coshard round watch`).
+enum class NodeActivity : std::uint8_t {
+  kIdle = 0,
+  kComputing = 1,
+  kAveraging = 2,
+  kUpdating = 3,
+  kSaving = 4
+};
+
+/// Alive; every limits::kHeartbeatInterval, to the coordinator and to every peer that the node
+/// exchanges tensors with.
+struct Heartbeat {
+  StepId applied_step;  ///< last step whose update this node has applied
+  NodeActivity activity = NodeActivity::kIdle;
+  std::uint32_t outstanding = 0;        ///< microbatches accepted and not yet finished
+  std::uint64_t tokens_per_second = 0;  ///< of this stage, recent
+  std::uint64_t boundary_bytes_sent =
+      0;  ///< payload bytes of boundary tensors since the start of this incarnation
+  std::uint64_t boundary_tokens = 0;  ///< tokens that those bytes carried
+  bool operator==(const Heartbeat&) const = default;
+};
+
+/// A stage-0 replica asks for up to `slots` microbatches of `step`. Repeated with a growing
+/// `request` number; the coordinator answers the newest only.
+struct MicrobatchPull {
+  StepId step;
+  std::uint32_t slots = 0;
+  std::uint64_t request = 0;
+  bool operator==(const MicrobatchPull&) const = default;
+};
+
+/// One finished unit: forward and backward done and the gradient accumulated.
+struct UnitDone {
+  MicrobatchIndex microbatch;
+  Attempt attempt;
+  std::uint64_t tokens = 0;
+  double loss_sum = 0;  ///< sum of the token losses; last stage only, 0 elsewhere
+  bool operator==(const UnitDone&) const = default;
+};
+
+/// All units of this step that the sender has accumulated and that are not acknowledged yet.
+/// Repeated until they are.
+struct UnitReport {
+  StepId step;
+  StageIndex stage;
+  std::vector<UnitDone> units;
+  bool operator==(const UnitReport&) const = default;
+};
+
+/// A tensor was refused (not finite, absurd norm, false shape): the unit must be done elsewhere or
+/// the round must end.
+struct UnitRefused {
+  Unit unit;
+  NodeId sender;
+  std::string reason;
+  bool operator==(const UnitRefused&) const = default;
+};
+
+/// The sender holds the complete average of its stage. Squared norms are per chunk, in chunk order.
+struct AverageReport {
+  StepId step;
+  StageIndex stage;
+  Attempt attempt;
+  Hash average_hash{};  ///< SHA-256 over the chunk hashes in chunk order
+  std::vector<double> squared_norms;
+  bool operator==(const AverageReport&) const = default;
+};
+
+/// The update of `step` is applied.
+struct UpdateReport {
+  StepId step;
+  StageIndex stage;
+  Fingerprint digest{};
+  bool operator==(const UpdateReport&) const = default;
+};
+
+/// The stage's state after `step` is durable on the sender's disk.
+struct CheckpointReport {
+  StepId step;
+  StageIndex stage;
+  Hash file_hash{};
+  std::uint64_t bytes = 0;
+  std::string error;  ///< empty, or why it could not be written
+  bool operator==(const CheckpointReport&) const = default;
+};
+
+/// The node's signed work batch of one ledger epoch; the signed bytes travel as payload 0.
+struct WorkBatchSubmission {
+  LedgerEpoch epoch;
+  StageIndex stage;
+  bool operator==(const WorkBatchSubmission&) const = default;
+};
+
+/// `peer` does not answer or breaks the protocol. Evidence for routing, never a verdict: only the
+/// coordinator fences.
+struct PeerComplaint {
+  NodeId peer;
+  StepId step;
+  std::string reason;
+  bool operator==(const PeerComplaint&) const = default;
+};
+
+/// The node is about to stop (SIGTERM).
+struct LeaveNotice {
+  std::string reason;
+  bool operator==(const LeaveNotice&) const = default;
+};
+
+// ---- coordinator -> node
+// -------------------------------------------------------------------------------------------
+
+/// "You are in." Payload 0: the round file; payload 1: the ledger's genesis entry.
+struct Welcome {
+  StageIndex stage;
+  ReplicaIndex replica;
+  Incarnation incarnation;
+  MembershipEpoch epoch;
+  StepId resume_step;       ///< 0: initial weights; else the checkpoint to load
+  Hash resume_file_hash{};  ///< hash of this stage's file of that checkpoint
+  bool operator==(const Welcome&) const = default;
+};
+
+/// "You are not in", or "you are not in any more" (fenced: an ended incarnation).
+struct Refused {
+  ErrorCode code = ErrorCode::kPermissionDenied;
+  std::string reason;
+  bool operator==(const Refused&) const = default;
+};
+
+struct Member {
+  NodeId node;
+  StageIndex stage;
+  ReplicaIndex replica;
+  Incarnation incarnation;
+  std::string endpoint;
+  Bytes certificate;  ///< crypto::NodeCertificate, as its fixed bytes
+  bool operator==(const Member&) const = default;
+};
+
+/// Who holds which stage from now on. Nodes dial and admit exactly these.
+struct MembershipTable {
+  MembershipEpoch epoch;
+  std::vector<Member> members;
+  bool operator==(const MembershipTable&) const = default;
+};
+
+/// Step `step` is open to the members of `epoch`.
+struct StepOpen {
+  StepId step;
+  MembershipEpoch epoch;
+  bool operator==(const StepOpen&) const = default;
+};
+
+struct GrantedMicrobatch {
+  MicrobatchIndex microbatch;
+  Attempt attempt;
+  bool operator==(const GrantedMicrobatch&) const = default;
+};
+
+/// Answer to a pull: these are yours, in ascending order; empty when none is left.
+struct MicrobatchGrant {
+  StepId step;
+  std::uint64_t request = 0;
+  std::vector<GrantedMicrobatch> microbatches;
+  bool operator==(const MicrobatchGrant&) const = default;
+};
+
+/// The coordinator has these units; the sender of the report may forget about them.
+struct UnitAck {
+  StepId step;
+  StageIndex stage;
+  std::vector<MicrobatchIndex> microbatches;
+  bool operator==(const UnitAck&) const = default;
+};
+
+/// Microbatches in `node`'s sum that count.
+struct Contribution {
+  NodeId node;
+  std::vector<MicrobatchIndex> microbatches;
+  bool operator==(const Contribution&) const = default;
+};
+
+/// The stage's book of this step is closed: average, over exactly these contributions, `tokens` in
+/// all.
+struct StageClosed {
+  StepId step;
+  StageIndex stage;
+  Attempt attempt;
+  std::uint64_t tokens = 0;
+  std::vector<Contribution> contributions;  ///< in replica order; the order of the sum
+  std::vector<NodeId> reducers;  ///< chunk c is reduced by reducers[c % reducers.size()]; who must
+                                 ///< end with the average
+  bool operator==(const StageClosed&) const = default;
+};
+
+/// Apply the update. Written to the journal before it is said. `checkpoint`: save the state after
+/// it.
+struct Commit {
+  CommitScalars scalars;
+  bool checkpoint = false;
+  bool ends_ledger_epoch = false;
+  LedgerEpoch ledger_epoch;
+  bool operator==(const Commit&) const = default;
+};
+
+enum class EndReason : std::uint8_t {
+  kFinished = 0,
+  kStopped = 1,
+  kNodeLost = 2,
+  kNotFinite = 3,
+  kInternal = 4
+};
+
+/// The round is over. The open step, if any, is dropped; with `checkpoint`, save the state after
+/// `last_step`.
+struct RoundEnd {
+  EndReason reason = EndReason::kFinished;
+  StepId last_step;
+  bool checkpoint = false;
+  std::string text;
+  bool operator==(const RoundEnd&) const = default;
+};
+
+// ---- node <-> node
+// -------------------------------------------------------------------------------------------------
+
+/// The sender accepts up to `slots_total` forward tensors from the receiver, counted from the start
+/// of both incarnations. Cumulative, so a lost or repeated grant does no harm.
+struct SlotGrant {
+  std::uint64_t slots_total = 0;
+  bool operator==(const SlotGrant&) const = default;
+};
+
+/// Describes payload 0 of a tensor message; checked against the assignment before memory is
+/// allocated.
+struct TensorHeader {
+  DType dtype = DType::kF32;
+  BoundaryEncoding encoding = BoundaryEncoding::kNone;
+  Shape shape;
+  bool operator==(const TensorHeader&) const = default;
+};
+
+/// Output of stage `unit.stage`, going to a replica of the next stage. Payload 0: the encoded
+/// tensor.
+struct ForwardTensor {
+  Unit unit;
+  TensorHeader tensor;
+  bool operator==(const ForwardTensor&) const = default;
+};
+
+/// Gradient of the output of stage `unit.stage - 1`, coming back from stage `unit.stage`. Payload
+/// 0: the encoded tensor.
+struct BackwardTensor {
+  Unit unit;
+  TensorHeader tensor;
+  std::uint64_t slots_total = 0;  ///< a SlotGrant that rides along
+  bool operator==(const BackwardTensor&) const = default;
+};
+
+/// The sender's own sum over one chunk, going to the chunk's reducer. Payload 0: fp32 values.
+struct GradientChunk {
+  StepId step;
+  StageIndex stage;
+  Attempt attempt;
+  ChunkIndex chunk;
+  bool operator==(const GradientChunk&) const = default;
+};
+
+/// The average of one chunk, from its reducer to the other replicas. Payload 0: fp32 values. The
+/// envelope's signature covers hash and norm, so two envelopes with different hashes for one chunk
+/// are evidence against the reducer.
+struct AveragedChunk {
+  StepId step;
+  StageIndex stage;
+  Attempt attempt;
+  ChunkIndex chunk;
+  double squared_norm = 0;
+  bool operator==(const AveragedChunk&) const = default;
+};
+
+/// Receipts of tensors that the sender sent to the receiver, signed by the sender. Payload 0:
+/// ledger::SignedWindow bytes.
+struct ReceiptWindow {
+  std::uint64_t window = 0;  ///< per sender and receiver, from 0
+  bool operator==(const ReceiptWindow&) const = default;
+};
+
+/// The same window with the receiver's countersignature. Payload 0: the countersigned bytes.
+struct ReceiptCountersigned {
+  std::uint64_t window = 0;
+  std::string refusal;  ///< empty, or why the receiver does not countersign
+  bool operator==(const ReceiptCountersigned&) const = default;
+};
+
+using Message =
+    std::variant<JoinRequest, Heartbeat, MicrobatchPull, UnitReport, UnitRefused, AverageReport,
+                 UpdateReport, CheckpointReport, WorkBatchSubmission, PeerComplaint, LeaveNotice,
+                 Welcome, Refused, MembershipTable, StepOpen, MicrobatchGrant, UnitAck, StageClosed,
+                 Commit, RoundEnd, SlotGrant, ForwardTensor, BackwardTensor, GradientChunk,
+                 AveragedChunk, ReceiptWindow, ReceiptCountersigned>;
+
+}  // namespace coshard
