@@ -61,8 +61,9 @@ struct Heartbeat {
   bool operator==(const Heartbeat&) const = default;
 };
 
-/// A stage-0 replica asks for up to `slots` microbatches of `step`. Repeated with a growing
-/// `request` number; the coordinator answers the newest only.
+/// A stage-0 replica can take `slots` microbatches of `step` in all, counted from the step's start:
+/// cumulative, so a lost or repeated pull does no harm. `request` grows with each new pull; the
+/// coordinator ignores older ones.
 struct MicrobatchPull {
   StepId step;
   std::uint32_t slots = 0;
@@ -198,7 +199,7 @@ struct GrantedMicrobatch {
   bool operator==(const GrantedMicrobatch&) const = default;
 };
 
-/// Answer to a pull: these are yours, in ascending order; empty when none is left.
+/// Answer to a pull: these are yours, all of this step so far, in ascending order.
 struct MicrobatchGrant {
   StepId step;
   std::uint64_t request = 0;

@@ -1,0 +1,164 @@
+// The coordinator's machine: admits nodes, opens steps, keeps their books, commits, ends the round.
+// It decides; it never sees a tensor, a socket, a clock or a file: events and time come in, actions
+// go out, to be executed by the shell in order. States and messages: protocol/README.md, "round".
+// Home: cs-net of the coordinator (or the simulation's one thread).
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "protocol/base/clock.h"
+#include "protocol/base/limits.h"
+#include "protocol/round/events.h"
+#include "protocol/round/journal.h"
+#include "protocol/round/lr_schedule.h"
+#include "protocol/round/work.h"
+
+namespace coshard::round {
+
+struct CoordinatorConfig {
+  RoundShape shape;
+  std::uint64_t steps = 1;
+  OptimizerConfig optimizer;
+  std::uint64_t ledger_epoch_steps = limits::kLedgerEpochSteps;
+  std::uint64_t checkpoint_epochs =
+      1;  ///< a checkpoint every so many ledger epochs, and at the end
+  std::uint64_t fingerprint_secret = 0;  ///< keys of the parameter digests are drawn from it
+  std::vector<NodeId> allowed;           ///< node keys that may join; empty: anybody
+  std::uint32_t skips_max = 3;           ///< so many skipped updates in a row end the round
+};
+
+enum class ControlVerb : std::uint8_t {
+  kPause = 0,   ///< no new step after the open one
+  kResume = 1,  ///< go on
+  kFinish = 2,  ///< the open step is the last one; the round is finished for ever
+  kStop = 3,    ///< drop the open step, save, end; may be resumed
+};
+struct Control {
+  ControlVerb verb = ControlVerb::kPause;
+};
+
+using CoordinatorEvent = std::variant<Received, PeerLost, Tick, Control, EpochSettled>;
+
+/// Send to one node. With a Welcome the shell sends the round file (payload 0) and the ledger's
+/// genesis entry (payload 1).
+struct Send {
+  NodeId to;
+  Message message;
+};
+
+/// Write to the journal; the shell goes on to the next action only when it is durable.
+struct Persist {
+  JournalRecord record;
+};
+
+/// A step is committed (journaled already): for metrics, progress and the ledger.
+struct StepCommitted {
+  StepRecord record;
+};
+
+/// One step as EpochClose wants it. A digest is missing when nobody lived to report it.
+struct SettledStep {
+  StepRecord record;
+  std::vector<std::optional<Fingerprint>> digests;  ///< by stage
+};
+
+/// A ledger epoch is over and its digests are in: the shell appends EpochClose and admits the work
+/// batches, then says EpochSettled. May come twice for one epoch around a crash: idempotent by
+/// number. Epochs are numbered in the order in which they close; one that a stop cut short is not
+/// continued after the resume, the next number is taken.
+struct EpochFinished {
+  LedgerEpoch epoch;
+  StepId first_step;
+  StepId last_step;
+  std::vector<SettledStep> steps;
+};
+
+/// Every stage's state after `record.step` is durable (journaled already).
+struct CheckpointComplete {
+  CheckpointRecord record;
+};
+
+/// The last action of a round. `resumable_step`: the last complete checkpoint's.
+struct RoundFinished {
+  EndReason reason = EndReason::kFinished;
+  std::string text;
+  StepId last_step;
+  StepId resumable_step;
+};
+
+/// A line for the log and for whoever watches: admissions, losses, complaints.
+struct Note {
+  std::string text;
+};
+
+/// RolledBack is handed out once, when a resumed round gives up steps that were committed.
+using CoordinatorAction =
+    std::variant<Send, Persist, StepCommitted, EpochFinished, CheckpointComplete, RolledBack,
+                 RoundFinished, Note, PeerFault>;
+using CoordinatorActions = std::vector<CoordinatorAction>;
+
+enum class CoordinatorPhase : std::uint8_t {
+  kAdmitting = 0,  ///< waiting for enough nodes
+  kTraining = 1,   ///< a step is open
+  kPaused = 2,     ///< between steps, until Control::kResume
+  kEnding = 3,     ///< RoundEnd is said; waiting for digests, checkpoints, the ledger
+  kEnded = 4,
+};
+
+/// For people (`coshard round status`), not for decisions.
+struct NodeStatus {
+  Member member;
+  std::string device;
+  std::string software;
+  Heartbeat heartbeat;  ///< the last one
+  std::uint32_t units_this_step = 0;
+};
+struct CoordinatorStatus {
+  CoordinatorPhase phase = CoordinatorPhase::kAdmitting;
+  Generation generation;
+  MembershipEpoch epoch;
+  StepId last_step;                               ///< committed
+  StepId resumable_step;                          ///< of the last complete checkpoint
+  std::uint32_t units_done = 0, units_total = 0;  ///< of the open step, over all stages
+  std::vector<NodeStatus> nodes;                  ///< by stage, then replica
+  std::string waiting_for;                        ///< one sentence
+};
+
+/// Messages that were ignored, by cause.
+struct CoordinatorCounters {
+  std::uint64_t stale = 0;     ///< of a step, attempt or phase that is over (or not yet)
+  std::uint64_t repeated = 0;  ///< said before
+  std::uint64_t stranger = 0;  ///< from somebody who is no member
+  std::uint64_t faults = 0;    ///< against the protocol
+};
+
+class Coordinator {
+ public:
+  /// A new round (empty history) or one taken up again: training goes on after the last complete
+  /// checkpoint. Checks the configuration (ours: the round file was validated before).
+  Coordinator(CoordinatorConfig config, const std::vector<JournalRecord>& history);
+  ~Coordinator();
+  Coordinator(Coordinator&&) noexcept;
+  Coordinator& operator=(Coordinator&&) noexcept;
+
+  /// Once, before the first event.
+  CoordinatorActions start(TimePoint now);
+  CoordinatorActions on(const CoordinatorEvent& event, TimePoint now);
+
+  CoordinatorPhase phase() const;
+  CoordinatorStatus status() const;
+  const CoordinatorCounters& counters() const;
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace coshard::round
