@@ -1,5 +1,6 @@
 // The only way across threads: a bounded queue whose closing is how a thread ends. Any thread on
-// either side. SPDX-License-Identifier: Apache-2.0
+// either side.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <condition_variable>

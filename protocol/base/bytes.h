@@ -1,5 +1,6 @@
 // Byte strings: owning Bytes, borrowed ByteView, hexadecimal, base64 (standard, padded) and
-// fixed-width integers. Any thread; pure functions. SPDX-License-Identifier: Apache-2.0
+// fixed-width integers. Any thread; pure functions.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <array>

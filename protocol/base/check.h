@@ -1,5 +1,6 @@
 // Assertions on our own code: compiled in always, also in release. Never used on a peer's or the
-// world's input. SPDX-License-Identifier: Apache-2.0
+// world's input.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstdio>

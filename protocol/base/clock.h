@@ -1,5 +1,6 @@
 // Time comes in as an argument. Machines take a TimePoint; thin shells read a Clock; nothing else
-// reads the time. SPDX-License-Identifier: Apache-2.0
+// reads the time.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <chrono>

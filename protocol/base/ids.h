@@ -1,5 +1,6 @@
 // Strong identifiers: a step is not a microbatch and a node is not an account. Any thread; value
-// types. SPDX-License-Identifier: Apache-2.0
+// types.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <array>

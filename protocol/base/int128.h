@@ -1,5 +1,6 @@
 // 128-bit integers, which GCC and clang have and ISO C++ has not: products of two 64-bit amounts
-// stay exact. SPDX-License-Identifier: Apache-2.0
+// stay exact.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 namespace coshard {

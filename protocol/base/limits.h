@@ -1,5 +1,6 @@
 // Every bound of coshard in one place: frames, queues, tables, waits. A queue, table or wait
-// without a line here is a bug. SPDX-License-Identifier: Apache-2.0
+// without a line here is a bug.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <chrono>
@@ -8,8 +9,7 @@
 
 namespace coshard::limits {
 
-// Wire
-// ------------------------------------------------------------------------------------------------------------
+// ---- Wire
 /// Serialized envelope header, without payload frames (ledger.md T14: Protobuf bombs need small
 /// input caps).
 inline constexpr std::size_t kHeaderBytesMax = 64 * 1024;
@@ -28,8 +28,7 @@ inline constexpr std::size_t kControlPayloadBytesMax = std::size_t{8} << 20;
 /// Units in one report, members in one table, chunks in one list.
 inline constexpr std::size_t kListItemsMax = 65'536;
 
-// Peers
-// -----------------------------------------------------------------------------------------------------------
+// ---- Peers
 inline constexpr std::size_t kPeersMax = 4096;
 inline constexpr std::chrono::milliseconds kHeartbeatInterval{500};
 inline constexpr std::chrono::milliseconds kSuspicionMin{1000};
@@ -44,8 +43,7 @@ inline constexpr std::uint32_t kPeerFaultsMax = 32;
 inline constexpr std::size_t kBytesInFlightMax = std::size_t{512} << 20;
 inline constexpr int kSocketQueueMessages = 4096;
 
-// Training
-// --------------------------------------------------------------------------------------------------------
+// ---- Training
 inline constexpr std::uint32_t kStagesMax = 256;
 inline constexpr std::uint32_t kReplicasMax = 1024;
 inline constexpr std::uint32_t kMicrobatchesMax = 4096;
@@ -60,13 +58,16 @@ inline constexpr std::chrono::milliseconds kRepeatInterval{500};
 inline constexpr std::chrono::seconds kAdmissionTimeout{60};
 inline constexpr std::chrono::seconds kSettleTimeout{10};
 
-// Queues between threads
-// ------------------------------------------------------------------------------------------
+// ---- Queues between threads
 inline constexpr std::size_t kEngineQueueMax = 1024;
 inline constexpr std::size_t kLedgerQueueMax = 4096;
 
-// Ledger
-// ----------------------------------------------------------------------------------------------------------
+// ---- HTTP (the coordinator's status and the log's files)
+inline constexpr std::size_t kHttpRequestBytesMax = 4096;
+inline constexpr std::size_t kHttpKeepAliveMax = 16;
+inline constexpr std::chrono::seconds kHttpTimeout{5};
+
+// ---- Ledger
 /// Cap of one entry; the tile layout allows 65,535 (ledger.md 1.2).
 inline constexpr std::size_t kEntryBytesMax = 16 * 1024;
 inline constexpr std::size_t kNoteBytesMax = 64 * 1024;
@@ -74,8 +75,7 @@ inline constexpr std::size_t kNoteSignaturesMax = 100;
 /// Receipts under one signed window.
 inline constexpr std::size_t kWindowReceiptsMax = 4096;
 
-// Files
-// -----------------------------------------------------------------------------------------------------------
+// ---- Files
 inline constexpr std::size_t kRoundFileBytesMax = std::size_t{1} << 20;
 inline constexpr std::size_t kSafetensorsHeaderBytesMax = std::size_t{64} << 20;
 inline constexpr std::size_t kManifestBytesMax = std::size_t{16} << 20;

@@ -1,6 +1,7 @@
 // Log lines without a logging library: programs bind a sink once at start (node/logging binds
 // spdlog), tests capture. A line that a peer can cause at will is never above kDebug (a stranger
-// must not be able to fill a disk). SPDX-License-Identifier: Apache-2.0
+// must not be able to fill a disk).
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <functional>

@@ -1,7 +1,8 @@
 // What peers say to each other, as plain values: the vocabulary that protocol/wire encodes,
 // protocol/round decides about and node/ carries. Who says what to whom, and when:
 // protocol/README.md. Value types, any thread. A message never holds tensor bytes: those travel as
-// payload frames beside it (protocol/wire/envelope.h). SPDX-License-Identifier: Apache-2.0
+// payload frames beside it (protocol/wire/envelope.h).
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstdint>

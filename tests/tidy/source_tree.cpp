@@ -30,7 +30,8 @@ std::size_t indentation(const std::string& line) {
 
 bool opens_function(const std::string& line) {
   static const std::regex not_a_function(
-      R"(^\s*(namespace|class|struct|enum|union|extern|using|\}|else|do\b|if|for|while|switch|case|default|return|#))");
+      R"(^\s*(namespace|class|struct|enum|union|extern|using|\}|else|do\b|if|for|while|switch|)"
+      R"(case|default|return|#))");
   if (line.empty() || line.back() != '{' || line.find("= {") != std::string::npos) return false;
   return indentation(line) <= 4 && !std::regex_search(line, not_a_function);
 }

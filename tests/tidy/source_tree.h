@@ -1,5 +1,6 @@
 // The checkout as text: what tidy_test asks about. Pure over the files that it has read. One
-// thread. SPDX-License-Identifier: Apache-2.0
+// thread.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <map>
