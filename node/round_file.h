@@ -1,7 +1,8 @@
 // The TOML file that describes a round (design 2.3), parsed and checked whole before anything
 // opens. One rule per line of node/README.md; the first broken one is reported as
 // "FILE:LINE: KEY: expected …, found …". Value types and pure functions, any thread; only
-// load_round() and validate_against_disk() touch files. SPDX-License-Identifier: Apache-2.0
+// load_round() and validate_against_disk() touch files.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstdint>
