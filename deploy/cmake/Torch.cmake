@@ -29,7 +29,7 @@ set(COSHARD_NVIDIA_DIR ${COSHARD_SITE_PACKAGES}/nvidia)
 
 add_library(torch INTERFACE IMPORTED GLOBAL)
 set_target_properties(torch PROPERTIES
-  INTERFACE_SYSTEM_INCLUDE_DIRECTORIES
+  INTERFACE_INCLUDE_DIRECTORIES
     "${COSHARD_TORCH_DIR}/include;${COSHARD_TORCH_DIR}/include/torch/csrc/api/include")
 # disable-new-dtags: RPATH, not RUNPATH, so that the wheel's own transitive libraries are found through us.
 target_link_libraries(torch INTERFACE
