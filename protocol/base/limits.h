@@ -27,6 +27,13 @@ inline constexpr std::size_t kTextBytesMax = 1024;
 inline constexpr std::size_t kControlPayloadBytesMax = std::size_t{8} << 20;
 /// Units in one report, members in one table, chunks in one list.
 inline constexpr std::size_t kListItemsMax = 65'536;
+/// Nested messages and strings in one body: an empty one costs its sender two bytes and us a
+/// hundred (ledger.md T14).
+inline constexpr std::size_t kBodyItemsMax = 8192;
+/// Messages within messages; ours need three.
+inline constexpr std::size_t kBodyDepthMax = 4;
+/// An unencoded tensor that a peer may describe: what a compressed payload may grow to.
+inline constexpr std::uint64_t kDenseBytesMax = std::uint64_t{1} << 32;
 
 // ---- Peers
 inline constexpr std::size_t kPeersMax = 4096;
@@ -42,17 +49,32 @@ inline constexpr std::uint32_t kPeerFaultsMax = 32;
 /// Bytes queued towards one peer before send() says kResourceExhausted.
 inline constexpr std::size_t kBytesInFlightMax = std::size_t{512} << 20;
 inline constexpr int kSocketQueueMessages = 4096;
+/// Whole messages that libzmq holds for us per peer before TCP pushes back.
+inline constexpr int kSocketReceiveQueueMessages = 64;
+/// libzmq's own heartbeat: ends connections whose other end vanished without a word. Wider than
+/// kSilenceMax, because its answer queues behind the frame that is being sent.
+inline constexpr std::chrono::milliseconds kSocketHeartbeat{5000};
+inline constexpr std::chrono::milliseconds kSocketHeartbeatTimeout{30'000};
+/// Tasks posted to the network thread and not yet run.
+inline constexpr std::size_t kReactorTasksMax = 65'536;
+/// Messages taken from one socket before the others get their turn.
+inline constexpr int kMessagesPerTurn = 64;
 
 // ---- Training
 inline constexpr std::uint32_t kStagesMax = 256;
 inline constexpr std::uint32_t kReplicasMax = 1024;
 inline constexpr std::uint32_t kMicrobatchesMax = 4096;
 inline constexpr std::uint64_t kStepsMax = std::uint64_t{1} << 40;
+inline constexpr std::uint32_t kAttemptsMax = 1u << 20;
+inline constexpr std::uint64_t kTokensPerStepMax = std::uint64_t{1} << 40;
 /// Forwards that a stage may hold beyond the 1F1B depth S - stage, to hide the network's delay.
 inline constexpr std::uint32_t kInFlightExtra = 1;
 /// Elements of one averaging chunk; chunks never span two parameters (design 3.1, clipping factor).
 inline constexpr std::uint64_t kChunkElements = std::uint64_t{1} << 18;
 inline constexpr std::uint64_t kLedgerEpochSteps = 20;
+/// Root mean square of a boundary tensor above which no training run still lives: a neighbour's
+/// fault, refused.
+inline constexpr double kBoundaryRmsMax = 1e6;
 inline constexpr std::chrono::milliseconds kUnitReportInterval{50};
 inline constexpr std::chrono::milliseconds kRepeatInterval{500};
 inline constexpr std::chrono::seconds kAdmissionTimeout{60};
@@ -79,6 +101,17 @@ inline constexpr std::size_t kWindowReceiptsMax = 4096;
 inline constexpr std::size_t kRoundFileBytesMax = std::size_t{1} << 20;
 inline constexpr std::size_t kSafetensorsHeaderBytesMax = std::size_t{64} << 20;
 inline constexpr std::size_t kManifestBytesMax = std::size_t{16} << 20;
+/// Nesting and number of values of any JSON that is read: a manifest, a safetensors header, a
+/// config.json.
+inline constexpr std::size_t kJsonDepthMax = 16;
+inline constexpr std::size_t kJsonValuesMax = std::size_t{1} << 20;
+/// Sequences of one step, over all microbatches.
+inline constexpr std::uint64_t kSequencesPerStepMax = std::uint64_t{1} << 20;
+/// Megatron index of one token shard; SentencePiece model.
+inline constexpr std::size_t kTokenIndexBytesMax = std::size_t{1} << 30;
+inline constexpr std::size_t kTokenizerModelBytesMax = std::size_t{64} << 20;
+/// Text that is tokenised in one piece; longer lines are cut.
+inline constexpr std::size_t kTextPieceBytesMax = std::size_t{1} << 20;
 inline constexpr std::size_t kKeyFileBytesMax = 4096;
 /// Argon2id memory that a key file may ask for: a hostile file must not exhaust the machine
 /// (ledger.md 4.5).

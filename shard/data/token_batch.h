@@ -1,4 +1,5 @@
-// The tokens of one microbatch. Value type, any thread. SPDX-License-Identifier: Apache-2.0
+// The tokens of one microbatch. Value type, any thread.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstdint>

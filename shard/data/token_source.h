@@ -1,7 +1,7 @@
 // Which tokens a microbatch has: a pure function of (seed, step, microbatch) and the data manifest,
 // so that the first and the last stage derive the same batch and targets never travel (design 3.1,
-// 5). Immutable after open(): batch() may be called from any thread. SPDX-License-Identifier:
-// Apache-2.0
+// 5). Immutable after open(): batch() may be called from any thread.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstdint>
