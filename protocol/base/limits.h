@@ -71,6 +71,9 @@ inline constexpr std::uint64_t kTokensPerStepMax = std::uint64_t{1} << 40;
 inline constexpr std::uint32_t kInFlightExtra = 1;
 /// Elements of one averaging chunk; chunks never span two parameters (design 3.1, clipping factor).
 inline constexpr std::uint64_t kChunkElements = std::uint64_t{1} << 18;
+/// Averaging chunks that a replica has sent to one reducer, or reduces itself, and whose average is
+/// not there yet.
+inline constexpr std::uint32_t kAveragingWindow = 32;
 inline constexpr std::uint64_t kLedgerEpochSteps = 20;
 /// Root mean square of a boundary tensor above which no training run still lives: a neighbour's
 /// fault, refused.

@@ -1,10 +1,10 @@
 // What this process knows about the liveness of its peers: connecting, live, suspect, gone. Pure:
-// driven by what was heard and when; the shell ticks it. One thread. SPDX-License-Identifier:
-// Apache-2.0
+// driven by what was heard and when; the shell ticks it. One thread.
 //
 //   connecting --heard--> live --silent for the suspicion time--> suspect --kSilenceMax--> gone
 //        ^                 ^---------------heard--------------------'                        |
 //        '------------------------------ added again ----------------------------------------'
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstdint>

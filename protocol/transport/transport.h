@@ -1,6 +1,6 @@
 // What carries frames between peers: the interface that zmq_transport (real sockets) and
 // mem_transport (tests, simulation) both keep, and that tests/contract holds them to. Everything
-// here belongs to one thread (cs-net). SPDX-License-Identifier: Apache-2.0
+// here belongs to one thread (cs-net).
 //
 // Promises, of every implementation:
 //  - A handler is never called inside send(), connect() or any other call of this interface; it is
@@ -13,6 +13,7 @@
 //    whose NodeId the handler is given, and whose CURVE key is the one that the connection was
 //    authenticated with. Whether the envelope inside is honest is wire::open()'s question.
 //  - send() never blocks and never queues without limit.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstdint>

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string_view>
 
 #include "protocol/base/messages.h"
@@ -66,8 +67,9 @@ Result<Bytes> encode(const Message& message);
 /// The message in `body`. kInvalidArgument naming the field, what was expected and what was found.
 /// Checked before Protobuf sees a byte (prescan.h): unknown fields, repeated singular fields, wire
 /// types, nesting, number of fields. An unknown field is refused rather than kept: peers of one
-/// wire version say the same things, and the envelope names the version. Losses may be non-finite
-/// (that is news, not a fault); scalars of a commit and squared norms may not.
+/// wire version say the same things, and the envelope names the version. Losses and
+/// squared norms may be non-finite (that is news, which ends in a skipped step); a commit's scalars
+/// may not.
 Result<Message> decode(MessageKind kind, ByteView body);
 
 /// Whether the payload sizes fit the message: number and size per kind, and for an unencoded or

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "protocol/wire/field_io.h"
+
+#include <google/protobuf/descriptor.h>
+
+#include <cmath>
+
+namespace coshard::wire {
+namespace {
+
+// Length of the well-formed UTF-8 sequence that `text` starts with (RFC 3629); 0 when there is
+// none.
+std::size_t utf8_length(std::string_view text) {
+  const auto at = [&](std::size_t i) { return static_cast<std::uint8_t>(text[i]); };
+  const std::uint8_t lead = at(0);
+  const std::size_t length = lead < 0x80   ? 1
+                             : lead < 0xC2 ? 0
+                             : lead < 0xE0 ? 2
+                             : lead < 0xF0 ? 3
+                             : lead < 0xF5 ? 4
+                                           : 0;
+  if (length == 0 || length > text.size()) return 0;
+  for (std::size_t i = 1; i < length; ++i) {
+    if ((at(i) & 0xC0) != 0x80) return 0;
+  }
+  if (length < 3) return length;
+  const std::uint8_t second = at(1);
+  const bool overlong = (lead == 0xE0 && second < 0xA0) || (lead == 0xF0 && second < 0x90);
+  const bool outside = (lead == 0xED && second > 0x9F) || (lead == 0xF4 && second > 0x8F);
+  return overlong || outside ? 0 : length;
+}
+
+bool is_control(std::string_view character) {
+  const auto first = static_cast<std::uint8_t>(character[0]);
+  if (character.size() == 1) return first < 0x20 || first == 0x7F;
+  return character.size() == 2 && first == 0xC2 && static_cast<std::uint8_t>(character[1]) < 0xA0;
+}
+
+}  // namespace
+
+std::string clean_text(std::string_view text) {
+  std::string out;
+  while (!text.empty()) {
+    const std::size_t length = utf8_length(text);
+    const std::string_view character = text.substr(0, length == 0 ? 1 : length);
+    const std::string_view written = length == 0 ? "?" : is_control(character) ? " " : character;
+    if (out.size() + written.size() > limits::kTextBytesMax) break;
+    out += written;
+    text.remove_prefix(character.size());
+  }
+  return out;
+}
+
+void FieldIo::flag(bool& value) {
+  const auto* field = next();
+  if (error_) return;
+  reading() ? void(value = access_.GetBool(message_, field))
+            : access_.SetBool(&message_, field, value);
+}
+
+void FieldIo::real(double& value) {
+  const auto* field = next();
+  if (error_) return;
+  reading() ? void(value = access_.GetDouble(message_, field))
+            : access_.SetDouble(&message_, field, value);
+}
+
+void FieldIo::magnitude(double& value) {
+  real(value);
+  if (!error_) require(!(value < 0), type_.field(next_ - 1), "is negative");
+}
+
+void FieldIo::finite(float& value) {
+  const auto* field = next();
+  if (error_) return;
+  if (reading()) value = access_.GetFloat(message_, field);
+  require(std::isfinite(value), field, "is not finite");
+  if (!reading() && !error_) access_.SetFloat(&message_, field, value);
+}
+
+void FieldIo::text(std::string& value) {
+  const auto* field = next();
+  if (error_) return;
+  if (!reading()) return access_.SetString(&message_, field, clean_text(value));
+  const std::string& raw = get_bytes(field);
+  require(clean_text(raw) == raw, field, "is too long or has control characters");
+  if (!error_) value = raw;
+}
+
+void FieldIo::blob(Bytes& value, std::size_t bytes_max) {
+  const auto* field = next();
+  if (error_) return;
+  const ByteView raw = reading() ? as_bytes(get_bytes(field)) : ByteView(value);
+  if (raw.size() > bytes_max) return refuse_size(field, bytes_max, raw.size());
+  reading() ? void(value = to_bytes(raw)) : set_bytes(field, value);
+}
+
+void FieldIo::magnitudes(std::vector<double>& values) {
+  const auto* field = next();
+  if (error_ || !count_fits(field, values.size(), limits::kListItemsMax)) return;
+  if (reading()) values.resize(static_cast<std::size_t>(access_.FieldSize(message_, field)));
+  for (std::size_t i = 0; i < values.size() && !error_; ++i) {
+    reading() ? void(values[i] = access_.GetRepeatedDouble(message_, field, static_cast<int>(i)))
+              : access_.AddDouble(&message_, field, values[i]);
+    require(!(values[i] < 0), field, "is negative");
+  }
+}
+
+void FieldIo::shape(std::vector<std::int64_t>& values) {
+  const auto* field = next();
+  if (error_ || !count_fits(field, values.size(), limits::kDimensionsMax)) return;
+  if (reading()) values.resize(static_cast<std::size_t>(access_.FieldSize(message_, field)));
+  for (std::size_t i = 0; i < values.size() && !error_; ++i) {
+    if (reading()) {
+      values[i] = static_cast<std::int64_t>(
+          access_.GetRepeatedUInt64(message_, field, static_cast<int>(i)));
+    } else {
+      access_.AddUInt64(&message_, field, static_cast<std::uint64_t>(values[i]));
+    }
+    require(values[i] >= 0, field, "has a negative dimension");
+  }
+}
+
+void FieldIo::keys(std::vector<NodeId>& values, std::size_t items_max) {
+  const auto* field = next();
+  if (error_ || !count_fits(field, values.size(), items_max)) return;
+  if (reading()) values.resize(static_cast<std::size_t>(access_.FieldSize(message_, field)));
+  for (std::size_t i = 0; i < values.size() && !error_; ++i) {
+    if (!reading()) {
+      access_.AddString(&message_, field, std::string(as_text(values[i].view())));
+      continue;
+    }
+    const std::string& raw =
+        access_.GetRepeatedStringReference(message_, field, static_cast<int>(i), &scratch_);
+    if (raw.size() != values[i].bytes.size()) return refuse_size(field, 32, raw.size());
+    std::memcpy(values[i].bytes.data(), raw.data(), raw.size());
+  }
+}
+
+void FieldIo::require(bool holds, const char* otherwise) {
+  if (!holds && !error_) {
+    error_ = Error{ErrorCode::kInvalidArgument, type_.name() + " " + otherwise};
+  }
+}
+
+bool FieldIo::count_fits(const Field* field, std::size_t writing, std::size_t items_max) {
+  const std::size_t count =
+      reading() ? static_cast<std::size_t>(access_.FieldSize(message_, field)) : writing;
+  if (count <= items_max) return true;
+  refuse(field,
+         "has " + std::to_string(count) + " items; expected at most " + std::to_string(items_max));
+  return false;
+}
+
+void FieldIo::require(bool holds, const Field* field, const char* otherwise) {
+  if (!holds) refuse(field, otherwise);
+}
+
+void FieldIo::refuse(const Field* field, const std::string& why) {
+  if (!error_) {
+    error_ = Error{ErrorCode::kInvalidArgument, type_.name() + "." + field->name() + " " + why};
+  }
+}
+
+void FieldIo::refuse_number(const Field* field, std::uint64_t max, std::uint64_t found) {
+  refuse(field, "is " + std::to_string(found) + "; expected at most " + std::to_string(max));
+}
+
+void FieldIo::refuse_size(const Field* field, std::size_t expected, std::size_t found) {
+  refuse(field, "has " + std::to_string(found) + " bytes; expected " + std::to_string(expected));
+}
+
+std::uint64_t FieldIo::number_max(const Field* field) {
+  return field->type() == Field::TYPE_UINT32 ? std::numeric_limits<std::uint32_t>::max() : kAny;
+}
+
+std::uint64_t FieldIo::get_number(const Field* field) const {
+  return field->type() == Field::TYPE_UINT32 ? access_.GetUInt32(message_, field)
+                                             : access_.GetUInt64(message_, field);
+}
+
+void FieldIo::set_number(const Field* field, std::uint64_t value) {
+  field->type() == Field::TYPE_UINT32
+      ? access_.SetUInt32(&message_, field, static_cast<std::uint32_t>(value))
+      : access_.SetUInt64(&message_, field, value);
+}
+
+const std::string& FieldIo::get_bytes(const Field* field) {
+  return access_.GetStringReference(message_, field, &scratch_);
+}
+
+void FieldIo::set_bytes(const Field* field, ByteView value) {
+  access_.SetString(&message_, field, std::string(as_text(value)));
+}
+
+}  // namespace coshard::wire
