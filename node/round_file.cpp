@@ -1,4 +1,5 @@
 // See round_file.h: the rules of a round file, section by section.
+//
 // SPDX-License-Identifier: Apache-2.0
 #include "node/round_file.h"
 
@@ -168,8 +169,8 @@ void read_optimizer(const TomlReader& training, std::uint64_t steps, OptimizerSe
       "weight_decay", "a number from 0 to 10", [](double x) { return x >= 0 && x <= 10; },
       out.weight_decay);
   reader.number(
-      "clip_norm", "a number over 0 up to 1e9", [](double x) { return x > 0 && x <= 1e9; },
-      out.clip_norm);
+      "clip_norm", "a number from 0 (no clipping) to 1e9",
+      [](double x) { return x >= 0 && x <= 1e9; }, out.clip_norm);
   reader.integer("warmup", Presence::kOptional, 0, static_cast<std::int64_t>(steps), out.warmup);
   constexpr std::array<std::string_view, 2> kDecays{"constant", "cosine"};
   if (const auto at = reader.choice("schedule", Presence::kOptional, kDecays))

@@ -2,6 +2,7 @@
 // opens. One rule per line of node/README.md; the first broken one is reported as
 // "FILE:LINE: KEY: expected …, found …". Value types and pure functions, any thread; only
 // load_round() and validate_against_disk() touch files.
+//
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 

@@ -1,4 +1,5 @@
 // See round_file.h: the data that a round file names.
+//
 // SPDX-License-Identifier: Apache-2.0
 #include <system_error>
 

@@ -1,4 +1,5 @@
-// See round_file.h: a round file as text. SPDX-License-Identifier: Apache-2.0
+// See round_file.h: a round file as text.
+// SPDX-License-Identifier: Apache-2.0
 #include <array>
 #include <charconv>
 #include <fstream>

@@ -1,4 +1,5 @@
 // See toml_document.h.
+//
 // SPDX-License-Identifier: Apache-2.0
 #include "node/toml_document.h"
 

@@ -1,4 +1,5 @@
 // See toml_reader.h.
+//
 // SPDX-License-Identifier: Apache-2.0
 #include "node/toml_reader.h"
 

@@ -1,5 +1,6 @@
 // Any bytes as a round file: refused in one line, or accepted and then written and read back the
-// same. SPDX-License-Identifier: Apache-2.0
+// same.
+// SPDX-License-Identifier: Apache-2.0
 #include <cstdint>
 
 #include "node/round_file.h"

@@ -1,4 +1,5 @@
 // A round file is believed only whole: one table row per rule, with the line that is named.
+//
 // SPDX-License-Identifier: Apache-2.0
 #include "node/round_file.h"
 
