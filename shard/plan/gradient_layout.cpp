@@ -1,4 +1,5 @@
-// See gradient_layout.h. SPDX-License-Identifier: Apache-2.0
+// See gradient_layout.h.
+// SPDX-License-Identifier: Apache-2.0
 #include "shard/plan/gradient_layout.h"
 
 #include <algorithm>

@@ -1,6 +1,7 @@
 // The fixed chunks in which a stage's gradient is reduced, hashed and normed: never across two
 // parameters, so that neither the cut nor the device changes the chunks of a parameter (design 3.1,
-// clipping factor). Pure function. SPDX-License-Identifier: Apache-2.0
+// clipping factor). Pure function.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,5 @@
-// See memory.h. SPDX-License-Identifier: Apache-2.0
+// See memory.h.
+// SPDX-License-Identifier: Apache-2.0
 #include "shard/plan/memory.h"
 
 #include <cstdio>

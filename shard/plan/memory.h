@@ -1,6 +1,7 @@
 // What a stage needs in memory, before anything is allocated: an operator learns from a line of
 // text, not from an out-of-memory kill, that a GPU is too small. Estimates of the resident tensors
-// of shard/engine. Pure functions. SPDX-License-Identifier: Apache-2.0
+// of shard/engine. Pure functions.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstdint>

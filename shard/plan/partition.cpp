@@ -1,4 +1,5 @@
-// See partition.h. SPDX-License-Identifier: Apache-2.0
+// See partition.h.
+// SPDX-License-Identifier: Apache-2.0
 #include "shard/plan/partition.h"
 
 #include <algorithm>

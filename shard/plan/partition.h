@@ -1,5 +1,6 @@
 // How a model is cut into stages: contiguous slices of layers, the slowest one as fast as possible.
-// Pure functions. SPDX-License-Identifier: Apache-2.0
+// Pure functions.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstdint>

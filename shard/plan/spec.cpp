@@ -1,4 +1,5 @@
-// See spec.h. SPDX-License-Identifier: Apache-2.0
+// See spec.h.
+// SPDX-License-Identifier: Apache-2.0
 #include "shard/plan/spec.h"
 
 #include <array>
@@ -13,6 +14,9 @@ namespace {
 constexpr double kInitialStd = 0.02;
 constexpr std::int64_t kParametersPerLayer = 9;
 constexpr std::int64_t kDimensionMax = std::int64_t{1} << 24;
+// A checkpoint's header names the layers before anything else is known of it: bound what is built
+// for them.
+constexpr std::int64_t kLayersMax = 4096;
 
 struct Preset {
   std::string_view name;
@@ -103,6 +107,9 @@ Result<void> validate(const ModelSpec& spec) {
       {"kv_heads", spec.kv_heads}, {"ffn_hidden", spec.ffn_hidden}, {"vocab", spec.vocab},
       {"sequence", spec.sequence}};
   for (const auto& [name, value] : sizes) COSHARD_TRY(check_range(name, value));
+  if (spec.layers > kLayersMax)
+    return invalid("model layers: expected 1 to " + std::to_string(kLayersMax) + ", found " +
+                   std::to_string(spec.layers));
   COSHARD_TRY(check_divides("heads", spec.heads, "hidden", spec.hidden));
   COSHARD_TRY(check_divides("kv_heads", spec.kv_heads, "heads", spec.heads));
   if (spec.head_dim() % 2 != 0)

@@ -1,6 +1,7 @@
 // What a model of the LLaMA family is, without a tensor in sight: its hyper-parameters, its
 // parameters in their one global order with Hugging Face names, what a contiguous slice of it
-// costs. Pure functions, any thread. SPDX-License-Identifier: Apache-2.0
+// costs. Pure functions, any thread.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstdint>
