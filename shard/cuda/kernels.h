@@ -25,9 +25,6 @@ void launch_adamw(const AdamwArrays& arrays, const AdamwScalars& scalars, Stream
 void launch_reduce(float* out, std::span<const float* const> contributions, std::uint64_t count,
                    float scale, Stream stream);
 
-/// out[i] = bits of bf16 nearest to values[i]. `count` at least 1.
-void launch_to_bf16(std::uint16_t* out, const float* values, std::uint64_t count, Stream stream);
-
 /// *out = squared norm of `count` elements in the order of shard/numeric/squared_norm.h.
 void launch_squared_norm(double* out, const float* values, std::uint64_t count, Stream stream);
 

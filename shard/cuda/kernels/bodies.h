@@ -81,20 +81,6 @@ COSHARD_HOST_DEVICE void reduce_body(const Place& at, float* out,
   }
 }
 
-/// The upper half of a float, rounded to nearest even; every NaN becomes the one quiet NaN.
-COSHARD_HOST_DEVICE inline std::uint16_t bf16_bits(float value) {
-  std::uint32_t bits = 0;
-  memcpy(&bits, &value, sizeof bits);
-  if ((bits & 0x7FFFFFFFU) > 0x7F800000U) return 0x7FC0U;
-  return static_cast<std::uint16_t>((bits + 0x7FFFU + ((bits >> 16) & 1U)) >> 16);
-}
-
-COSHARD_HOST_DEVICE inline void to_bf16_body(const Place& at, std::uint16_t* out,
-                                             const float* values, std::uint64_t count) {
-  for (std::uint64_t i = first_item(at); i < count; i += items_per_turn(at))
-    out[i] = bf16_bits(values[i]);
-}
-
 /// One level of the pairwise tree over a block's lanes, between two barriers: strides 128, 64, ...,
 /// 1. Works for doubles (norms, where the order is the contract) and words (fingerprints).
 template <class T>
