@@ -1,4 +1,5 @@
-// Signals as events: signalfd and eventfd under one poll. SPDX-License-Identifier: Apache-2.0
+// Signals as events: signalfd and eventfd under one poll.
+// SPDX-License-Identifier: Apache-2.0
 #include "node/signals.h"
 
 #include <poll.h>

@@ -1,6 +1,7 @@
 // One event per signal: SIGINT, SIGTERM and SIGHUP arrive through a file descriptor that main waits
 // on, next to a wake-up from the program's own threads. No handler ever runs. Home thread: main;
-// wake() from any thread. SPDX-License-Identifier: Apache-2.0
+// wake() from any thread.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <chrono>

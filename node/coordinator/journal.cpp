@@ -1,4 +1,5 @@
-// The one file that speaks SQLite for the journal. SPDX-License-Identifier: Apache-2.0
+// The one file that speaks SQLite for the journal.
+// SPDX-License-Identifier: Apache-2.0
 #include "node/coordinator/journal.h"
 
 #include <sqlite3.h>

@@ -2,7 +2,8 @@
 // durable before append() returns, so that what was spoken was written first (design 3.3). Every
 // record is chained to the ones before it by SHA-256: a changed, missing or swapped record is
 // noticed when the file is opened. What a record means: node/coordinator/journal_record.h. Home
-// thread: cs-net. SPDX-License-Identifier: Apache-2.0
+// thread: cs-net.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <filesystem>

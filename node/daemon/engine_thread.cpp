@@ -1,4 +1,5 @@
-// The loop of cs-engine. SPDX-License-Identifier: Apache-2.0
+// The loop of cs-engine.
+// SPDX-License-Identifier: Apache-2.0
 #include "node/daemon/engine_thread.h"
 
 #include <pthread.h>

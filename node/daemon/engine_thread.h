@@ -1,8 +1,8 @@
 // cs-engine: the thread that owns what computes. A job is a function that runs here and returns
 // what is to be done with its result on cs-net; both directions are bounded queues, so nothing is
 // shared and nothing waits inside a call. Jobs run in the order in which they were submitted.
-// submit(), collect() and close(): cs-net (after start() on main). SPDX-License-Identifier:
-// Apache-2.0
+// submit(), collect() and close(): cs-net (after start() on main).
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <atomic>

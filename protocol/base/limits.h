@@ -78,6 +78,8 @@ inline constexpr std::uint64_t kLedgerEpochSteps = 20;
 /// Root mean square of a boundary tensor above which no training run still lives: a neighbour's
 /// fault, refused.
 inline constexpr double kBoundaryRmsMax = 1e6;
+/// Tensors that a node keeps in host memory until their step commits (design 3.2).
+inline constexpr std::size_t kKeptBytesMax = std::size_t{4} << 30;
 inline constexpr std::chrono::milliseconds kUnitReportInterval{50};
 inline constexpr std::chrono::milliseconds kRepeatInterval{500};
 inline constexpr std::chrono::seconds kAdmissionTimeout{60};
@@ -99,10 +101,16 @@ inline constexpr std::size_t kNoteBytesMax = 64 * 1024;
 inline constexpr std::size_t kNoteSignaturesMax = 100;
 /// Receipts under one signed window.
 inline constexpr std::size_t kWindowReceiptsMax = 4096;
+/// Entries that a reader takes on at once.
+inline constexpr std::uint64_t kLogEntriesMax = std::uint64_t{1} << 26;
+/// The list of an epoch's committed units, published beside the log.
+inline constexpr std::size_t kUnitsFileBytesMax = std::size_t{64} << 20;
 
 // ---- Files
 inline constexpr std::size_t kRoundFileBytesMax = std::size_t{1} << 20;
 inline constexpr std::size_t kSafetensorsHeaderBytesMax = std::size_t{64} << 20;
+/// Checkpoints that a node keeps on its disk and offers when it joins.
+inline constexpr std::size_t kCheckpointsHeld = 3;
 inline constexpr std::size_t kManifestBytesMax = std::size_t{16} << 20;
 /// Nesting and number of values of any JSON that is read: a manifest, a safetensors header, a
 /// config.json.
@@ -127,6 +135,7 @@ static_assert(kSilenceMax + kHeartbeatInterval < std::chrono::milliseconds(5000)
               "a loss is noticed and named within five seconds");
 static_assert(kChunkElements * 4 <= kPayloadBytesMax,
               "an averaging chunk fits in one payload frame");
+static_assert(kPayloadBytesMax <= kKeptBytesMax, "one payload may always be kept");
 static_assert(kPayloadBytesMax <= kBytesInFlightMax, "one payload may always be in flight");
 static_assert(kEntryBytesMax < 65'536, "an entry's length fits in the bundle's u16");
 

@@ -1,4 +1,5 @@
-// fork + exec, pidfd and inotify. SPDX-License-Identifier: Apache-2.0
+// fork + exec, pidfd and inotify.
+// SPDX-License-Identifier: Apache-2.0
 #include "tests/support/process.h"
 
 #include <fcntl.h>

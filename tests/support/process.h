@@ -1,5 +1,6 @@
 // Real programs under test: started with their output in a file, watched through inotify and pidfd
-// (never by sleeping), killed with the test. One thread. SPDX-License-Identifier: Apache-2.0
+// (never by sleeping), killed with the test. One thread.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <chrono>

@@ -1,4 +1,5 @@
-// The journal: durable, in order, and honest about damage. SPDX-License-Identifier: Apache-2.0
+// The journal: durable, in order, and honest about damage.
+// SPDX-License-Identifier: Apache-2.0
 #include "node/coordinator/journal.h"
 
 #include <gtest/gtest.h>

@@ -1,0 +1,191 @@
+// The one file that sees cpp-httplib.
+// SPDX-License-Identifier: Apache-2.0
+#include "node/coordinator/http.h"
+
+#include <httplib.h>
+
+#include <sys/socket.h>
+
+#include <atomic>
+#include <charconv>
+#include <fstream>
+#include <mutex>
+#include <sstream>
+#include <thread>
+
+#include "protocol/base/limits.h"
+
+namespace coshard::node {
+
+namespace {
+
+constexpr std::size_t kServerThreads = 2;
+
+/// Compares without telling by its duration how much was right.
+bool same_text(const std::string& a, const std::string& b) {
+  if (a.size() != b.size()) return false;
+  unsigned difference = 0;
+  for (std::size_t i = 0; i < a.size(); ++i)
+    difference |= static_cast<unsigned>(static_cast<unsigned char>(a[i] ^ b[i]));
+  return difference == 0;
+}
+
+/// Names of the log's files: no segment that climbs or hides.
+bool is_plain_path(const std::string& path) {
+  std::istringstream segments(path);
+  for (std::string segment; std::getline(segments, segment, '/');) {
+    if (segment.empty() || segment.front() == '.') return false;
+    for (const char c : segment) {
+      const bool plain = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.';
+      if (!plain) return false;
+    }
+  }
+  return !path.empty() && path.back() != '/';
+}
+
+struct HostPort {
+  std::string host;
+  int port = 0;
+};
+
+Result<HostPort> parse_address(const std::string& text) {
+  const std::size_t colon = text.rfind(':');
+  HostPort parsed;
+  if (colon != std::string::npos) {
+    parsed.host = text.substr(0, colon);
+    const char* end = text.data() + text.size();
+    const auto [at, error] = std::from_chars(text.data() + colon + 1, end, parsed.port);
+    if (error == std::errc() && at == end && parsed.port >= 0 && parsed.port <= 65535 &&
+        !parsed.host.empty())
+      return parsed;
+  }
+  return fail(ErrorCode::kInvalidArgument, "--http: expected HOST:PORT, found \"" + text + "\"");
+}
+
+}  // namespace
+
+struct HttpServer::State {
+  HttpConfig config;
+  std::string address;
+  httplib::Server server;
+  std::thread thread;
+  std::atomic<bool> ended{false};
+  std::mutex mutex;  // guards the two texts, which cs-net writes and the server's threads read
+  std::string status_json = "{}";
+  std::string metrics_text;
+
+  void routes();
+  void serve_log_file(const httplib::Request& request, httplib::Response& response);
+  void take_command(ControlCommand command, const httplib::Request& request,
+                    httplib::Response& response);
+};
+
+void HttpServer::State::serve_log_file(const httplib::Request& request,
+                                       httplib::Response& response) {
+  const std::string path = request.matches[1];
+  std::ifstream file;
+  if (is_plain_path(path)) file.open(config.ledger_root / path, std::ios::binary);
+  std::error_code error;
+  if (!file || !std::filesystem::is_regular_file(config.ledger_root / path, error)) {
+    response.status = 404;
+    return;
+  }
+  std::ostringstream content;
+  content << file.rdbuf();
+  const bool is_tile = path.find("/tile/") != std::string::npos;
+  response.set_header("Cache-Control", is_tile ? "public, max-age=31536000, immutable" : "no-cache");
+  response.set_content(content.str(), is_tile ? "application/octet-stream" : "text/plain");
+}
+
+void HttpServer::State::take_command(ControlCommand command, const httplib::Request& request,
+                                     httplib::Response& response) {
+  if (!same_text(request.get_header_value("Authorization"), "Bearer " + config.control_token)) {
+    response.status = 401;
+    response.set_content("{\"error\":\"expected Authorization: Bearer <control.token>\"}\n",
+                         "application/json");
+    return;
+  }
+  const bool taken = config.control(command);
+  response.status = taken ? 202 : 503;
+  response.set_content(taken ? "{\"accepted\":true}\n" : "{\"accepted\":false}\n",
+                       "application/json");
+}
+
+void HttpServer::State::routes() {
+  server.Get("/status", [this](const httplib::Request&, httplib::Response& response) {
+    const std::lock_guard lock(mutex);
+    response.set_header("Cache-Control", "no-store");
+    response.set_content(status_json, "application/json");
+  });
+  server.Get("/metrics", [this](const httplib::Request&, httplib::Response& response) {
+    const std::lock_guard lock(mutex);
+    response.set_content(metrics_text, "text/plain; version=0.0.4");
+  });
+  server.Get(R"(/ledger/(.+))", [this](const httplib::Request& request,
+                                       httplib::Response& response) {
+    serve_log_file(request, response);
+  });
+  const std::pair<const char*, ControlCommand> commands[] = {{"/pause", ControlCommand::kPause},
+                                                             {"/resume", ControlCommand::kResume},
+                                                             {"/finish", ControlCommand::kFinish}};
+  for (const auto& [path, command] : commands) {
+    server.Post(path, [this, taken = command](const httplib::Request& request,
+                                              httplib::Response& response) {
+      take_command(taken, request, response);
+    });
+  }
+  // The library's default, SO_REUSEPORT, would let a second program share the port unnoticed.
+  server.set_socket_options([](socket_t socket) {
+    const int yes = 1;
+    setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+  });
+  server.set_payload_max_length(limits::kHttpRequestBytesMax);
+  server.set_read_timeout(limits::kHttpTimeout);
+  server.set_write_timeout(limits::kHttpTimeout);
+  server.set_keep_alive_max_count(limits::kHttpKeepAliveMax);
+  server.new_task_queue = [] { return new httplib::ThreadPool(kServerThreads); };
+}
+
+HttpServer::HttpServer(std::unique_ptr<State> state) : state_(std::move(state)) {}
+
+HttpServer::~HttpServer() { close(); }
+
+Result<std::unique_ptr<HttpServer>> HttpServer::start(HttpConfig config) {
+  COSHARD_ASSIGN(const HostPort wanted, parse_address(config.listen));
+  auto state = std::make_unique<State>();
+  state->config = std::move(config);
+  state->routes();
+  int port = wanted.port;
+  if (port == 0)
+    port = state->server.bind_to_any_port(wanted.host);
+  else if (!state->server.bind_to_port(wanted.host, port))
+    port = -1;
+  if (port <= 0)
+    return fail(ErrorCode::kUnavailable, "--http: cannot listen on " + state->config.listen +
+                                             ": the port is taken or the address is not ours; "
+                                             "choose another one, or port 0");
+  state->address = wanted.host + ":" + std::to_string(port);
+  state->thread = std::thread([raw = state.get()] {
+    raw->server.listen_after_bind();
+    raw->ended = true;
+  });
+  return std::unique_ptr<HttpServer>(new HttpServer(std::move(state)));
+}
+
+const std::string& HttpServer::address() const { return state_->address; }
+
+void HttpServer::publish(std::string status_json, std::string metrics_text) {
+  const std::lock_guard lock(state_->mutex);
+  state_->status_json = std::move(status_json);
+  state_->metrics_text = std::move(metrics_text);
+}
+
+void HttpServer::close() {
+  if (!state_->thread.joinable()) return;
+  // A stop() before listen_after_bind() has begun would be lost.
+  while (!state_->server.is_running() && !state_->ended) std::this_thread::yield();
+  state_->server.stop();
+  state_->thread.join();
+}
+
+}  // namespace coshard::node

@@ -1,0 +1,118 @@
+// Courier: sealed messages over a transport. Knows who may speak to this program, under which
+// incarnation, and how alive each of them is; counts what it refuses and drops who breaks the
+// protocol too often. Shared by daemon and coordinator. Home thread: cs-net. SPDX-License-
+// Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "crypto/identity.h"
+#include "protocol/base/thread_role.h"
+#include "protocol/transport/peer_table.h"
+#include "protocol/transport/transport.h"
+#include "protocol/wire/envelope.h"
+
+namespace coshard::node {
+
+/// What a peer is to us.
+struct Correspondent {
+  NodeId node;
+  crypto::CurveKey curve_public{};
+  Incarnation incarnation;
+  bool newer_incarnation_allowed = false;    ///< the coordinator's restarts
+  std::optional<Generation> generation_min;  ///< the coordinator's own envelopes
+  /// Losing the connection is losing the peer: what was sent and not read is gone. The coordinator
+  /// is not lost that way: everything said to it is repeated.
+  bool session_bound = true;
+};
+
+struct CourierHandlers {
+  /// A message that passed every check. `from` is proved.
+  std::function<void(const NodeId& from, wire::Opened)> message;
+  /// A correspondent is gone: silence, an ended session, too many faults. Once per admit().
+  std::function<void(const NodeId& peer, const std::string& reason)> lost;
+  /// For people: "connection refused", and that it works again.
+  std::function<void(const transport::PeerEvent&)> link;
+};
+
+/// Nanoseconds and counts since the start, for metrics.
+struct CourierCounters {
+  Duration sealing{};
+  Duration opening{};
+  std::uint64_t send_failures = 0;
+};
+
+/// Bytes exchanged with one peer, payloads and headers.
+struct LinkBytes {
+  std::uint64_t sent = 0;
+  std::uint64_t received = 0;
+};
+
+class Courier {
+ public:
+  /// All arguments outlive the courier. Takes over the transport's handlers.
+  Courier(transport::Transport& transport, const crypto::Identity& identity, const Clock& clock,
+          CourierHandlers handlers);
+
+  /// The round that is spoken of from now on. Before: nothing but a JoinRequest makes sense.
+  void speak_as(NetworkId network, Incarnation incarnation, Generation generation);
+  /// Accept JoinRequests of anybody (the coordinator).
+  void accept_joins() { joins_accepted_ = true; }
+
+  /// Lets `peer` speak under this incarnation and watches its pulse; a second call replaces the
+  /// first. What the peer said under an older incarnation is refused from now on.
+  void admit(const Correspondent& peer);
+  /// Nobody we know: no connection, no watching, no lost().
+  void dismiss(const NodeId& peer);
+  bool knows(const NodeId& peer) const { return correspondents_.contains(peer); }
+
+  /// Seals and sends. A failure is counted and returned; what must arrive is repeated by the
+  /// machines.
+  Result<void> send(const NodeId& to, const Message& message,
+                    std::span<const wire::Payload> payloads = {});
+
+  /// Counts a breach of the protocol; may end in lost().
+  void fault(const NodeId& peer, const std::string& reason);
+
+  /// Everything that time alone changes. Call every limits::kUnitReportInterval.
+  void tick();
+
+  transport::PeerState state(const NodeId& peer) const;
+  Duration silence(const NodeId& peer) const;
+  LinkBytes link_bytes(const NodeId& peer) const;
+  const CourierCounters& counters() const { return counters_; }
+  const wire::RefusalCounters& refusals() const { return refusals_; }
+  std::optional<NetworkId> network() const { return network_; }
+  std::string endpoint() const { return transport_.endpoint(); }
+
+ private:
+  struct Entry {
+    Correspondent peer;
+    wire::SenderState sender;
+    LinkBytes bytes;
+    bool lost = false;
+  };
+  void handle(const NodeId& from, const wire::Frame& frame);
+  void handle_event(const transport::PeerEvent& event);
+  void follow(const transport::PeerTransition& change);
+  void give_up(const NodeId& peer, const std::string& reason);
+  Entry* find(const NodeId& peer);
+
+  transport::Transport& transport_;
+  const crypto::Identity& identity_;
+  const Clock& clock_;
+  const CourierHandlers handlers_;
+  wire::Sealer sealer_;
+  std::optional<NetworkId> network_;
+  bool joins_accepted_ = false;
+  std::map<NodeId, Entry> correspondents_;
+  transport::PeerTable pulse_;
+  wire::RefusalCounters refusals_;
+  CourierCounters counters_;
+  ThreadRole net_;
+};
+
+}  // namespace coshard::node

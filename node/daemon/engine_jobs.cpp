@@ -1,0 +1,73 @@
+// Engine calls, one unit, chunk or file at a time. SPDX-License-Identifier: Apache-2.0
+#include "node/daemon/engine_jobs.h"
+
+#include "node/daemon/stage_host.h"
+
+namespace coshard::node {
+
+using round::WorkOp;
+
+Result<ComputeOutcome> compute(EngineHome& home, const round::Work& work,
+                               const std::optional<TensorBlob>& input) {
+  const MicrobatchIndex microbatch = work.unit.microbatch;
+  ComputeOutcome outcome;
+  if (work.op == WorkOp::kBackward) {
+    COSHARD_ASSIGN(outcome.output, home.engine->backward(microbatch, *input));
+    return outcome;
+  }
+  shard::TokenBatch tokens;
+  if (!input || work.op == WorkOp::kForwardLoss) {
+    COSHARD_ASSIGN(tokens, home.tokens->batch(work.unit.step, microbatch));
+  }
+  const shard::StageInput stage_input = input ? shard::StageInput(*input) : tokens;
+  if (work.op == WorkOp::kForward) {
+    COSHARD_ASSIGN(outcome.output, home.engine->forward(microbatch, stage_input));
+    return outcome;
+  }
+  COSHARD_ASSIGN(shard::LossResult loss,
+                 home.engine->forward_loss(microbatch, stage_input, tokens));
+  outcome.output = std::move(loss.input_grad);
+  outcome.loss_sum = loss.loss_sum;
+  return outcome;
+}
+
+Result<shard::AveragedChunk> reduce(shard::StageEngine& engine, const round::ReduceChunk& action,
+                                    std::vector<SharedBytes> parts) {
+  for (SharedBytes& part : parts) {
+    if (part == nullptr) {
+      COSHARD_ASSIGN(part, engine.gradient_chunk(action.chunk));
+    }
+  }
+  return engine.reduce_chunk(action.chunk, parts, 1.0F / static_cast<float>(action.tokens));
+}
+
+Result<void> take_averages(shard::StageEngine& engine,
+                           const std::vector<ForeignAverage>& averages) {
+  for (const ForeignAverage& average : averages) {
+    COSHARD_ASSIGN(const double norm, engine.set_average(average.chunk, average.bytes));
+    if (norm != average.squared_norm)
+      return fail(ErrorCode::kCorruption,
+                  "the average of chunk " + std::to_string(average.chunk.value) +
+                      ": expected the squared norm that its reducer signed (" +
+                      std::to_string(average.squared_norm) + "), found " + std::to_string(norm));
+  }
+  return {};
+}
+
+round::CheckpointSaved save_checkpoint(shard::StageEngine& engine, const SavedStage& where) {
+  round::CheckpointSaved saved{where.step, {}, 0, ""};
+  const auto file = checkpoint_path(where.checkpoints, where.step, where.stage);
+  std::error_code error;
+  std::filesystem::create_directories(file.parent_path(), error);
+  auto hash = engine.save(file, where.step);
+  if (!hash) {
+    saved.error = hash.error().message;
+    return saved;
+  }
+  saved.file_hash = hash->file;
+  saved.bytes = std::filesystem::file_size(file, error);
+  drop_old_checkpoints(where.checkpoints, where.step, where.stage);
+  return saved;
+}
+
+}  // namespace coshard::node

@@ -1,0 +1,46 @@
+// The bodies of the runner's jobs: what is done to the engine, without a queue in sight. All run on
+// cs-engine. SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <vector>
+
+#include "node/daemon/engine_thread.h"
+#include "protocol/round/participant.h"
+
+namespace coshard::node {
+
+struct ComputeOutcome {
+  TensorBlob output;    ///< without bytes where nothing goes on
+  double loss_sum = 0;  ///< last stage only
+};
+
+/// One unit of work. `input` is nothing where it starts from tokens.
+Result<ComputeOutcome> compute(EngineHome& home, const round::Work& work,
+                               const std::optional<TensorBlob>& input);
+
+/// The average of one chunk; a null part is this engine's own sum, no parts: nothing else counts.
+Result<shard::AveragedChunk> reduce(shard::StageEngine& engine, const round::ReduceChunk& action,
+                                    std::vector<SharedBytes> parts);
+
+/// A chunk that another replica reduced, with the squared norm that it signed.
+struct ForeignAverage {
+  ChunkIndex chunk;
+  SharedBytes bytes;
+  double squared_norm = 0;
+};
+/// kCorruption when a norm is not what its reducer signed.
+Result<void> take_averages(shard::StageEngine& engine, const std::vector<ForeignAverage>& averages);
+
+/// Where a stage's state goes.
+struct SavedStage {
+  std::filesystem::path checkpoints;
+  StepId step;
+  StageIndex stage;
+};
+/// Saves durably and lets go of this stage's oldest checkpoints (limits::kCheckpointsHeld stay).
+/// The answer names the file when it could not be written.
+round::CheckpointSaved save_checkpoint(shard::StageEngine& engine, const SavedStage& where);
+
+}  // namespace coshard::node

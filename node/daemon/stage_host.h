@@ -1,0 +1,66 @@
+// From a Welcome to an engine that is ready: parses the round file, checks the memory bill, opens
+// the token shards, makes the stage and loads its checkpoint. plan_stage(): any thread, pure;
+// raise_stage(): cs-engine. SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "node/daemon/engine_thread.h"
+#include "node/round_file.h"
+#include "protocol/round/participant.h"
+
+namespace coshard::node {
+
+/// What came along with the Welcome.
+struct RoundPackage {
+  std::string round_text;
+  Bytes genesis_entry;
+  std::string manifest_text;
+};
+
+/// What of this box decides how a stage is held.
+struct StageSite {
+  std::filesystem::path directory;
+  std::filesystem::path data;
+  std::filesystem::path checkpoints;
+  shard::Device device;
+  int threads = 1;
+  std::uint64_t memory_bytes = 0;  ///< of the device (or the box); 0: unknown
+};
+
+/// Everything known before anything is allocated.
+struct StagePlan {
+  RoundFile round;
+  shard::StageConfig engine;
+  shard::TokenOrder order;
+  std::filesystem::path manifest;    ///< written by raise_stage, with absolute shard paths
+  std::string manifest_text;         ///< as the coordinator sent it
+  std::filesystem::path checkpoint;  ///< to load; empty: initial weights
+  Hash checkpoint_hash{};
+  std::filesystem::path data;
+};
+
+/// kInvalidArgument for a round or a seat that does not fit together, kResourceExhausted with the
+/// memory bill where the stage is too large for this box.
+Result<StagePlan> plan_stage(const Welcome& welcome, const RoundPackage& package,
+                             const StageSite& site);
+
+/// Fills `home`. kCorruption naming the shard or the checkpoint file that is damaged.
+Result<round::StageReady> raise_stage(EngineHome& home, const StagePlan& plan);
+
+/// "DIR/step-00000020/stage-1.safetensors".
+std::filesystem::path checkpoint_path(const std::filesystem::path& checkpoints, StepId step,
+                                      StageIndex stage);
+
+/// Checkpoints in the folder, newest first, at most limits::kCheckpointsHeld, each with its hash.
+std::vector<HeldCheckpoint> held_checkpoints(const std::filesystem::path& checkpoints);
+
+/// Deletes this stage's files of the oldest checkpoints up to `step`; the newest
+/// limits::kCheckpointsHeld stay.
+void drop_old_checkpoints(const std::filesystem::path& checkpoints, StepId step, StageIndex stage);
+
+/// Bytes of memory that this machine has.
+std::uint64_t machine_memory_bytes();
+
+}  // namespace coshard::node

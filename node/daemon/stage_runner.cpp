@@ -1,0 +1,336 @@
+// The stage's actions, one function each. SPDX-License-Identifier: Apache-2.0
+#include "node/daemon/stage_runner.h"
+
+#include "crypto/hash.h"
+#include "node/round_setup.h"
+#include "protocol/base/log.h"
+
+namespace coshard::node {
+
+using round::Direction;
+using round::TensorKey;
+using round::WorkOp;
+
+namespace {
+
+/// The tensor that `work` consumes; only where it does not start from tokens.
+TensorKey input_key(const round::Work& work) {
+  Unit from = work.unit;
+  const bool backward = work.op == WorkOp::kBackward;
+  from.stage = StageIndex(backward ? from.stage.value + 1 : from.stage.value - 1);
+  return {from, backward ? Direction::kBackward : Direction::kForward};
+}
+
+TensorBlob chunk_blob(SharedBytes bytes) {
+  const auto count = static_cast<std::int64_t>(bytes->size() / sizeof(float));
+  return {DType::kF32, BoundaryEncoding::kNone, {count}, std::move(bytes)};
+}
+
+}  // namespace
+
+StageRunner::StageRunner(EngineThread& engine, StageSite site, RunnerPorts ports)
+    : engine_(engine),
+      site_(std::move(site)),
+      ports_(std::move(ports)),
+      store_(limits::kKeptBytesMax) {}
+
+void StageRunner::submit(EngineThread::Job job) {
+  waiting_jobs_.push_back(std::move(job));
+  while (!waiting_jobs_.empty() && engine_.outstanding() < limits::kEngineQueueMax) {
+    if (!engine_.submit(std::move(waiting_jobs_.front()))) return;
+    waiting_jobs_.pop_front();
+  }
+}
+
+void StageRunner::turn() {
+  COSHARD_ON(net_);
+  engine_.collect();
+  while (!waiting_jobs_.empty() && engine_.outstanding() < limits::kEngineQueueMax) {
+    if (!engine_.submit(std::move(waiting_jobs_.front()))) break;
+    waiting_jobs_.pop_front();
+  }
+  std::deque<Parcel> parcels = std::exchange(waiting_parcels_, {});
+  for (Parcel& parcel : parcels) deliver(std::move(parcel));
+}
+
+void StageRunner::deliver(Parcel parcel) {
+  const Result<void> sent = ports_.send(parcel.to, parcel.message, parcel.payloads);
+  // Full is for a moment; anything else the machines notice by what does not come back.
+  if (!sent && sent.error().code == ErrorCode::kResourceExhausted)
+    waiting_parcels_.push_back(std::move(parcel));
+  else if (!sent)
+    log(LogLevel::kDebug, "runner", "to " + parcel.to.short_hex() + ": " + sent.error().message);
+}
+
+void StageRunner::fail_engine(const std::string& what) {
+  log(LogLevel::kError, "runner", what);
+  ports_.post(round::EngineFailed{what});
+}
+
+void StageRunner::keep(const round::PayloadKey& key, TensorBlob blob) {
+  const Result<void> kept = store_.put(key, KeptTensor{std::move(blob), std::nullopt, 0});
+  if (!kept) fail_engine(kept.error().message);
+}
+
+void StageRunner::set_incoming(const NodeId& from, const Message* message,
+                               const std::vector<wire::Payload>* payloads) {
+  incoming_from_ = from;
+  incoming_ = message;
+  incoming_payloads_ = payloads;
+}
+
+void StageRunner::run(const round::Begin& action) {
+  COSHARD_ON(net_);
+  auto plan = plan_stage(action.welcome, package_, site_);
+  if (!plan) {
+    ports_.post(round::StageFailed{plan.error().message});
+    return;
+  }
+  stage_ = action.welcome.stage;
+  tokens_per_microbatch_ = round_shape(plan->round).tokens_per_microbatch;
+  plan_ = std::move(*plan);
+  submit([this, plan = *plan_](EngineHome& home) -> EngineThread::Reply {
+    auto ready = raise_stage(home, plan);
+    return [this, ready = std::move(ready)] {
+      if (!ready) {
+        ports_.post(round::StageFailed{ready.error().message});
+        return;
+      }
+      chunks_ = ready->chunks;
+      ports_.post(*ready);
+    };
+  });
+}
+
+void StageRunner::run(const round::KeepPayload& action) {
+  COSHARD_ON(net_);
+  if (incoming_payloads_ == nullptr || incoming_payloads_->empty()) return;
+  const wire::Payload& payload = incoming_payloads_->front();
+  KeptTensor tensor{chunk_blob(payload.bytes), payload.hash, 0};
+  const auto describe = [&](const TensorHeader& header) {
+    tensor.blob = {header.dtype, header.encoding, header.shape, payload.bytes};
+  };
+  if (const auto* forward = std::get_if<ForwardTensor>(incoming_)) describe(forward->tensor);
+  if (const auto* backward = std::get_if<BackwardTensor>(incoming_)) describe(backward->tensor);
+  if (const auto* average = std::get_if<AveragedChunk>(incoming_))
+    tensor.squared_norm = average->squared_norm;
+  const Result<void> kept = store_.put(action.key, std::move(tensor));
+  if (!kept) fail_engine(kept.error().message);
+}
+
+std::optional<TensorBlob> StageRunner::compute_input(const round::Work& work) {
+  const TensorKey key = input_key(work);
+  KeptTensor* kept = store_.find(key);
+  if (kept == nullptr) return std::nullopt;
+  store_.mark_used(key);
+  return kept->blob;
+}
+
+void StageRunner::run(const round::Compute& action) {
+  COSHARD_ON(net_);
+  const round::Work work = action.work;
+  const bool from_tokens = work.op != WorkOp::kBackward && stage_.value == 0;
+  std::optional<TensorBlob> input;
+  if (!from_tokens) {
+    input = compute_input(work);
+    if (!input) {
+      ports_.post(round::ComputeDone{work, 0, 0, "its input is not here any more"});
+      return;
+    }
+  }
+  submit([this, work, input = std::move(input)](EngineHome& home) -> EngineThread::Reply {
+    auto outcome = compute(home, work, input);
+    return [this, work, outcome = std::move(outcome)]() mutable {
+      computed(work, std::move(outcome));
+    };
+  });
+}
+
+void StageRunner::computed(const round::Work& work, Result<ComputeOutcome> outcome) {
+  round::ComputeDone done{work, tokens_per_microbatch_, 0, ""};
+  if (!outcome) {
+    // The input's fault is the neighbour's; everything else is ours.
+    if (outcome.error().code != ErrorCode::kInvalidArgument) {
+      fail_engine(outcome.error().message);
+      return;
+    }
+    done.error = outcome.error().message;
+    ports_.post(std::move(done));
+    return;
+  }
+  const Direction direction =
+      work.op == WorkOp::kForward ? Direction::kForward : Direction::kBackward;
+  if (outcome->output.bytes != nullptr && !outcome->output.bytes->empty())
+    keep(TensorKey{work.unit, direction}, std::move(outcome->output));
+  done.loss_sum = outcome->loss_sum;
+  if (work.op != WorkOp::kForward) counters_.tokens_done += tokens_per_microbatch_;
+  if (work.op == WorkOp::kForwardLoss)
+    counters_.loss_last = done.loss_sum / static_cast<double>(tokens_per_microbatch_);
+  ports_.post(std::move(done));
+}
+
+Hash StageRunner::input_hash(const Unit& unit, Direction direction) {
+  const bool backward = direction == Direction::kBackward;
+  const bool last = plan_ && unit.stage.value + 1 == plan_->round.model.stages();
+  // The last stage's gradient comes from its forward input; a first stage's output from tokens.
+  const WorkOp op = backward && !last ? WorkOp::kBackward : WorkOp::kForward;
+  if (op == WorkOp::kForward && unit.stage.value == 0) return Hash{};
+  KeptTensor* kept = store_.find(input_key({op, unit}));
+  return kept == nullptr ? Hash{} : kept->payload().hash;
+}
+
+void StageRunner::run(const round::SendTensor& action) {
+  COSHARD_ON(net_);
+  const TensorKey key{action.unit, action.direction};
+  KeptTensor* kept = store_.find(key);
+  if (kept == nullptr) {
+    fail_engine("a tensor to be sent is not kept any more");
+    return;
+  }
+  const TensorHeader header{kept->blob.dtype, kept->blob.encoding, kept->blob.shape};
+  Message message = ForwardTensor{action.unit, header};
+  if (action.direction == Direction::kBackward)
+    message = BackwardTensor{action.unit, header, action.slots_total};
+  const wire::Payload payload = kept->payload();
+  counters_.boundary_bytes_sent += payload.bytes->size();
+  counters_.boundary_tokens += tokens_per_microbatch_;
+  ports_.sent(action.to, key, *kept);
+  store_.mark_used(key);
+  deliver({action.to, std::move(message), {payload}});
+}
+
+void StageRunner::run(const round::SendChunk& action) {
+  COSHARD_ON(net_);
+  submit([this, action](EngineHome& home) -> EngineThread::Reply {
+    auto bytes = home.engine->gradient_chunk(action.chunk);
+    return [this, action, bytes = std::move(bytes)] {
+      if (!bytes) {
+        fail_engine(bytes.error().message);
+        return;
+      }
+      const GradientChunk message{action.step, stage_, action.attempt, action.chunk};
+      deliver({action.to, message, {wire::hashed(*bytes)}});
+    };
+  });
+}
+
+Result<std::vector<SharedBytes>> StageRunner::contributions(const round::ReduceChunk& action) {
+  const NodeId self = ports_.self;
+  std::vector<SharedBytes> bytes;
+  for (const NodeId& node : action.contributors) {
+    if (node == self) {
+      bytes.push_back(nullptr);  // filled on cs-engine
+      continue;
+    }
+    const round::ChunkKey key{action.step, action.attempt, action.chunk, node, false};
+    const KeptTensor* kept = store_.find(key);
+    if (kept == nullptr)
+      return fail(ErrorCode::kNotFound, "a contribution of " + node.short_hex() + " is not here");
+    bytes.push_back(kept->blob.bytes);
+    store_.erase(key);
+  }
+  return bytes;
+}
+
+void StageRunner::run(const round::ReduceChunk& action) {
+  COSHARD_ON(net_);
+  auto bytes = contributions(action);
+  if (!bytes) {
+    fail_engine(bytes.error().message);
+    return;
+  }
+  // Alone on the stage nobody needs the average's bytes: the engine uses its sum as it is.
+  if (plan_->round.admission.replicas == 1) bytes->clear();
+  submit([this, action, parts = std::move(*bytes)](EngineHome& home) mutable
+         -> EngineThread::Reply {
+    auto reduced = reduce(*home.engine, action, std::move(parts));
+    return [this, action, reduced = std::move(reduced)] {
+      if (!reduced) {
+        fail_engine(reduced.error().message);
+        return;
+      }
+      if (reduced->bytes != nullptr)
+        keep(round::ChunkKey{action.step, action.attempt, action.chunk, ports_.self, true},
+             chunk_blob(reduced->bytes));
+      ports_.post(round::ChunkReduced{action.step, action.attempt, action.chunk,
+                                      reduced->squared_norm});
+    };
+  });
+}
+
+void StageRunner::run(const round::SendAverage& action) {
+  COSHARD_ON(net_);
+  KeptTensor* kept =
+      store_.find(round::ChunkKey{action.step, action.attempt, action.chunk, ports_.self, true});
+  if (kept == nullptr) {
+    fail_engine("an average to be sent is not kept any more");
+    return;
+  }
+  const AveragedChunk message{action.step, stage_, action.attempt, action.chunk,
+                              action.squared_norm};
+  for (const NodeId& to : action.to) deliver({to, message, {kept->payload()}});
+}
+
+void StageRunner::run(const round::SetAverage& action) {
+  COSHARD_ON(net_);
+  std::vector<ForeignAverage> foreign;
+  crypto::Sha256 hash;
+  bool hashed = false;
+  for (std::uint32_t chunk = 0; chunk < chunks_; ++chunk) {
+    const auto average = store_.find_average(action.step, action.attempt, ChunkIndex(chunk));
+    if (!average) continue;  // alone on the stage: the engine has it, and nobody compares
+    hash.update(average->tensor->payload().hash);
+    hashed = true;
+    if (average->reducer != ports_.self)
+      foreign.push_back(
+          {ChunkIndex(chunk), average->tensor->blob.bytes, average->tensor->squared_norm});
+  }
+  const round::AverageSet set{action.step, action.attempt, hashed ? hash.finish() : Hash{}};
+  submit([this, set, foreign = std::move(foreign)](EngineHome& home) -> EngineThread::Reply {
+    auto taken = take_averages(*home.engine, foreign);
+    return [this, set, taken = std::move(taken)] {
+      if (!taken)
+        fail_engine(taken.error().message);
+      else
+        ports_.post(set);
+    };
+  });
+}
+
+void StageRunner::run(const round::ApplyUpdate& action) {
+  COSHARD_ON(net_);
+  submit([this, scalars = action.scalars](EngineHome& home) -> EngineThread::Reply {
+    auto report = home.engine->apply_update(scalars);
+    return [this, step = scalars.step, report = std::move(report)] {
+      if (!report)
+        fail_engine(report.error().message);
+      else
+        ports_.post(round::UpdateApplied{step, report->digest});
+    };
+  });
+}
+
+void StageRunner::run(const round::SaveCheckpoint& action) {
+  COSHARD_ON(net_);
+  const SavedStage where{site_.checkpoints, action.step, stage_};
+  submit([this, where](EngineHome& home) -> EngineThread::Reply {
+    round::CheckpointSaved saved = save_checkpoint(*home.engine, where);
+    return [this, saved = std::move(saved)] { ports_.post(saved); };
+  });
+}
+
+void StageRunner::run(const round::DropStep& action) {
+  COSHARD_ON(net_);
+  store_.release(action.step);
+  submit([](EngineHome& home) -> EngineThread::Reply {
+    if (home.engine) home.engine->abort_step();
+    return {};
+  });
+}
+
+void StageRunner::run(const round::Release& action) {
+  COSHARD_ON(net_);
+  store_.release(action.step);
+}
+
+}  // namespace coshard::node

@@ -1,0 +1,22 @@
+// From a round file to what each part of coshard takes: one place that translates, so that node and
+// coordinator cannot read the same file differently. Pure functions, any thread.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "node/round_file.h"
+#include "protocol/round/coordinator.h"
+#include "protocol/round/work.h"
+#include "shard/data/token_source.h"
+
+namespace coshard::node {
+
+round::RoundShape round_shape(const RoundFile& round);
+round::Schedule round_schedule(const RoundFile& round);
+shard::TokenOrder token_order(const RoundFile& round);
+/// `fingerprint_secret` is the coordinator's own and stays with it.
+round::CoordinatorConfig coordinator_config(const RoundFile& round,
+                                            std::uint64_t fingerprint_secret);
+/// FLOPs per token of each stage, forward and backward: the prices that Genesis fixes.
+std::vector<std::uint64_t> stage_prices(const RoundFile& round);
+
+}  // namespace coshard::node
