@@ -1,5 +1,6 @@
 // X25519 key pairs of the transport (CURVE): separate from the identity, certified by it, never
-// derived from it. Any thread. SPDX-License-Identifier: Apache-2.0
+// derived from it. Any thread.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <array>

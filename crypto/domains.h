@@ -1,6 +1,6 @@
 // Every meaning that a signature of coshard can have, in one list: a signature made for one line
-// can never be presented as another. Bytes: reference ledger.md 4.2. SPDX-License-Identifier:
-// Apache-2.0
+// can never be presented as another. Bytes: reference ledger.md 4.2.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <array>
@@ -27,10 +27,12 @@ inline constexpr SignatureDomain kCountersign{"countersign", 8};       ///< rece
 inline constexpr SignatureDomain kAssignment{"assignment", 9};         ///< coordinator's admission
 inline constexpr SignatureDomain kComplaint{"complaint", 10};          ///< refused tensor
 inline constexpr SignatureDomain kCheckpointShard{"checkpoint-shard", 11};  ///< stage checkpoint
+inline constexpr SignatureDomain kRevocation{"revocation",
+                                             12};  ///< root takes back an operating key
 
-inline constexpr std::array kAll{kCertificate, kChannel,   kEnvelope,       kReducerChunk,
-                                 kCommit,      kEntryBody, kReceiptWindow,  kCountersign,
-                                 kAssignment,  kComplaint, kCheckpointShard};
+inline constexpr std::array kAll{kCertificate, kChannel,   kEnvelope,        kReducerChunk,
+                                 kCommit,      kEntryBody, kReceiptWindow,   kCountersign,
+                                 kAssignment,  kComplaint, kCheckpointShard, kRevocation};
 }  // namespace domains
 
 namespace internal {

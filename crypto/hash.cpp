@@ -1,5 +1,6 @@
 // The low-level OpenSSL calls: EVP fetches the algorithm for each message, which costs more than
-// hashing a tree node. SPDX-License-Identifier: Apache-2.0
+// hashing a tree node.
+// SPDX-License-Identifier: Apache-2.0
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include "crypto/hash.h"
 

@@ -1,6 +1,7 @@
 // Who a participant is: a root key that owns the account, an operating key that signs, a CURVE key
 // that encrypts, each random on its own, and the certificate that ties them. Any thread; immutable.
-// Bytes: crypto/README.md. SPDX-License-Identifier: Apache-2.0
+// Bytes: crypto/README.md.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include "crypto/curve.h"

@@ -1,5 +1,6 @@
 // Ed25519 key pairs, and the strictness that keeps every validator of one opinion (reference
-// ledger.md 4.1). Any thread; a KeyPair is immutable. SPDX-License-Identifier: Apache-2.0
+// ledger.md 4.1). Any thread; a KeyPair is immutable.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <array>

@@ -1,5 +1,6 @@
 // Randomness from the operating system: keys, nonces, salts. Never for training, which uses
-// protocol/base/rng.h. Any thread. SPDX-License-Identifier: Apache-2.0
+// protocol/base/rng.h. Any thread.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <array>

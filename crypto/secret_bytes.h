@@ -1,6 +1,6 @@
 // Bytes that must not leak: locked into memory where the system allows it, between guard pages,
-// left out of core dumps, wiped when freed. Any thread; one owner. SPDX-License-Identifier:
-// Apache-2.0
+// left out of core dumps, wiped when freed. Any thread; one owner.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstddef>

@@ -1,6 +1,6 @@
 // Signatures over payload bytes with their meaning in front, never over messages that somebody
-// re-serialises. Any thread; pure. Bytes: reference ledger.md 4.2. SPDX-License-Identifier:
-// Apache-2.0
+// re-serialises. Any thread; pure. Bytes: reference ledger.md 4.2.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include "crypto/domains.h"

@@ -1,0 +1,89 @@
+// Ledger entries: a leaf, who claims it, his signature over the exact bytes, and the place in the
+// log. Pure; any thread. Bytes: FORMAT.md. SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <vector>
+
+#include "crypto/keys.h"
+#include "ledger/leaves.h"
+#include "protocol/base/ids.h"
+#include "protocol/base/limits.h"
+
+namespace coshard::ledger {
+
+/// Signs `body` under `key_id`, an Ed25519 public key.
+struct EntrySignature {
+  crypto::PublicKey key_id{};
+  crypto::Signature signature{};
+  bool operator==(const EntrySignature&) const = default;
+  template <class Codec, class Self>
+  static void fields(Codec& codec, Self& self) {
+    codec(1, self.key_id);
+    codec(2, self.signature);
+  }
+};
+
+/// What an author signs: which leaf, in which place of his own sequence.
+struct Body {
+  NodeId author;
+  std::uint64_t sequence = 0;  ///< the coordinator's: 1, 2, 3 …; a node's: work_batch_sequence()
+  Leaf leaf;
+  bool operator==(const Body&) const = default;
+};
+
+/// A body's bytes with signatures: what a node sends to be admitted.
+struct SignedBody {
+  Bytes body;
+  std::vector<EntrySignature> signatures;
+  bool operator==(const SignedBody&) const = default;
+  template <class Codec, class Self>
+  static void fields(Codec& codec, Self& self) {
+    codec(1, self.body);
+    codec(2, self.signatures);
+  }
+};
+
+/// One leaf of the tree: index and time are the sequencer's, the body is the author's.
+struct LedgerEntry {
+  std::uint32_t version = 1;
+  LogIndex index;
+  std::uint64_t seq_ms = 0;  ///< wall clock, informational
+  Bytes body;
+  std::vector<EntrySignature> signatures;
+  bool operator==(const LedgerEntry&) const = default;
+  template <class Codec, class Self>
+  static void fields(Codec& codec, Self& self) {
+    codec(1, self.version);
+    codec(2, self.index);
+    codec(3, self.seq_ms);
+    codec(4, self.body);
+    codec(5, self.signatures);
+  }
+};
+
+Bytes encode_body(const Body& body);
+/// kInvalidArgument: malformed, unknown type, or not canonical.
+Result<Body> decode_body(ByteView bytes);
+
+/// Encodes and signs a body with the author's key.
+SignedBody sign_body(const crypto::KeyPair& author, const NetworkId& network,
+                     std::uint64_t sequence, const Leaf& leaf);
+
+/// True when there are signatures, the first is by `author`, and every one verifies.
+/// kPermissionDenied otherwise.
+Result<void> verify_signatures(const NodeId& author, const NetworkId& network, ByteView body,
+                               const std::vector<EntrySignature>& signatures);
+
+/// kInvalidArgument also for more than limits::kEntryBytesMax.
+Result<LedgerEntry> decode_entry(ByteView bytes);
+
+/// SHA-256("coshard/event/v1" || 0x00 || author || u32be type || u64be sequence): an event happens
+/// once.
+Hash event_id(const Body& body);
+
+/// A node's sequence number for its one batch of a stage and epoch.
+constexpr std::uint64_t work_batch_sequence(LedgerEpoch epoch, StageIndex stage) {
+  return epoch.value * limits::kStagesMax + stage.value + 1;
+}
+
+}  // namespace coshard::ledger

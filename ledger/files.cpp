@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ledger/files.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <system_error>
+
+namespace coshard::ledger {
+namespace {
+
+namespace fs = std::filesystem;
+constexpr std::string_view kTemporary = ".tmp";
+
+tl::unexpected<Error> failed(const std::string& what, int reason) {
+  const ErrorCode code = reason == ENOSPC || reason == EDQUOT  ? ErrorCode::kResourceExhausted
+                         : reason == ENOENT                    ? ErrorCode::kNotFound
+                         : reason == EACCES || reason == EROFS ? ErrorCode::kPermissionDenied
+                                                               : ErrorCode::kUnavailable;
+  return fail(code, what + ": " + std::generic_category().message(reason));
+}
+
+class Descriptor {
+ public:
+  Descriptor(const fs::path& path, int flags, mode_t mode = 0)
+      : value_(::open(path.c_str(), flags | O_CLOEXEC, mode)) {}
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  ~Descriptor() {
+    if (value_ >= 0) ::close(value_);
+  }
+  bool is_open() const { return value_ >= 0; }
+  int get() const { return value_; }
+
+ private:
+  int value_;
+};
+
+Result<void> write_and_sync(const fs::path& path, ByteView bytes) {
+  const Descriptor file(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0644);
+  if (!file.is_open()) return failed("cannot create " + path.string(), errno);
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(file.get(), bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) return failed("cannot write " + path.string(), errno);
+    bytes = bytes.subspan(static_cast<std::size_t>(written));
+  }
+  if (::fsync(file.get()) != 0) return failed("cannot sync " + path.string(), errno);
+  return {};
+}
+
+Result<void> sync_folder(const fs::path& path) {
+  const Descriptor folder(path, O_RDONLY | O_DIRECTORY);
+  if (!folder.is_open() || ::fsync(folder.get()) != 0) {
+    return failed("cannot sync " + path.string(), errno);
+  }
+  return {};
+}
+
+/// Creates missing folders and makes their names durable, outermost first.
+Result<void> make_folder(const fs::path& path) {
+  std::error_code error;
+  if (path.empty() || fs::is_directory(path, error)) return {};
+  COSHARD_TRY(make_folder(path.parent_path()));
+  if (::mkdir(path.c_str(), 0755) != 0 && errno != EEXIST) {
+    return failed("cannot create " + path.string(), errno);
+  }
+  return sync_folder(path.has_parent_path() ? path.parent_path() : fs::path("."));
+}
+
+}  // namespace
+
+bool is_temporary(std::string_view path) { return path.ends_with(kTemporary); }
+
+std::string DiskFolder::describe(std::string_view path) const { return (root_ / path).string(); }
+
+Result<void> DiskFolder::write(std::string_view path, ByteView bytes) {
+  const fs::path target = root_ / path;
+  const fs::path temporary = target.string() + std::string(kTemporary);
+  COSHARD_TRY(make_folder(target.parent_path()));
+  if (auto written = write_and_sync(temporary, bytes); !written) {
+    ::unlink(temporary.c_str());
+    return written;
+  }
+  if (::rename(temporary.c_str(), target.c_str()) != 0) {
+    return failed("cannot rename " + temporary.string(), errno);
+  }
+  return sync_folder(target.parent_path());
+}
+
+Result<Bytes> DiskFolder::read(std::string_view path, std::size_t max) const {
+  const fs::path source = root_ / path;
+  const Descriptor file(source, O_RDONLY | O_NOFOLLOW);
+  if (!file.is_open()) return failed("cannot read " + source.string(), errno);
+  struct stat status {};
+  if (::fstat(file.get(), &status) != 0) return failed("cannot read " + source.string(), errno);
+  if (!S_ISREG(status.st_mode) || static_cast<std::uint64_t>(status.st_size) > max) {
+    return fail(ErrorCode::kCorruption, source.string() + ": a regular file of at most " +
+                                            std::to_string(max) + " bytes was expected");
+  }
+  Bytes out(static_cast<std::size_t>(status.st_size));
+  std::size_t used = 0;
+  while (used < out.size()) {
+    const ssize_t got = ::read(file.get(), out.data() + used, out.size() - used);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return failed("cannot read " + source.string(), errno);
+    if (got == 0) break;
+    used += static_cast<std::size_t>(got);
+  }
+  out.resize(used);
+  return out;
+}
+
+Result<void> DiskFolder::remove(std::string_view path) {
+  const fs::path target = root_ / path;
+  if (::unlink(target.c_str()) != 0 && errno != ENOENT) {
+    return failed("cannot remove " + target.string(), errno);
+  }
+  return {};
+}
+
+Result<std::vector<std::string>> DiskFolder::list(std::string_view path) const {
+  std::vector<std::string> out;
+  std::error_code error;
+  fs::recursive_directory_iterator at(root_ / path, error);
+  if (error == std::errc::no_such_file_or_directory) return out;
+  for (; !error && at != fs::recursive_directory_iterator(); at.increment(error)) {
+    const fs::file_status status = at->symlink_status(error);
+    const std::string name = at->path().lexically_relative(root_).generic_string();
+    if (fs::is_regular_file(status)) {
+      out.push_back(name);
+    } else if (!fs::is_directory(status)) {
+      return fail(ErrorCode::kCorruption, describe(name) + ": neither a regular file nor a folder");
+    }
+  }
+  if (error) return failed("cannot list " + describe(path), error.value());
+  std::sort(out.begin(), out.end());
+  return out;
+}
+
+}  // namespace coshard::ledger

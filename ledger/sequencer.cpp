@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ledger/sequencer.h"
+
+#include <algorithm>
+
+#include "crypto/hash.h"
+#include "protocol/base/limits.h"
+
+namespace coshard::ledger {
+namespace {
+
+constexpr std::string_view kCheckpointFile = "checkpoint";
+constexpr std::string_view kVkeyFile = "log.vkey";
+/// Entries read from the store at a time.
+constexpr std::uint64_t kReplayChunk = 1024;
+
+}  // namespace
+
+Result<Sequencer> Sequencer::open(Store& store, LogFolder& folder, const crypto::KeyPair& log_key,
+                                  const Clock& clock) {
+  Sequencer out(store, folder, log_key, clock);
+  COSHARD_TRY(out.replay());
+  if (out.durable_ > 0) COSHARD_TRY(out.recover_publication());
+  return out;
+}
+
+Result<void> Sequencer::require_healthy() const {
+  if (!failed_) return {};
+  return fail(ErrorCode::kFailedPrecondition,
+              "an earlier write of the ledger failed: start the coordinator again");
+}
+
+Result<void> Sequencer::replay() {
+  COSHARD_ASSIGN(const std::uint64_t size, store_->size());
+  while (durable_ < size) {
+    COSHARD_ASSIGN(const std::vector<Bytes> chunk,
+                   store_->read(durable_, std::min(kReplayChunk, size - durable_)));
+    for (const Bytes& bytes : chunk) {
+      COSHARD_ASSIGN(const LedgerEntry entry, decode_entry(bytes));
+      if (auto applied = accounts_.apply(LogIndex(durable_), entry); !applied) {
+        return fail(ErrorCode::kCorruption,
+                    "stored entry " + std::to_string(durable_) + ": " + applied.error().message);
+      }
+      leaves_.push_back(leaf_hash(bytes));
+      ++durable_;
+    }
+  }
+  return {};
+}
+
+Result<NoteKey> Sequencer::note_key() const {
+  const NoteKey key{accounts_.genesis().origin, accounts_.genesis().log_key};
+  if (key.key == log_key_->public_key()) return key;
+  return fail(ErrorCode::kPermissionDenied, "the log key is not the one that genesis names");
+}
+
+/// A checkpoint that this log gave away must be one of its prefixes, or it would fork itself.
+Result<void> Sequencer::check_prefix(const Checkpoint& checkpoint, const std::string& whose) const {
+  if (checkpoint.size <= leaves_.size() &&
+      root_of(std::span(leaves_).first(checkpoint.size)) == checkpoint.root) {
+    return {};
+  }
+  return fail(ErrorCode::kCorruption,
+              "the " + whose + " checkpoint of " + std::to_string(checkpoint.size) +
+                  " entries does not belong to the " + std::to_string(leaves_.size()) +
+                  " entries in the store: was an old copy restored? Nothing is signed");
+}
+
+Result<void> Sequencer::recover_publication() {
+  COSHARD_ASSIGN(const NoteKey key, note_key());
+  COSHARD_ASSIGN(signed_, store_->signed_checkpoint());
+  std::optional<Checkpoint> promised;
+  if (signed_) {
+    COSHARD_ASSIGN(promised, open_checkpoint(*signed_, key));
+    COSHARD_TRY(check_prefix(*promised, "signed"));
+  }
+  if (const auto file = folder_->read(kCheckpointFile, limits::kNoteBytesMax)) {
+    COSHARD_ASSIGN(published_, open_checkpoint(as_text(*file), key));
+    COSHARD_TRY(check_prefix(*published_, "published"));
+    if (!promised || published_->size > promised->size) {
+      return fail(ErrorCode::kCorruption,
+                  "the published checkpoint is newer than the last one signed: was an old copy of "
+                  "the store restored? Nothing is signed");
+    }
+  } else if (file.error().code != ErrorCode::kNotFound) {
+    return tl::unexpected(file.error());
+  }
+  COSHARD_ASSIGN(const std::vector<std::string> names, folder_->list(""));
+  std::vector<TileId> present;
+  for (const std::string& name : names) {
+    if (is_temporary(name)) COSHARD_TRY(folder_->remove(name));
+    if (const auto tile = TileId::parse(name)) present.push_back(*tile);
+  }
+  COSHARD_ASSIGN(const std::vector<SideFile> files, store_->side_files());
+  for (const SideFile& file : files) {
+    if (!std::binary_search(names.begin(), names.end(), file.path))
+      unpublished_files_.push_back(file);
+  }
+  if (!promised) return {};
+  if (!published_ || *published_ != *promised) COSHARD_TRY(write_files(*signed_, *promised));
+  older_size_ = promised->size;
+  return prune_partials(*folder_, present, std::span(&older_size_, 1));
+}
+
+Result<LogIndex> Sequencer::append(const SignedBody& body, std::vector<SideFile> files) {
+  COSHARD_TRY(require_healthy());
+  COSHARD_ASSIGN(const Body parsed, decode_body(body.body));
+  if (const Accounts::Event* known = accounts_.find_event(event_id(parsed))) {
+    if (known->body_hash == crypto::sha256(body.body)) return known->index;
+    return fail(ErrorCode::kFailedPrecondition, "conflict: entry " +
+                                                    std::to_string(known->index.value) +
+                                                    " holds this event with other content");
+  }
+  LedgerEntry entry;
+  entry.index = LogIndex(leaves_.size());
+  entry.seq_ms = clock_->wall_ms();
+  entry.body = body.body;
+  entry.signatures = body.signatures;
+  const Bytes bytes = encode(entry);
+  if (bytes.size() > limits::kEntryBytesMax) {
+    return fail(ErrorCode::kInvalidArgument,
+                "an entry of at most " + std::to_string(limits::kEntryBytesMax) +
+                    " bytes was expected, found " + std::to_string(bytes.size()));
+  }
+  COSHARD_TRY(accounts_.apply(entry.index, entry));
+  leaves_.push_back(leaf_hash(bytes));
+  waiting_.push_back(bytes);
+  std::move(files.begin(), files.end(), std::back_inserter(waiting_files_));
+  return entry.index;
+}
+
+Result<void> Sequencer::commit() {
+  COSHARD_TRY(require_healthy());
+  if (waiting_.empty()) return {};
+  if (auto stored = store_->append(durable_, waiting_, waiting_files_); !stored) {
+    failed_ = true;  // the fold is ahead of the store
+    return stored;
+  }
+  durable_ += waiting_.size();
+  waiting_.clear();
+  std::move(waiting_files_.begin(), waiting_files_.end(), std::back_inserter(unpublished_files_));
+  waiting_files_.clear();
+  return {};
+}
+
+Result<Checkpoint> Sequencer::publish() {
+  COSHARD_TRY(commit());
+  if (durable_ == 0) return fail(ErrorCode::kFailedPrecondition, "the log has no genesis entry");
+  if (published_ && published_->size == durable_) return *published_;
+  COSHARD_ASSIGN(const NoteKey key, note_key());
+  const Checkpoint next{key.name, durable_, root_of(leaves_)};
+  COSHARD_ASSIGN(const std::string note, sign_checkpoint(next, *log_key_));
+  failed_ = true;  // until everything below is done
+  COSHARD_TRY(store_->swap_signed_checkpoint(signed_, note));
+  signed_ = note;
+  COSHARD_TRY(write_files(note, next));
+  failed_ = false;
+  return next;
+}
+
+Result<void> Sequencer::write_files(const std::string& note, const Checkpoint& checkpoint) {
+  const std::uint64_t before = published_ ? published_->size : 0;
+  COSHARD_ASSIGN(const NoteKey key, note_key());
+  const std::string vkey = key.vkey() + "\n";
+  if (!published_) COSHARD_TRY(folder_->write(kVkeyFile, as_bytes(vkey)));
+  for (const SideFile& file : unpublished_files_) {
+    COSHARD_TRY(folder_->write(file.path, file.bytes));
+  }
+  const auto from_store = [this](std::uint64_t first, std::uint64_t count) {
+    return store_->read(first, count);
+  };
+  COSHARD_TRY(
+      publish_tiles(*folder_, before, std::span(leaves_).first(checkpoint.size), from_store));
+  COSHARD_TRY(folder_->write(kCheckpointFile, as_bytes(note)));
+  unpublished_files_.clear();
+  published_ = checkpoint;
+  const std::uint64_t kept[2] = {before, checkpoint.size};
+  COSHARD_TRY(prune_partials(*folder_, partial_tiles_of(older_size_), kept));
+  older_size_ = before;
+  return {};
+}
+
+}  // namespace coshard::ledger

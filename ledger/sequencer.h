@@ -1,0 +1,74 @@
+// The one writer of a log: judges entries, makes them durable in groups, signs checkpoints and
+// publishes the files. Lives on the log's thread (cs-ledger).
+//
+// Order, which is what makes a crash harmless at any point:
+//   1. entries are durable in the store before anybody is told their index (commit);
+//   2. a checkpoint is recorded as signed, by compare-and-swap, before anybody can see it;
+//   3. bundles and tiles are written before the checkpoint that promises them.
+// What a crash leaves undone is done by the next open(). SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "ledger/accounts.h"
+#include "ledger/merkle.h"
+#include "ledger/store/store.h"
+#include "ledger/tiles.h"
+#include "protocol/base/clock.h"
+
+namespace coshard::ledger {
+
+class Sequencer {
+ public:
+  /// Replays the store and finishes an interrupted publication. All references outlive the
+  /// sequencer. kCorruption when the store's entries do not lead to the last signed or published
+  /// checkpoint (a database restored from an old backup, for example): nothing is signed then.
+  static Result<Sequencer> open(Store& store, LogFolder& folder, const crypto::KeyPair& log_key,
+                                const Clock& clock);
+
+  /// Judges a body and gives it the next index. It is durable after commit() or publish(), and only
+  /// then may anybody hear of the index. The same bytes again are the same index again;
+  /// kFailedPrecondition for another body of the same event. Other errors as Accounts::apply;
+  /// kInvalidArgument when it does not fit in an entry.
+  Result<LogIndex> append(const SignedBody& body, std::vector<SideFile> files = {});
+
+  /// Makes everything appended durable, in one transaction. After an error the sequencer refuses
+  /// everything: open it again.
+  Result<void> commit();
+
+  /// commit(), then signs and publishes the log as it is. Nothing new: the last checkpoint again.
+  Result<Checkpoint> publish();
+
+  /// The fold over everything appended, durable or not.
+  const Accounts& accounts() const { return accounts_; }
+  const std::optional<Checkpoint>& published() const { return published_; }
+
+ private:
+  Sequencer(Store& store, LogFolder& folder, const crypto::KeyPair& log_key, const Clock& clock)
+      : store_(&store), folder_(&folder), log_key_(&log_key), clock_(&clock) {}
+
+  Result<void> replay();
+  Result<void> recover_publication();
+  Result<void> check_prefix(const Checkpoint& checkpoint, const std::string& whose) const;
+  Result<NoteKey> note_key() const;
+  Result<void> write_files(const std::string& note, const Checkpoint& checkpoint);
+  Result<void> require_healthy() const;
+
+  Store* store_;
+  LogFolder* folder_;
+  const crypto::KeyPair* log_key_;
+  const Clock* clock_;
+  Accounts accounts_;
+  std::vector<Hash> leaves_;  // of every entry, appended or durable
+  std::uint64_t durable_ = 0;
+  std::vector<Bytes> waiting_;  // appended, not durable
+  std::vector<SideFile> waiting_files_;
+  std::vector<SideFile> unpublished_files_;  // durable, not in the folder
+  std::optional<std::string> signed_;
+  std::optional<Checkpoint> published_;
+  std::uint64_t older_size_ = 0;  // of the publication before the last
+  bool failed_ = false;
+};
+
+}  // namespace coshard::ledger

@@ -1,0 +1,17 @@
+// The store in one SQLite file: one connection that nobody else can open beside it, write-ahead
+// log,
+// synchronous=FULL. One thread (the log's). SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <filesystem>
+#include <memory>
+
+#include "ledger/store/store.h"
+
+namespace coshard::ledger {
+
+/// Opens or creates the database. kUnavailable when another process has it open, kCorruption when
+/// it is damaged or not ours; the message names the file.
+Result<std::unique_ptr<Store>> open_sqlite_store(const std::filesystem::path& path);
+
+}  // namespace coshard::ledger

@@ -1,0 +1,51 @@
+// Writing and reading a log as C2SP tlog-tiles files. The bytes of tiles and bundles are pure
+// functions of the entries; only publish_tiles and read_log touch a folder. SPDX-License-Identifier:
+// Apache-2.0
+#pragma once
+
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "ledger/checkpoint.h"
+#include "ledger/files.h"
+#include "ledger/tile_path.h"
+
+namespace coshard::ledger {
+
+/// Bytes of tile/entries/<N>: each entry after its length as u16, big-endian.
+Bytes encode_bundle(std::span<const Bytes> entries);
+/// The entries of a bundle of exactly `count`; kCorruption, naming the entry, otherwise.
+Result<std::vector<Bytes>> decode_bundle(ByteView bundle, std::uint64_t count);
+
+/// Hashes that the tiles of `level` are made of: leaf hashes at level 0, roots of full tiles below
+/// at the others.
+std::vector<Hash> level_hashes(std::span<const Hash> leaves, std::uint32_t level);
+
+/// Gives the entries [first, first + count).
+using EntrySource = std::function<Result<std::vector<Bytes>>(std::uint64_t, std::uint64_t)>;
+
+/// Writes the tiles and bundles that a log of `leaves.size()` has and one of `old_size` had not.
+/// Every write is durable when it returns.
+Result<void> publish_tiles(LogFolder& folder, std::uint64_t old_size, std::span<const Hash> leaves,
+                           const EntrySource& entries);
+
+/// Removes the partial tiles among `candidates` that no log of a size in `kept` has.
+Result<void> prune_partials(LogFolder& folder, std::span<const TileId> candidates,
+                            std::span<const std::uint64_t> kept);
+
+/// The entries and leaf hashes of a folder.
+struct LogContents {
+  std::vector<Bytes> entries;
+  std::vector<Hash> leaves;
+};
+
+/// Reads every tile and bundle that a checkpoint needs and checks them against it. kCorruption
+/// names the file and the index.
+Result<LogContents> read_log(const LogFolder& folder, const Checkpoint& checkpoint);
+
+/// Checks what else lies under tile/: partial tiles of earlier sizes must be prefixes of the log,
+/// and nothing else may be there. kCorruption names the file.
+Result<void> check_other_tiles(const LogFolder& folder, const LogContents& contents);
+
+}  // namespace coshard::ledger
