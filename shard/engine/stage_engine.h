@@ -18,6 +18,7 @@
 #include "protocol/base/error.h"
 #include "protocol/base/ids.h"
 #include "protocol/base/tensor_blob.h"
+#include "shard/checkpoint/stage_checkpoint.h"
 #include "shard/data/token_batch.h"
 #include "shard/engine/device.h"
 #include "shard/plan/gradient_layout.h"
@@ -35,6 +36,7 @@ enum class Precision : std::uint8_t {
 struct StageConfig {
   ModelSpec spec;
   StageSlice slice;  ///< which layers, and whether embedding and head belong to it
+  StageIndex stage;  ///< for checkpoints and messages alone
   std::uint64_t seed = 1;
   Precision precision = Precision::kFp32;
   Device device;
@@ -129,11 +131,11 @@ class StageEngine {
   virtual void abort_step() = 0;
 
   /// Weights and moments after `step`, to one safetensors file: written beside, fsynced, renamed.
-  /// Returns the SHA-256 of the file.
-  virtual Result<Hash> save(const std::filesystem::path& path, StepId step) = 0;
+  virtual Result<StageCheckpointHashes> save(const std::filesystem::path& path, StepId step) = 0;
 
-  /// The state that save wrote, bit for bit; returns the step it stands for. kCorruption or
-  /// kInvalidArgument for a file of another model or slice; the engine is unchanged then.
+  /// The state that save wrote, bit for bit; returns the step it stands for. kCorruption for a
+  /// damaged file, kInvalidArgument for one of another model or slice: the engine is unchanged
+  /// then. After a failure in the middle of reading, only another load makes it whole.
   virtual Result<StepId> load(const std::filesystem::path& path) = 0;
 
   /// Reads this stage's own tensors, and no others, from a Hugging Face LLaMA directory. Moments

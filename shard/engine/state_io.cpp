@@ -1,0 +1,66 @@
+// See state_io.h. SPDX-License-Identifier: Apache-2.0
+#include "shard/engine/state_io.h"
+
+#include <ATen/ATen.h>
+
+#include <string>
+#include <vector>
+
+#include "protocol/base/check.h"
+
+namespace coshard::shard {
+namespace {
+
+constexpr StateKind kKinds[] = {StateKind::kWeight, StateKind::kMomentM, StateKind::kMomentV};
+
+float* flat_of(const StageState& state, StateKind kind) {
+  switch (kind) {
+    case StateKind::kWeight:
+      return state.module.weights().mutable_data_ptr<float>();
+    case StateKind::kMomentM:
+      return state.optimizer.first_moments().mutable_data_ptr<float>();
+    case StateKind::kMomentV:
+      return state.optimizer.second_moments().mutable_data_ptr<float>();
+  }
+  COSHARD_UNREACHABLE();
+}
+
+}  // namespace
+
+Result<StageCheckpointHashes> save_state(const StageState& state, const StageCheckpointInfo& info,
+                                         const std::filesystem::path& path) {
+  const ParameterLayout& layout = state.module.layout();
+  std::vector<float> host;
+  const StateReader reader = [&](std::size_t parameter, StateKind kind, const FloatSink& sink) {
+    host.resize(layout.specs()[parameter].elements);
+    state.kernels.copy_to_host(host.data(), flat_of(state, kind) + layout.offset(parameter),
+                               host.size() * sizeof(float));
+    return sink(host);
+  };
+  return write_stage_checkpoint(path, info, reader);
+}
+
+Result<StepId> load_state(const StageState& state, const ModelSpec& spec, const StageSlice& slice,
+                          const std::filesystem::path& path) {
+  COSHARD_ASSIGN(const StageCheckpoint checkpoint, StageCheckpoint::open(path));
+  if (checkpoint.info().model != spec || checkpoint.info().slice != slice)
+    return fail(ErrorCode::kInvalidArgument,
+                path.string() + ": expected a checkpoint of this stage, found layers " +
+                    std::to_string(checkpoint.info().slice.first_layer) + " to " +
+                    std::to_string(checkpoint.info().slice.last_layer) + " of " +
+                    (checkpoint.info().model == spec ? "this model" : "another model"));
+  const ParameterLayout& layout = state.module.layout();
+  std::vector<float> host;
+  for (std::size_t i = 0; i < layout.specs().size(); ++i) {
+    host.resize(layout.specs()[i].elements);
+    for (const StateKind kind : kKinds) {
+      COSHARD_TRY(checkpoint.read(i, kind, 0, host));
+      state.kernels.copy_to_device(flat_of(state, kind) + layout.offset(i), host.data(),
+                                   host.size() * sizeof(float));
+    }
+  }
+  state.module.weights_changed();
+  return checkpoint.info().step;
+}
+
+}  // namespace coshard::shard

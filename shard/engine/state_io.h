@@ -1,0 +1,28 @@
+// Weights and moments between the device and files: stage checkpoints and Hugging Face directories.
+// One tensor at a time passes through host memory. cs-engine.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <filesystem>
+
+#include "shard/checkpoint/stage_checkpoint.h"
+#include "shard/engine/optimizer.h"
+
+namespace coshard::shard {
+
+/// The flat vectors that make a stage's state, their layout, and how to reach them.
+struct StageState {
+  StageModule& module;
+  const Optimizer& optimizer;
+  DeviceKernels& kernels;
+};
+
+Result<StageCheckpointHashes> save_state(const StageState& state, const StageCheckpointInfo& info,
+                                         const std::filesystem::path& path);
+
+/// Takes the state of a checkpoint of the same model and slice; returns its step. Nothing is taken
+/// when the file is of another model, slice or format.
+Result<StepId> load_state(const StageState& state, const ModelSpec& spec, const StageSlice& slice,
+                          const std::filesystem::path& path);
+
+}  // namespace coshard::shard
