@@ -18,6 +18,7 @@
 #include "protocol/round/events.h"
 #include "protocol/round/journal.h"
 #include "protocol/round/lr_schedule.h"
+#include "protocol/round/settlement.h"
 #include "protocol/round/work.h"
 
 namespace coshard::round {
@@ -63,12 +64,6 @@ struct StepCommitted {
   StepRecord record;
 };
 
-/// One step as EpochClose wants it. A digest is missing when nobody lived to report it.
-struct SettledStep {
-  StepRecord record;
-  std::vector<std::optional<Fingerprint>> digests;  ///< by stage
-};
-
 /// A ledger epoch is over and its digests are in: the shell appends EpochClose and admits the work
 /// batches, then says EpochSettled. May come twice for one epoch around a crash: idempotent by
 /// number. Epochs are numbered in the order in which they close; one that a stop cut short is not
@@ -106,10 +101,11 @@ using CoordinatorActions = std::vector<CoordinatorAction>;
 
 enum class CoordinatorPhase : std::uint8_t {
   kAdmitting = 0,  ///< waiting for enough nodes
-  kTraining = 1,   ///< a step is open
-  kPaused = 2,     ///< between steps, until Control::kResume
-  kEnding = 3,     ///< RoundEnd is said; waiting for digests, checkpoints, the ledger
-  kEnded = 4,
+  kLoading = 1,    ///< everybody is in; waiting until all hold the state to go on from
+  kTraining = 2,   ///< a step is open
+  kPaused = 3,     ///< between steps, until Control::kResume
+  kEnding = 4,     ///< RoundEnd is said; waiting for digests, checkpoints, the ledger
+  kEnded = 5,
 };
 
 /// For people (`coshard round status`), not for decisions.

@@ -1,6 +1,7 @@
 // Events and actions that both machines of protocol/round share. The shell (node/, protocol/sim)
 // turns frames and timers into events and executes actions in the order in which they come.
-// Value types, any thread. SPDX-License-Identifier: Apache-2.0
+// Value types, any thread.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <string>

@@ -1,6 +1,7 @@
 // What the coordinator writes down before it speaks, and how a round is taken up again from it.
 // The shell stores records in order and durably (node/coordinator/journal); here they are plain
-// values. Owner: whoever owns the coordinator machine. SPDX-License-Identifier: Apache-2.0
+// values. Owner: whoever owns the coordinator machine.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstdint>

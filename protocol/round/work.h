@@ -1,5 +1,6 @@
 // What a stage does: the operations on one unit, the schedule that orders them, and the shape of a
-// round. Value types, any thread. SPDX-License-Identifier: Apache-2.0
+// round. Value types, any thread.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstdint>

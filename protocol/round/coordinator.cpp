@@ -1,0 +1,444 @@
+// The coordinator's machine: admission, steps, commits. Its end: coordinator_ending.cpp. See
+// coordinator.h. SPDX-License-Identifier: Apache-2.0
+#include "protocol/round/coordinator.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "protocol/base/check.h"
+#include "protocol/base/rng.h"
+#include "protocol/round/coordinator_impl.h"
+
+namespace coshard::round {
+namespace {
+
+std::array<std::uint8_t, 16> fingerprint_key(std::uint64_t secret, StepId step) {
+  std::array<std::uint8_t, 16> key{};
+  std::size_t at = 0;
+  for (const std::uint32_t word : philox(secret, step.value, 0))
+    for (int shift = 0; shift < 32; shift += 8)
+      key[at++] = static_cast<std::uint8_t>(word >> shift);
+  return key;
+}
+
+}  // namespace
+
+// ---- the machine as its shell sees it -----------------------------------------------------------
+
+Coordinator::Coordinator(CoordinatorConfig config, const std::vector<JournalRecord>& history)
+    : impl_(std::make_unique<Impl>(std::move(config), replay(history))) {}
+Coordinator::~Coordinator() = default;
+Coordinator::Coordinator(Coordinator&&) noexcept = default;
+Coordinator& Coordinator::operator=(Coordinator&&) noexcept = default;
+CoordinatorActions Coordinator::start(TimePoint now) { return impl_->start(now); }
+CoordinatorActions Coordinator::on(const CoordinatorEvent& event, TimePoint now) {
+  return impl_->on(event, now);
+}
+CoordinatorPhase Coordinator::phase() const { return impl_->phase(); }
+CoordinatorStatus Coordinator::status() const { return impl_->status(); }
+const CoordinatorCounters& Coordinator::counters() const { return impl_->counters(); }
+
+Coordinator::Impl::Impl(CoordinatorConfig config, JournalState journal)
+    : config_(std::move(config)),
+      journal_(std::move(journal)),
+      generation_(journal_.generation.next()),
+      checkpoint_(journal_.checkpoint),
+      resume_step_(journal_.resume_step()),
+      members_(config_.shape, config_.allowed, journal_.seats, checkpoint_),
+      settlement_(config_.shape.stages),
+      last_step_(resume_step_),
+      epoch_(journal_.next_epoch),
+      skipped_in_a_row_(journal_.last_step == resume_step_ ? journal_.skipped_in_a_row : 0) {
+  const RoundShape& shape = config_.shape;
+  COSHARD_CHECK(shape.stages > 0 && shape.stages <= limits::kStagesMax);
+  COSHARD_CHECK(shape.replicas > 0 && shape.replicas <= limits::kReplicasMax);
+  COSHARD_CHECK(shape.microbatches > 0 && shape.microbatches <= limits::kMicrobatchesMax);
+  COSHARD_CHECK(config_.steps > 0 && config_.steps <= limits::kStepsMax);
+  COSHARD_CHECK(config_.ledger_epoch_steps > 0 && config_.checkpoint_epochs > 0);
+  COSHARD_CHECK(config_.skips_max > 0);
+}
+
+CoordinatorActions Coordinator::Impl::start(TimePoint now) {
+  now_ = now;
+  if (journal_.ended && journal_.ended->reason == EndReason::kFinished) {
+    phase_ = CoordinatorPhase::kEnded;
+    act(RoundFinished{EndReason::kFinished, journal_.ended->text, journal_.ended->last_step,
+                      journal_.ended->resumable_step});
+    return std::exchange(actions_, {});
+  }
+  persist(RoundOpened{generation_});
+  // Steps that were committed when the last coordinator stopped, in epochs that it did not close:
+  // they count, although their digests are lost.
+  for (const auto& record : journal_.unclosed) settlement_.committed(record);
+  take_epochs(true);
+  settlement_.end_epoch();
+  take_epochs(true);
+  unsettled_epoch_.reset();
+  settlement_ = Settlement(config_.shape.stages);  // nothing is owed of what came before
+  if (journal_.last_step > resume_step_) {
+    persist(RolledBack{resume_step_});
+    act(RolledBack{resume_step_});
+    note("steps after " + std::to_string(resume_step_.value) + " are done again");
+  }
+  if (resume_step_.value >= config_.steps) {
+    end_ = RoundEnd{EndReason::kFinished, last_step_, false, "all steps are done"};
+    finish_round();
+  }
+  return std::exchange(actions_, {});
+}
+
+CoordinatorActions Coordinator::Impl::on(const CoordinatorEvent& event, TimePoint now) {
+  now_ = now;
+  if (phase_ == CoordinatorPhase::kEnded) return {};
+  std::visit([this](const auto& what) { handle(what); }, event);
+  advance();
+  return std::exchange(actions_, {});
+}
+
+// ---- events -------------------------------------------------------------------------------------
+
+void Coordinator::Impl::handle(const Received& event) {
+  if (const auto* request = std::get_if<JoinRequest>(&event.message)) return join(event, *request);
+  const Member* member = members_.find(event.from);
+  if (member == nullptr) {
+    ++counters_.stranger;
+    if (members_.knows(event.from))
+      send(event.from, Refused{ErrorCode::kPermissionDenied, "this node is no member any more"});
+    return;
+  }
+  const Member from = *member;  // a copy: what follows may change the table
+  std::visit([&](const auto& message) { hear(from, message); }, event.message);
+}
+
+void Coordinator::Impl::handle(const PeerLost& event) {
+  const Member* member = members_.find(event.node);
+  if (member == nullptr) return;
+  const std::string who = name(*member);
+  members_.remove(event.node);
+  peers_.erase(event.node);
+  note(who + " was lost: " + event.reason);
+  if (running()) end_round(EndReason::kNodeLost, who + " was lost: " + event.reason, true);
+}
+
+void Coordinator::Impl::handle(const Tick&) {
+  if (running() && complaint_ && now_ - complaint_->since >= limits::kSuspicionMin) {
+    const Member* from = members_.find(complaint_->from);
+    const Member* about = members_.find(complaint_->about);
+    if (from != nullptr && about != nullptr)
+      end_round(EndReason::kNodeLost,
+                name(*from) + " cannot reach " + name(*about) + ": " + complaint_->reason, true);
+    complaint_.reset();
+  }
+  if (now_ - repeat_at_ >= limits::kRepeatInterval) repeat_unanswered();
+}
+
+void Coordinator::Impl::handle(const Control& control) {
+  if (phase_ == CoordinatorPhase::kEnding) return;
+  switch (control.verb) {
+    case ControlVerb::kPause:
+      pause_wanted_ = true;
+      return;
+    case ControlVerb::kResume:
+      pause_wanted_ = false;
+      return;
+    case ControlVerb::kFinish:
+      finish_wanted_ = true;
+      if (phase_ != CoordinatorPhase::kTraining)
+        end_round(EndReason::kFinished, "finished by the coordinator", true);
+      return;
+    case ControlVerb::kStop:
+      end_round(EndReason::kStopped, "stopped by the coordinator", true);
+      return;
+  }
+  COSHARD_UNREACHABLE();
+}
+
+void Coordinator::Impl::handle(const EpochSettled& event) {
+  if (unsettled_epoch_ && event.epoch >= *unsettled_epoch_) unsettled_epoch_.reset();
+}
+
+// ---- messages -----------------------------------------------------------------------------------
+
+void Coordinator::Impl::join(const Received& event, const JoinRequest& request) {
+  const Member* member = members_.find(event.from);
+  if (member == nullptr && phase_ != CoordinatorPhase::kAdmitting)
+    return send(event.from,
+                members_.weakest() == config_.shape.replicas
+                    ? Refused{ErrorCode::kResourceExhausted, "the round is full"}
+                    : Refused{ErrorCode::kFailedPrecondition,
+                              "the round is under way and takes no node before it is resumed"});
+  if (member == nullptr) {
+    const auto seat = members_.admit(event.from, request, event.certificate);
+    if (!seat) return send(event.from, Refused{seat.error().code, seat.error().message});
+    persist(*seat);
+    Peer& peer = peers_[event.from] = Peer{};
+    peer.device = request.device;
+    peer.software = request.software;
+    admitted_at_ = now_;
+    member = members_.find(event.from);
+    note(name(*member) + " was admitted");
+  }
+  send(event.from, Welcome{member->stage, member->replica, member->incarnation, members_.epoch(),
+                           resume_step_, resume_hash(member->stage)});
+}
+
+void Coordinator::Impl::hear(const Member& from, const Heartbeat& message) {
+  peers_.at(from.node).heartbeat = message;
+}
+
+void Coordinator::Impl::hear(const Member& from, const MicrobatchPull& message) {
+  Peer& peer = peers_.at(from.node);
+  if (phase_ != CoordinatorPhase::kTraining || !is_open(message.step)) {
+    ++counters_.stale;
+    return;
+  }
+  if (from.stage.value != 0) return fault(from.node, "pulls microbatches without holding stage 0");
+  if (peer.pull_step == message.step && message.request < peer.pull_request) {
+    ++counters_.stale;
+    return;
+  }
+  peer.pull_step = peer.heard_step = message.step;
+  peer.pull_request = message.request;
+  send(from.node,
+       MicrobatchGrant{message.step, message.request, book_->grant(from.node, message.slots)});
+}
+
+void Coordinator::Impl::hear(const Member& from, const UnitReport& message) {
+  if (message.stage != from.stage) return fault(from.node, "reports units of another's stage");
+  UnitAck ack{message.step, message.stage, {}};
+  if (message.step <= last_step_) {  // committed: all of it counts, the node may forget it
+    ++counters_.stale;
+    for (const auto& unit : message.units) ack.microbatches.push_back(unit.microbatch);
+    return send(from.node, std::move(ack));
+  }
+  if (phase_ != CoordinatorPhase::kTraining || !is_open(message.step)) {
+    ++counters_.stale;
+    return;
+  }
+  peers_.at(from.node).heard_step = message.step;
+  for (const auto& unit : message.units) {
+    const Entry entry = book_->done(from.stage, from.node, unit);
+    judge(entry, from.node, "a unit that cannot be");
+    if (entry == Entry::kEntered || entry == Entry::kRepeated)
+      ack.microbatches.push_back(unit.microbatch);
+    if (entry == Entry::kConflict || entry == Entry::kFalse)
+      return end_round(EndReason::kInternal,
+                       name(from) + " reports microbatch " + std::to_string(unit.microbatch.value) +
+                           (entry == Entry::kFalse ? ", which it cannot have done"
+                                                   : ", which another node has done"),
+                       false);
+  }
+  send(from.node, std::move(ack));
+}
+
+void Coordinator::Impl::hear(const Member& from, const UnitRefused& message) {
+  if (phase_ != CoordinatorPhase::kTraining || !is_open(message.unit.step)) {
+    ++counters_.stale;
+    return;
+  }
+  const Member* sender = members_.find(message.sender);
+  end_round(EndReason::kInternal,
+            name(from) + " refused microbatch " + std::to_string(message.unit.microbatch.value) +
+                (sender == nullptr ? "" : " from " + name(*sender)) + ": " + message.reason,
+            true);
+}
+
+void Coordinator::Impl::hear(const Member& from, const AverageReport& message) {
+  if (phase_ != CoordinatorPhase::kTraining || !is_open(message.step)) {
+    ++counters_.stale;
+    return;
+  }
+  if (message.stage != from.stage) return fault(from.node, "reports another stage's average");
+  peers_.at(from.node).heard_step = message.step;
+  const Entry entry = book_->averaged(from.node, message);
+  judge(entry, from.node, "an average that cannot be");
+  if (entry == Entry::kConflict)
+    end_round(EndReason::kInternal,
+              name(from) + " holds another average of step " + std::to_string(message.step.value) +
+                  " than its stage's other replicas",
+              true);
+}
+
+void Coordinator::Impl::hear(const Member& from, const UpdateReport& message) {
+  if (message.stage != from.stage) return fault(from.node, "reports another stage's parameters");
+  if (phase_ == CoordinatorPhase::kLoading) return hear_ready(from, message);
+  const Entry entry = settlement_.digest(from.node, message);
+  judge(entry, from.node, "a digest that cannot be");
+  if (entry == Entry::kConflict && running())
+    end_round(EndReason::kInternal, settlement_.conflict(), false);
+}
+
+/// Replicas of a stage start from the same parameters, or not at all.
+void Coordinator::Impl::hear_ready(const Member& from, const UpdateReport& message) {
+  if (message.step != resume_step_) return fault(from.node, "holds the state of another step");
+  peers_.at(from.node).loaded = message.digest;
+  for (const auto& node : members_.replicas(from.stage)) {
+    const auto& other = peers_.at(node).loaded;
+    if (other && *other != message.digest)
+      return end_round(
+          EndReason::kInternal,
+          name(from) + " and " + name(*members_.find(node)) + " loaded different parameters",
+          false);
+  }
+}
+
+void Coordinator::Impl::hear(const Member& from, const CheckpointReport& message) {
+  if (message.stage != from.stage) return fault(from.node, "reports another stage's checkpoint");
+  const Entry entry = settlement_.checkpoint(from.node, message);
+  judge(entry, from.node, "a checkpoint that cannot be");
+  if (entry == Entry::kEntered && !message.error.empty())
+    note(name(from) + " could not save step " + std::to_string(message.step.value) + ": " +
+         message.error);
+  if (!running()) return;
+  if (entry == Entry::kConflict)
+    end_round(EndReason::kInternal, settlement_.conflict(), false);
+  else if (entry == Entry::kEntered && !message.error.empty())
+    end_round(EndReason::kInternal, name(from) + " cannot save its checkpoints: " + message.error,
+              false);
+}
+
+void Coordinator::Impl::hear(const Member& from, const PeerComplaint& message) {
+  const Member* about = members_.find(message.peer);
+  if (about == nullptr || !running()) {
+    ++counters_.stale;
+    return;
+  }
+  note(name(from) + " complains about " + name(*about) + ": " + message.reason);
+  if (!complaint_) complaint_ = Complaint{from.node, message.peer, message.reason, now_};
+}
+
+void Coordinator::Impl::hear(const Member& from, const LeaveNotice& message) {
+  note(name(from) + " leaves: " + message.reason);
+  if (running())  // it lives: what it holds can still be saved
+    return end_round(EndReason::kNodeLost, name(from) + " leaves: " + message.reason, true);
+  if (phase_ != CoordinatorPhase::kAdmitting) return;
+  members_.remove(from.node);
+  peers_.erase(from.node);
+}
+
+// ---- training -----------------------------------------------------------------------------------
+
+void Coordinator::Impl::advance() {
+  if (phase_ == CoordinatorPhase::kAdmitting) close_admission();
+  if (phase_ == CoordinatorPhase::kLoading) begin_training();
+  if (phase_ == CoordinatorPhase::kPaused && !pause_wanted_) {
+    phase_ = CoordinatorPhase::kTraining;
+    open_step(last_step_.next());
+  }
+  if (phase_ == CoordinatorPhase::kTraining) close_stages();
+  if (phase_ == CoordinatorPhase::kTraining && book_->all_averaged() &&
+      settlement_.digests_in(members_by_stage()))
+    commit();
+  take_checkpoints();
+  take_epochs(false);
+  if (phase_ == CoordinatorPhase::kEnding) advance_ending();
+}
+
+void Coordinator::Impl::close_admission() {
+  // A resumed round may go on with fewer nodes, as long as no stage is without.
+  const bool waited = resume_step_.value > 0 && now_ - admitted_at_ >= limits::kAdmissionTimeout;
+  if (members_.weakest() < (waited ? 1 : config_.shape.replicas)) return;
+  phase_ = CoordinatorPhase::kLoading;
+  repeat_at_ = now_;
+  send_all(members_.table());
+}
+
+/// Once everybody holds its stage and knows the others, so that nobody meets a stranger.
+void Coordinator::Impl::begin_training() {
+  for (const auto& [node, peer] : peers_)
+    if (!peer.loaded) return;
+  if (pause_wanted_) return;
+  phase_ = CoordinatorPhase::kTraining;
+  open_step(last_step_.next());
+}
+
+void Coordinator::Impl::open_step(StepId step) {
+  COSHARD_CHECK(step == last_step_.next());
+  book_.emplace(step, config_.shape, now_);
+  repeat_at_ = now_;
+  send_all(StepOpen{step, members_.epoch()});
+}
+
+void Coordinator::Impl::close_stages() {
+  for (std::uint32_t s = 0; s < config_.shape.stages; ++s) {
+    const StageIndex stage(s);
+    if (book_->phase(stage) != StagePhase::kWorking || !book_->complete(stage)) continue;
+    const StageClosed& closed = book_->close(stage, members_.replicas(stage));
+    for (const auto& node : closed.reducers) send(node, closed);
+  }
+}
+
+void Coordinator::Impl::commit() {
+  const StepRecord record = record_of_open_step();
+  last_commit_ =
+      Commit{record.scalars, record.checkpoint, record.ends_ledger_epoch, record.ledger_epoch};
+  persist(record);
+  send_all(*last_commit_);
+  book_.reset();
+  last_step_ = record.step();
+  settlement_.committed(record);
+  if (record.ends_ledger_epoch) epoch_ = epoch_.next();
+  act(StepCommitted{record});
+  after_commit(record);
+}
+
+StepRecord Coordinator::Impl::record_of_open_step() const {
+  const StepId step = book_->step();
+  StepRecord record;
+  record.loss_sum = book_->loss_sum();
+  record.tokens = book_->tokens(StageIndex(0));
+  record.grad_norm = gradient_norm(book_->squared_norms());
+  // A loss that is not finite skips the update just as a gradient that is not.
+  const double judged = std::isfinite(record.loss_sum) ? record.grad_norm : record.loss_sum;
+  record.scalars = commit_scalars(config_.optimizer, step, judged,
+                                  fingerprint_key(config_.fingerprint_secret, step));
+  const bool gives_up = record.scalars.skip && skipped_in_a_row_ + 1 >= config_.skips_max;
+  const bool ends = step.value >= config_.steps || finish_wanted_ || gives_up;
+  record.ledger_epoch = epoch_;
+  record.ends_ledger_epoch = ends || step.value % config_.ledger_epoch_steps == 0;
+  record.checkpoint =
+      ends || step.value % (config_.ledger_epoch_steps * config_.checkpoint_epochs) == 0;
+  record.seconds = seconds(now_ - book_->opened());
+  record.units = book_->units();
+  return record;
+}
+
+void Coordinator::Impl::after_commit(const StepRecord& record) {
+  skipped_in_a_row_ = record.scalars.skip ? skipped_in_a_row_ + 1 : 0;
+  if (record.scalars.skip)
+    note("the update of step " + std::to_string(record.step().value) +
+         " is skipped: its gradient or loss is not finite");
+  if (skipped_in_a_row_ >= config_.skips_max)
+    return end_round(EndReason::kNotFinite,
+                     std::to_string(skipped_in_a_row_) + " updates in a row were not finite", true);
+  if (record.step().value >= config_.steps)
+    return end_round(EndReason::kFinished, "all steps are done", true);
+  if (finish_wanted_) return end_round(EndReason::kFinished, "finished by the coordinator", true);
+  if (pause_wanted_)
+    phase_ = CoordinatorPhase::kPaused;
+  else
+    open_step(last_step_.next());
+}
+
+void Coordinator::Impl::take_checkpoints() {
+  if (auto record = settlement_.take_checkpoint(members_by_stage())) {
+    checkpoint_ = std::move(record);
+    persist(*checkpoint_);
+    act(CheckpointComplete{*checkpoint_});
+  }
+}
+
+void Coordinator::Impl::take_epochs(bool now_or_never) {
+  for (;;) {
+    auto steps = settlement_.take_epoch(members_by_stage(), now_or_never);
+    if (steps.empty()) return;
+    const LedgerEpoch epoch = steps.back().record.ledger_epoch;
+    const StepId first = steps.front().record.step(), last = steps.back().record.step();
+    act(EpochFinished{epoch, first, last, std::move(steps)});
+    persist(EpochClosed{epoch});
+    unsettled_epoch_ = epoch;
+  }
+}
+
+}  // namespace coshard::round

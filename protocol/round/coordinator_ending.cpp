@@ -1,0 +1,169 @@
+// The coordinator's machine: how a round ends, what is said again, and what it shows to people. See
+// coordinator.h. SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <utility>
+
+#include "protocol/base/check.h"
+#include "protocol/round/coordinator.h"
+#include "protocol/round/coordinator_impl.h"
+
+namespace coshard::round {
+
+/// Drops the open step and tells everybody. `save`: the state after the last commit is wanted on
+/// disk, which makes sense where it is newer than what is there and every stage has a survivor.
+void Coordinator::Impl::end_round(EndReason reason, std::string text, bool save) {
+  COSHARD_CHECK(!end_);
+  const bool newer = last_step_ > resumable_step() && !settlement_.expects_checkpoint(last_step_);
+  const bool checkpoint = save && newer && members_.weakest() > 0;
+  if (checkpoint) settlement_.expect_checkpoint(last_step_);
+  if (save && newer && !checkpoint)
+    text += "; a stage is without a node, the round can go on from step " +
+            std::to_string(resumable_step().value);
+  settlement_.end_epoch();
+  book_.reset();
+  end_ = RoundEnd{reason, last_step_, checkpoint, std::move(text)};
+  phase_ = CoordinatorPhase::kEnding;
+  end_deadline_ = now_ + limits::kSettleTimeout;
+  repeat_at_ = now_;
+  send_all(*end_);
+  note("the round ends: " + end_->text);
+}
+
+/// Ends when digests and checkpoints are in and the ledger has settled the last epoch, or when
+/// waiting for them has lasted limits::kSettleTimeout.
+void Coordinator::Impl::advance_ending() {
+  const StageMembers members = members_by_stage();
+  const bool late = now_ >= end_deadline_;
+  const bool reported = settlement_.digests_in(members) && settlement_.checkpoints_in(members);
+  if (!reported && !late) return;
+  const auto before = unsettled_epoch_;
+  take_epochs(true);
+  if (unsettled_epoch_ != before && late) end_deadline_ = now_ + limits::kSettleTimeout;
+  if (unsettled_epoch_ && now_ < end_deadline_) return;
+  finish_round();
+}
+
+void Coordinator::Impl::finish_round() {
+  RoundEnded ended{end_->reason, end_->text, last_step_, resumable_step()};
+  if (ended.reason == EndReason::kFinished && ended.resumable_step < last_step_) {
+    ended.reason = EndReason::kInternal;
+    ended.text += "; but the state after step " + std::to_string(last_step_.value) +
+                  " could not be saved, the round can go on from step " +
+                  std::to_string(ended.resumable_step.value);
+  }
+  persist(ended);
+  phase_ = CoordinatorPhase::kEnded;
+  act(RoundFinished{ended.reason, ended.text, ended.last_step, ended.resumable_step});
+}
+
+// ---- what is said again -------------------------------------------------------------------------
+
+/// The coordinator repeats its last word to whoever has not answered it; a node answers a repeated
+/// word by repeating its answer. So no single message matters.
+void Coordinator::Impl::repeat_unanswered() {
+  repeat_at_ = now_;
+  for (const auto& node : members_.nodes()) repeat_to(*members_.find(node));
+}
+
+void Coordinator::Impl::repeat_to(const Member& member) {
+  const NodeId& node = member.node;
+  if (phase_ == CoordinatorPhase::kAdmitting) return;
+  if (last_commit_ && !settlement_.has_digest(last_step_, node)) send(node, *last_commit_);
+  if (phase_ == CoordinatorPhase::kEnding) {
+    if (owes_reports(node)) send(node, *end_);
+    return;
+  }
+  const Peer& peer = peers_.at(node);
+  if (phase_ == CoordinatorPhase::kLoading && !peer.loaded) send(node, members_.table());
+  if (phase_ != CoordinatorPhase::kTraining) return;
+  const StepId heard = peer.heard_step;
+  if (heard < book_->step()) send(node, StepOpen{book_->step(), members_.epoch()});
+  const StageClosed* closed = book_->closed(member.stage);
+  if (closed != nullptr && !book_->has_averaged(member.stage, node)) send(node, *closed);
+}
+
+bool Coordinator::Impl::owes_reports(const NodeId& node) const {
+  return !settlement_.has_digest(last_step_, node) || !settlement_.has_checkpoint(last_step_, node);
+}
+
+// ---- small things -------------------------------------------------------------------------------
+
+void Coordinator::Impl::send_all(const Message& message) {
+  for (const auto& node : members_.nodes()) send(node, message);
+}
+
+void Coordinator::Impl::fault(const NodeId& peer, std::string reason) {
+  ++counters_.faults;
+  act(PeerFault{peer, std::move(reason)});
+}
+
+/// Counts what became of an entry; true when it stands in the book now for the first time.
+bool Coordinator::Impl::judge(Entry entry, const NodeId& from, const char* what) {
+  if (entry == Entry::kRepeated) ++counters_.repeated;
+  if (entry == Entry::kStale) ++counters_.stale;
+  if (entry == Entry::kFalse || entry == Entry::kConflict) fault(from, what);
+  return entry == Entry::kEntered;
+}
+
+Hash Coordinator::Impl::resume_hash(StageIndex stage) const {
+  if (!journal_.checkpoint) return {};
+  return journal_.checkpoint->stages.at(stage.value).file_hash;
+}
+
+StageMembers Coordinator::Impl::members_by_stage() const {
+  StageMembers members;
+  for (std::uint32_t stage = 0; stage < config_.shape.stages; ++stage)
+    members.push_back(members_.replicas(StageIndex(stage)));
+  return members;
+}
+
+std::string Coordinator::Impl::name(const Member& member) const {
+  return "node " + member.node.short_hex() + " (stage " + std::to_string(member.stage.value) +
+         ", replica " + std::to_string(member.replica.value) + ")";
+}
+
+std::string Coordinator::Impl::waiting_for() const {
+  switch (phase_) {
+    case CoordinatorPhase::kAdmitting:
+      return std::to_string(std::size_t{config_.shape.stages} * config_.shape.replicas -
+                            members_.nodes().size()) +
+             " more nodes";
+    case CoordinatorPhase::kLoading:
+      return "nodes to load their stages";
+    case CoordinatorPhase::kTraining:
+      for (std::uint32_t stage = 0; stage < config_.shape.stages; ++stage)
+        if (book_->phase(StageIndex(stage)) == StagePhase::kAveraging)
+          return "stage " + std::to_string(stage) + " to average step " +
+                 std::to_string(book_->step().value);
+      return "microbatches of step " + std::to_string(book_->step().value);
+    case CoordinatorPhase::kPaused:
+      return "resume";
+    case CoordinatorPhase::kEnding:
+      return unsettled_epoch_ ? "the ledger" : "digests and checkpoints";
+    case CoordinatorPhase::kEnded:
+      return "";
+  }
+  COSHARD_UNREACHABLE();
+}
+
+CoordinatorStatus Coordinator::Impl::status() const {
+  CoordinatorStatus status;
+  status.phase = phase_;
+  status.generation = generation_;
+  status.epoch = members_.epoch();
+  status.last_step = last_step_;
+  status.resumable_step = resumable_step();
+  if (book_) {
+    status.units_done = book_->units_done();
+    status.units_total = config_.shape.stages * config_.shape.microbatches;
+  }
+  for (const auto& node : members_.nodes()) {
+    const Peer& peer = peers_.at(node);
+    status.nodes.push_back({*members_.find(node), peer.device, peer.software, peer.heartbeat,
+                            book_ ? book_->units_done_by(node) : 0});
+  }
+  status.waiting_for = waiting_for();
+  return status;
+}
+
+}  // namespace coshard::round

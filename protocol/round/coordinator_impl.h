@@ -1,0 +1,137 @@
+// Inside of the coordinator's machine: its state and one function per thing that can happen.
+// Included by coordinator*.cpp only. SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "protocol/round/coordinator.h"
+#include "protocol/round/membership.h"
+#include "protocol/round/settlement.h"
+#include "protocol/round/step.h"
+
+namespace coshard::round {
+
+class Coordinator::Impl {
+ public:
+  Impl(CoordinatorConfig config, JournalState journal);
+
+  CoordinatorActions start(TimePoint now);
+  CoordinatorActions on(const CoordinatorEvent& event, TimePoint now);
+  CoordinatorPhase phase() const { return phase_; }
+  CoordinatorStatus status() const;
+  const CoordinatorCounters& counters() const { return counters_; }
+
+ private:
+  /// What is remembered of a member beside its seat.
+  struct Peer {
+    std::string device, software;
+    std::optional<Fingerprint> loaded;  ///< digest of the state that it loaded
+    Heartbeat heartbeat;
+    StepId heard_step;  ///< newest step of which it has said anything
+    std::uint64_t pull_request = 0;
+    StepId pull_step;
+  };
+  struct Complaint {
+    NodeId from, about;
+    std::string reason;
+    TimePoint since;
+  };
+
+  // Events.
+  void handle(const Received& event);
+  void handle(const PeerLost& event);
+  void handle(const Tick&);
+  void handle(const Control& control);
+  void handle(const EpochSettled& event);
+
+  // Messages of members.
+  void hear(const Member& from, const Heartbeat& message);
+  void hear(const Member& from, const MicrobatchPull& message);
+  void hear(const Member& from, const UnitReport& message);
+  void hear(const Member& from, const UnitRefused& message);
+  void hear(const Member& from, const AverageReport& message);
+  void hear(const Member& from, const UpdateReport& message);
+  void hear(const Member& from, const CheckpointReport& message);
+  void hear(const Member& from, const PeerComplaint& message);
+  void hear(const Member& from, const LeaveNotice& message);
+  void hear(const Member&, const WorkBatchSubmission&) {}  // the shell's ledger side takes it
+  template <class Other>
+  void hear(const Member& from, const Other&) {
+    fault(from.node, "a message that nodes do not send to the coordinator");
+  }
+  void join(const Received& event, const JoinRequest& request);
+
+  // Training.
+  void advance();
+  void close_admission();
+  void begin_training();
+  void hear_ready(const Member& from, const UpdateReport& message);
+  void open_step(StepId step);
+  void close_stages();
+  void commit();
+  StepRecord record_of_open_step() const;
+  void after_commit(const StepRecord& record);
+  void take_checkpoints();
+  void take_epochs(bool now_or_never);
+
+  // Ending (coordinator_ending.cpp).
+  void end_round(EndReason reason, std::string text, bool save);
+  void advance_ending();
+  void finish_round();
+  void repeat_unanswered();
+  void repeat_to(const Member& member);
+  bool owes_reports(const NodeId& node) const;
+
+  void send(const NodeId& to, Message message) { act(Send{to, std::move(message)}); }
+  void send_all(const Message& message);
+  void persist(JournalRecord record) { act(Persist{std::move(record)}); }
+  void note(std::string text) { act(Note{std::move(text)}); }
+  void fault(const NodeId& peer, std::string reason);
+  void act(CoordinatorAction action) { actions_.push_back(std::move(action)); }
+  bool judge(Entry entry, const NodeId& from, const char* what);
+  bool is_open(StepId step) const { return book_ && book_->step() == step; }
+  /// Between admission and the end: the loss of a node ends the round.
+  bool running() const {
+    return phase_ != CoordinatorPhase::kAdmitting && phase_ < CoordinatorPhase::kEnding;
+  }
+  StageMembers members_by_stage() const;
+  std::string name(const Member& member) const;
+  std::string waiting_for() const;
+  StepId resumable_step() const { return checkpoint_ ? checkpoint_->step : StepId(0); }
+
+  CoordinatorConfig config_;
+  JournalState journal_;  ///< as found; seats and checkpoint live on below
+  Generation generation_;
+  std::optional<CheckpointRecord> checkpoint_;  ///< the last complete one
+  StepId resume_step_;                          ///< where members start from
+  Hash resume_hash(StageIndex stage) const;
+  Membership members_;
+  Settlement settlement_;
+  std::map<NodeId, Peer> peers_;
+
+  CoordinatorPhase phase_ = CoordinatorPhase::kAdmitting;
+  TimePoint now_{};
+  TimePoint admitted_at_{};  ///< the last admission
+  TimePoint repeat_at_{};
+  StepId last_step_;   ///< committed
+  LedgerEpoch epoch_;  ///< of the next commit
+  std::optional<LedgerEpoch> unsettled_epoch_;
+  std::uint32_t skipped_in_a_row_ = 0;
+  std::optional<StepBook> book_;  ///< of the open step
+  std::optional<Commit> last_commit_;
+  std::optional<Complaint> complaint_;
+  bool pause_wanted_ = false;
+  bool finish_wanted_ = false;
+
+  std::optional<RoundEnd> end_;
+  TimePoint end_deadline_{};
+
+  CoordinatorActions actions_;
+  CoordinatorCounters counters_;
+};
+
+}  // namespace coshard::round

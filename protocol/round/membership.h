@@ -1,0 +1,58 @@
+// Who holds which stage: admission to the weakest stage first, seats that stick to an identity,
+// incarnations, and the membership epoch, which grows with every change. Owner: the coordinator.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <vector>
+
+#include "protocol/base/error.h"
+#include "protocol/base/messages.h"
+#include "protocol/round/journal.h"
+#include "protocol/round/work.h"
+
+namespace coshard::round {
+
+class Membership {
+ public:
+  /// `seats`: who was ever let in (journal). `resume`: the checkpoint that members start from; a
+  /// node sits only where it holds its file.
+  Membership(const RoundShape& shape, std::vector<NodeId> allowed,
+             std::map<NodeId, NodeAssigned> seats, std::optional<CheckpointRecord> resume);
+
+  /// Lets `node` in and gives it a seat: its old one, or a free one of the stage with the fewest
+  /// members. kPermissionDenied: not allowed; kResourceExhausted: no seat free;
+  /// kFailedPrecondition: it lacks the checkpoint of every stage that has one. Not for members.
+  Result<NodeAssigned> admit(const NodeId& node, const JoinRequest& request, Bytes certificate);
+  /// `node` is no member any more; its seat still sticks.
+  void remove(const NodeId& node);
+
+  const Member* find(const NodeId& node) const;
+  /// Was let in since this object exists, member or not.
+  bool knows(const NodeId& node) const { return admitted_.contains(node); }
+  MembershipTable table() const;
+  MembershipEpoch epoch() const { return epoch_; }
+  /// Members by stage, then replica.
+  std::vector<NodeId> nodes() const;
+  /// Members of one stage in replica order.
+  std::vector<NodeId> replicas(StageIndex stage) const;
+  /// The fewest members of any stage.
+  std::uint32_t weakest() const;
+
+ private:
+  bool may_hold(const JoinRequest& request, StageIndex stage) const;
+  std::optional<StageIndex> weakest_stage_for(const JoinRequest& request) const;
+  std::optional<ReplicaIndex> free_replica(StageIndex stage, ReplicaIndex wanted) const;
+
+  RoundShape shape_;
+  std::vector<NodeId> allowed_;
+  std::map<NodeId, NodeAssigned> seats_;
+  std::optional<CheckpointRecord> resume_;
+  MembershipEpoch epoch_;
+  std::map<std::pair<StageIndex, ReplicaIndex>, Member> members_;
+  std::map<NodeId, Incarnation> admitted_;
+};
+
+}  // namespace coshard::round

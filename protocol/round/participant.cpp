@@ -1,0 +1,328 @@
+// The node's machine: what it hears. What it then does: participant_work.cpp. See participant.h.
+// SPDX-License-Identifier: Apache-2.0
+#include "protocol/round/participant.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "protocol/base/check.h"
+#include "protocol/round/participant_impl.h"
+
+namespace coshard::round {
+
+// ---- the machine as its shell sees it -----------------------------------------------------------
+
+Participant::Participant(ParticipantConfig config)
+    : impl_(std::make_unique<Impl>(std::move(config))) {}
+Participant::~Participant() = default;
+Participant::Participant(Participant&&) noexcept = default;
+Participant& Participant::operator=(Participant&&) noexcept = default;
+ParticipantActions Participant::start(TimePoint now) { return impl_->start(now); }
+ParticipantActions Participant::on(const ParticipantEvent& event, TimePoint now) {
+  return impl_->on(event, now);
+}
+ParticipantPhase Participant::phase() const { return impl_->phase(); }
+Heartbeat Participant::heartbeat() const { return impl_->heartbeat(); }
+const ParticipantCounters& Participant::counters() const { return impl_->counters(); }
+std::optional<Welcome> Participant::seat() const { return impl_->seat(); }
+
+Participant::Impl::Impl(ParticipantConfig config) : config_(std::move(config)) {
+  COSHARD_CHECK_OP(config_.engine_depth, >, 0U);
+}
+
+ParticipantActions Participant::Impl::start(TimePoint now) {
+  asked_at_ = now;
+  tell(config_.coordinator, config_.join);
+  return take_actions();
+}
+
+ParticipantActions Participant::Impl::on(const ParticipantEvent& event, TimePoint now) {
+  now_ = now;
+  if (phase_ == ParticipantPhase::kEnded) return {};
+  std::visit([this](const auto& what) { handle(what); }, event);
+  pump();
+  return take_actions();
+}
+
+// ---- events -------------------------------------------------------------------------------------
+
+void Participant::Impl::handle(const Received& event) {
+  if (event.from == config_.coordinator)
+    return std::visit([this](const auto& message) { obey(message); }, event.message);
+  const Member* member = find_member(event.from);
+  if (member != nullptr && ready())
+    return std::visit([&](const auto& message) { hear(*member, message); }, event.message);
+  // A neighbour may have heard of the members before us; its grants must not be lost.
+  const auto* grant = std::get_if<SlotGrant>(&event.message);
+  if (grant != nullptr && !seated_ && early_slots_.size() < limits::kReplicasMax) {
+    early_slots_.emplace_back(event.from, grant->slots_total);
+    return;
+  }
+  ++counters_.stranger;
+}
+
+void Participant::Impl::handle(const PeerLost& event) {
+  if (event.node == config_.coordinator) {
+    drop_steps_after(committed_);
+    const bool over = end_.has_value();
+    return finish(over ? end_->reason : EndReason::kNodeLost,
+                  over ? end_->text : "the coordinator was lost: " + event.reason);
+  }
+  if (find_member(event.node) == nullptr || phase_ != ParticipantPhase::kTraining) return;
+  tell(config_.coordinator, PeerComplaint{event.node, committed_.next(), event.reason});
+}
+
+void Participant::Impl::handle(const Tick&) {
+  if (phase_ == ParticipantPhase::kJoining && now_ - asked_at_ >= limits::kRepeatInterval) {
+    asked_at_ = now_;
+    tell(config_.coordinator, config_.join);
+  }
+  if (seated_ && phase_ == ParticipantPhase::kTraining &&
+      now_ - granted_at_ >= limits::kRepeatInterval)
+    grant_slots();
+  if (leaving_since_ && !end_ && now_ - *leaving_since_ >= limits::kSettleTimeout) {
+    drop_steps_after(committed_);
+    finish(EndReason::kStopped, "left without an answer of the coordinator");
+  }
+}
+
+void Participant::Impl::handle(const EpochSettled& event) {
+  if (settling_epoch_ && event.epoch >= *settling_epoch_) settling_epoch_.reset();
+}
+
+void Participant::Impl::handle(const StageReady& event) {
+  COSHARD_CHECK(phase_ == ParticipantPhase::kLoading || phase_ == ParticipantPhase::kEnding);
+  COSHARD_CHECK_OP(stage(), <, event.shape.stages);
+  if (phase_ != ParticipantPhase::kLoading) return;
+  phase_ = ParticipantPhase::kTraining;
+  shape_ = event.shape;
+  schedule_ = event.schedule;
+  chunks_ = event.chunks;
+  loaded_digest_ = event.digest;
+}
+
+void Participant::Impl::handle(const ComputeDone& event) {
+  const auto issued = std::find(computing_.begin(), computing_.end(), event.work);
+  if (issued == computing_.end()) return;  // of a step that was dropped meanwhile
+  computing_.erase(issued);
+  const Unit& unit = event.work.unit;
+  OpenStep& step = steps_.at(unit.step);
+  const Flight* flight = step.pipeline.find(unit.microbatch);
+  if (!event.error.empty()) {
+    const NodeId& sender = event.work.op == WorkOp::kBackward ? flight->to
+                           : is_first()                       ? config_.self
+                                                              : flight->from;
+    return tell(config_.coordinator, UnitRefused{unit, sender, event.error});
+  }
+  step.pipeline.computed(event.work, event.tokens, event.loss_sum);
+  if (event.work.op == WorkOp::kForward) return;
+  step.unacknowledged.insert(unit.microbatch);
+  step.unreported = true;
+  if (!is_first()) send_gradient(event.work, *flight);
+}
+
+void Participant::Impl::handle(const ChunkReduced& event) {
+  const auto found = steps_.find(event.step);
+  if (found == steps_.end() || found->second.averaging.attempt() != event.attempt) return;
+  sort_out(found->second.averaging.reduced(event.chunk, event.squared_norm));
+}
+
+void Participant::Impl::handle(const AverageSet& event) {
+  const auto found = steps_.find(event.step);
+  if (found == steps_.end() || found->second.averaging.attempt() != event.attempt) return;
+  OpenStep& step = found->second;
+  step.report = AverageReport{event.step, welcome_->stage, event.attempt, event.average_hash,
+                              step.averaging.squared_norms()};
+  tell(config_.coordinator, *step.report);
+}
+
+void Participant::Impl::handle(const UpdateApplied& event) {
+  COSHARD_CHECK(updating_ && commit_ && commit_->scalars.step == event.step);
+  updating_ = false;
+  applied_ = event.step;
+  const Commit commit = *commit_;
+  commit_.reset();
+  update_report_ = UpdateReport{event.step, welcome_->stage, event.digest};
+  tell(config_.coordinator, *update_report_);
+  if (commit.checkpoint) {
+    saving_ = event.step;
+    engine(SaveCheckpoint{event.step});
+  }
+  open_epoch_ = commit.ledger_epoch;
+  if (commit.ends_ledger_epoch) {
+    settling_epoch_ = std::exchange(open_epoch_, std::nullopt);
+    network(SettleEpoch{*settling_epoch_, welcome_->stage});
+  }
+}
+
+void Participant::Impl::handle(const CheckpointSaved& event) {
+  COSHARD_CHECK(saving_ == event.step);
+  saving_.reset();
+  checkpoint_report_ =
+      CheckpointReport{event.step, welcome_->stage, event.file_hash, event.bytes, event.error};
+  tell(config_.coordinator, *checkpoint_report_);
+}
+
+void Participant::Impl::handle(const LeaveRequested& event) {
+  if (end_ || leaving_since_) return;
+  tell(config_.coordinator, LeaveNotice{event.reason});
+  if (phase_ == ParticipantPhase::kJoining) return finish(EndReason::kStopped, event.reason);
+  leaving_since_ = now_;  // the coordinator ends the round, so that our state is saved
+}
+
+// ---- the coordinator's words --------------------------------------------------------------------
+
+void Participant::Impl::obey(const Welcome& message) {
+  if (phase_ != ParticipantPhase::kJoining) {
+    ++counters_.repeated;
+    return;
+  }
+  welcome_ = message;
+  committed_ = applied_ = message.resume_step;
+  phase_ = ParticipantPhase::kLoading;
+  engine(Begin{message});
+}
+
+void Participant::Impl::obey(const Refused& message) {
+  drop_steps_after(committed_);
+  finish(EndReason::kStopped, message.reason, true);
+}
+
+void Participant::Impl::obey(const MembershipTable& message) {
+  if (!welcome_ || (table_ && message.epoch <= table_->epoch)) {
+    ++(welcome_ ? counters_.repeated : counters_.stale);
+    return;
+  }
+  table_ = message;
+  network(UseTable{message});
+  if (seated_) take_seat();  // neighbours changed
+}
+
+void Participant::Impl::obey(const StepOpen& message) {
+  if (!ready()) return;  // said again until we answer
+  OpenStep* step = find_step(message.step);
+  if (step == nullptr) return;
+  if (step->opened) {
+    ++counters_.repeated;
+    repeat_reports();
+  }
+  step->opened = true;
+}
+
+void Participant::Impl::obey(const MicrobatchGrant& message) {
+  OpenStep* step = ready() ? find_step(message.step) : nullptr;
+  if (step == nullptr) return;
+  if (message.request == step->pull_request) step->pull_answered = true;
+  for (const auto& granted : message.microbatches)
+    if (step->pipeline.granted(granted.microbatch, granted.attempt) == Arrival::kRefused)
+      fault(config_.coordinator, "a grant that cannot be");
+}
+
+void Participant::Impl::obey(const UnitAck& message) {
+  const auto found = steps_.find(message.step);
+  if (found == steps_.end()) {
+    ++counters_.stale;
+    return;
+  }
+  for (const auto microbatch : message.microbatches) found->second.unacknowledged.erase(microbatch);
+}
+
+void Participant::Impl::obey(const StageClosed& message) {
+  OpenStep* step = ready() ? find_step(message.step) : nullptr;
+  if (step == nullptr) return;
+  if (message.stage != welcome_->stage)
+    return fault(config_.coordinator, "closes another stage's book here");
+  if (step->closed && message.attempt <= step->closed->attempt) {
+    ++counters_.repeated;
+    if (step->report) tell(config_.coordinator, *step->report);
+    return;
+  }
+  if (step->averaging.attempt() != message.attempt)  // begins afresh, from untouched sums
+    step->averaging =
+        Averaging(message.step, message.stage, message.attempt, config_.self, chunks_);
+  step->setting_average = false;
+  step->report.reset();
+  step->closed = message;
+}
+
+void Participant::Impl::obey(const Commit& message) {
+  const StepId step = message.scalars.step;
+  if (!welcome_ || step <= committed_) {
+    ++counters_.repeated;
+    return repeat_reports();
+  }
+  const auto found = steps_.find(step);
+  if (step != committed_.next() || found == steps_.end() || !found->second.report)
+    return leave("the round is at step " + std::to_string(step.value) +
+                 ", this node's state is that after step " + std::to_string(applied_.value));
+  COSHARD_CHECK(!commit_);  // the coordinator waits for the digest of the step before
+  committed_ = step;
+  commit_ = message;
+  steps_.erase(found);
+  network(Release{step});
+}
+
+void Participant::Impl::obey(const RoundEnd& message) {
+  if (end_) {
+    ++counters_.repeated;
+    return repeat_reports();
+  }
+  end_ = message;
+  phase_ = ParticipantPhase::kEnding;
+  ending_since_ = now_;
+  drop_steps_after(message.last_step);
+}
+
+// ---- other members' words -----------------------------------------------------------------------
+
+void Participant::Impl::hear(const Member& from, const SlotGrant& message) {
+  if (from.stage.value != stage() + 1) return fault(from.node, "grants slots without being next");
+  router_.grant(from.node, message.slots_total);
+}
+
+void Participant::Impl::hear(const Member& from, const ForwardTensor& message) {
+  if (from.stage.value + 1 != stage() || message.unit.stage != from.stage)
+    return fault(from.node, "sends a forward tensor that is not for this stage");
+  OpenStep* step = find_step(message.unit.step);
+  if (step == nullptr) return;
+  const Arrival arrival = step->pipeline.judge_forward(from.node, message.unit);
+  if (!judge(arrival, from.node, "a forward tensor that cannot be")) return;
+  if (!slots_.accept(from.node)) return fault(from.node, "sends more than it was granted");
+  step->pipeline.forward_arrived(from.node, message.unit);
+  keeps_.push_back(KeepPayload{TensorKey{message.unit, Direction::kForward}});
+}
+
+void Participant::Impl::hear(const Member& from, const BackwardTensor& message) {
+  if (from.stage.value != stage() + 1 || message.unit.stage != from.stage)
+    return fault(from.node, "sends a gradient that is not for this stage");
+  router_.grant(from.node, message.slots_total);
+  OpenStep* step = find_step(message.unit.step);
+  if (step == nullptr) return;
+  const Arrival arrival = step->pipeline.backward_arrived(from.node, message.unit);
+  if (!judge(arrival, from.node, "a gradient that cannot be")) return;
+  router_.returned(from.node, now_);
+  keeps_.push_back(KeepPayload{TensorKey{message.unit, Direction::kBackward}});
+}
+
+void Participant::Impl::hear(const Member& from, const GradientChunk& message) {
+  OpenStep* step = averaging_step(from, message.step, message.stage, message.attempt);
+  if (step == nullptr) return;
+  const Arrival arrival = step->averaging.contribution_arrived(from.node, message.chunk);
+  if (!judge(arrival, from.node, "a gradient chunk that cannot be")) return;
+  keeps_.push_back(
+      KeepPayload{ChunkKey{message.step, message.attempt, message.chunk, from.node, false}});
+  sort_out(step->averaging.advance());
+}
+
+void Participant::Impl::hear(const Member& from, const AveragedChunk& message) {
+  OpenStep* step = averaging_step(from, message.step, message.stage, message.attempt);
+  if (step == nullptr) return;
+  const Arrival arrival =
+      step->averaging.average_arrived(from.node, message.chunk, message.squared_norm);
+  if (!judge(arrival, from.node, "an averaged chunk that cannot be")) return;
+  keeps_.push_back(
+      KeepPayload{ChunkKey{message.step, message.attempt, message.chunk, from.node, true}});
+  sort_out(step->averaging.advance());
+}
+
+}  // namespace coshard::round

@@ -1,0 +1,177 @@
+// Inside of the node's machine: its state and one function per thing that can happen. Included by
+// participant*.cpp only. SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "protocol/round/averaging.h"
+#include "protocol/round/participant.h"
+#include "protocol/round/pipeline.h"
+#include "protocol/round/routing.h"
+
+namespace coshard::round {
+
+class Participant::Impl {
+ public:
+  explicit Impl(ParticipantConfig config);
+
+  ParticipantActions start(TimePoint now);
+  ParticipantActions on(const ParticipantEvent& event, TimePoint now);
+  ParticipantPhase phase() const { return phase_; }
+  Heartbeat heartbeat() const;
+  const ParticipantCounters& counters() const { return counters_; }
+  std::optional<Welcome> seat() const { return welcome_; }
+
+ private:
+  /// Everything about one step that has not committed. At most two live at once: the open one, and
+  /// the next, of which early messages may come while the update is still being applied.
+  struct OpenStep {
+    Pipeline pipeline;
+    Averaging averaging;
+    std::optional<StageClosed> closed{};  ///< heard; acted upon once the step is the active one
+    bool setting_average = false;
+    std::optional<AverageReport> report{};
+    std::set<MicrobatchIndex> unacknowledged{};  ///< done, and not known to be in the book
+    bool unreported = false;                     ///< some of them were never reported
+    bool opened = false;                         ///< StepOpen was heard
+    std::uint32_t pull_slots = 0;
+    std::uint64_t pull_request = 0;
+    bool pull_answered = true;
+    TimePoint pulled_at{};
+    TimePoint reported_at{};
+  };
+
+  // Events.
+  void handle(const Received& event);
+  void handle(const PeerLost& event);
+  void handle(const Tick&);
+  void handle(const EpochSettled& event);
+  void handle(const StageReady& event);
+  void handle(const StageFailed& event) { leave(event.reason); }
+  void handle(const ComputeDone& event);
+  void handle(const ChunkReduced& event);
+  void handle(const AverageSet& event);
+  void handle(const UpdateApplied& event);
+  void handle(const CheckpointSaved& event);
+  void handle(const EngineFailed& event) { leave(event.reason); }
+  void handle(const LeaveRequested& event);
+
+  // The coordinator's words.
+  void obey(const Welcome& message);
+  void obey(const Refused& message);
+  void obey(const MembershipTable& message);
+  void obey(const StepOpen& message);
+  void obey(const MicrobatchGrant& message);
+  void obey(const UnitAck& message);
+  void obey(const StageClosed& message);
+  void obey(const Commit& message);
+  void obey(const RoundEnd& message);
+  void obey(const Heartbeat&) {}
+  template <class Other>
+  void obey(const Other&) {
+    fault(config_.coordinator, "a message that the coordinator does not send");
+  }
+
+  // Other members' words.
+  void hear(const Member& from, const SlotGrant& message);
+  void hear(const Member& from, const ForwardTensor& message);
+  void hear(const Member& from, const BackwardTensor& message);
+  void hear(const Member& from, const GradientChunk& message);
+  void hear(const Member& from, const AveragedChunk& message);
+  void hear(const Member&, const Heartbeat&) {}             // the transport's
+  void hear(const Member&, const ReceiptWindow&) {}         // the shell's ledger side
+  void hear(const Member&, const ReceiptCountersigned&) {}  // the same
+  template <class Other>
+  void hear(const Member& from, const Other&) {
+    fault(from.node, "a message that nodes do not send to nodes");
+  }
+
+  // What can be done now.
+  void pump();
+  void take_seat();
+  void feed_engine(OpenStep& step);
+  void send_outputs(OpenStep& step);
+  void send_gradient(const Work& work, const Flight& flight);
+  void pull(OpenStep& step);
+  void report_units(OpenStep& step);
+  void average(OpenStep& step);
+  bool agrees_with(const OpenStep& step, const StageClosed& closed) const;
+  void apply_commit();
+  void advance_ending();
+  void repeat_reports();
+  void grant_slots();
+
+  /// Tells the coordinator, drops everything and ends: the node cannot go on.
+  void leave(std::string reason);
+  void finish(EndReason reason, std::string text, bool refused = false);
+  void drop_steps_after(StepId last);
+
+  bool ready() const { return shape_.has_value() && table_.has_value(); }
+  /// The step that this node may work on: the one after the update that it has applied.
+  OpenStep* active();
+  /// The open step, or the next one; nothing (and counted) when `step` is another.
+  OpenStep* find_step(StepId step);
+  OpenStep* averaging_step(const Member& from, StepId step, StageIndex stage, Attempt attempt);
+  bool judge(Arrival arrival, const NodeId& from, const char* what);
+  void fault(const NodeId& peer, std::string reason);
+  const Member* find_member(const NodeId& node) const;
+  std::vector<NodeId> replicas(std::uint32_t stage) const;
+  std::uint32_t stage() const { return welcome_->stage.value; }
+  bool is_first() const { return stage() == 0; }
+  bool is_last() const { return stage() + 1 == shape_->stages; }
+  std::uint32_t in_flight() const;
+
+  /// Engine actions go out before those for the network.
+  template <class Action>
+  void engine(Action action) {
+    engine_actions_.push_back(std::move(action));
+  }
+  template <class Action>
+  void network(Action action) {
+    network_actions_.push_back(std::move(action));
+  }
+  void tell(const NodeId& to, Message message) { network(SendMessage{to, std::move(message)}); }
+  void sort_out(ParticipantActions actions);
+  ParticipantActions take_actions();
+
+  ParticipantConfig config_;
+  ParticipantPhase phase_ = ParticipantPhase::kJoining;
+  TimePoint now_{};
+  TimePoint asked_at_{};    ///< JoinRequest
+  TimePoint granted_at_{};  ///< slots, to everybody upstream
+  std::optional<TimePoint> leaving_since_;
+  TimePoint ending_since_{};
+
+  std::optional<Welcome> welcome_;
+  std::optional<MembershipTable> table_;
+  std::optional<RoundShape> shape_;
+  Schedule schedule_ = Schedule::kOneForwardOneBackward;
+  std::uint32_t chunks_ = 0;
+  Fingerprint loaded_digest_{};
+  bool seated_ = false;                                        ///< ready, and slots are granted
+  std::vector<std::pair<NodeId, std::uint64_t>> early_slots_;  ///< grants before the table
+
+  Router router_;
+  SlotBook slots_;
+  StepId committed_;  ///< last commit heard
+  StepId applied_;    ///< last update applied
+  std::map<StepId, OpenStep> steps_;
+  std::vector<Work> computing_;   ///< issued, unanswered, oldest first
+  std::optional<Commit> commit_;  ///< heard, its update not applied yet
+  bool updating_ = false;         ///< ApplyUpdate is issued
+  std::optional<StepId> saving_;  ///< SaveCheckpoint is issued
+  std::optional<UpdateReport> update_report_;
+  std::optional<CheckpointReport> checkpoint_report_;
+  std::optional<LedgerEpoch> open_epoch_;      ///< has steps and was not asked to settle
+  std::optional<LedgerEpoch> settling_epoch_;  ///< asked to settle, not settled
+  std::optional<RoundEnd> end_;
+
+  ParticipantActions keeps_, engine_actions_, network_actions_;
+  ParticipantCounters counters_;
+};
+
+}  // namespace coshard::round

@@ -1,0 +1,297 @@
+// The node's machine: what it does with what it heard. See participant.h.
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <utility>
+
+#include "protocol/base/check.h"
+#include "protocol/round/participant.h"
+#include "protocol/round/participant_impl.h"
+
+namespace coshard::round {
+
+/// Runs after every event. Nothing here waits for anything but what the state shows, so the order
+/// of events never matters for whether work goes on.
+void Participant::Impl::pump() {
+  if (phase_ == ParticipantPhase::kEnding) return advance_ending();
+  if (phase_ != ParticipantPhase::kTraining || !ready()) return;
+  if (!seated_) {
+    take_seat();
+    // Ready: this is the state from which the round goes on.
+    update_report_ = UpdateReport{applied_, welcome_->stage, loaded_digest_};
+    tell(config_.coordinator, *update_report_);
+  }
+  apply_commit();
+  OpenStep* step = active();
+  if (step == nullptr) return;
+  feed_engine(*step);
+  send_outputs(*step);
+  if (is_first()) pull(*step);
+  report_units(*step);
+  average(*step);
+}
+
+/// The engine holds the stage and the members are known: neighbours are told how much they may
+/// send.
+void Participant::Impl::take_seat() {
+  seated_ = true;
+  if (!is_last()) router_.set_peers(replicas(stage() + 1), welcome_->replica.value);
+  for (const auto& [node, slots_total] : std::exchange(early_slots_, {}))
+    if (const Member* member = find_member(node); member && member->stage.value == stage() + 1)
+      router_.grant(node, slots_total);
+  if (!is_first()) slots_.open(replicas(stage() - 1), in_flight());
+  grant_slots();
+}
+
+void Participant::Impl::grant_slots() {
+  granted_at_ = now_;
+  if (is_first()) return;
+  for (const auto& node : replicas(stage() - 1)) tell(node, SlotGrant{slots_.total(node)});
+}
+
+void Participant::Impl::feed_engine(OpenStep& step) {
+  while (computing_.size() < config_.engine_depth) {
+    const auto work = step.pipeline.next();
+    if (!work) return;
+    computing_.push_back(*work);
+    engine(Compute{*work});
+  }
+}
+
+/// Slots always come free, so this cannot wait for ever: the last stage finishes what it takes
+/// without waiting for anybody, which returns its slots; so every output of the stage before finds
+/// a slot, its gradient returns, and its slots are returned in turn; and so on up to stage 0. A
+/// tensor of a later step never holds a slot against an earlier one: it is made after the earlier
+/// commit.
+void Participant::Impl::send_outputs(OpenStep& step) {
+  while (const auto unit = step.pipeline.unsent()) {
+    const auto hop = router_.choose();
+    if (!hop) return;
+    router_.sent(*hop, now_);
+    step.pipeline.sent(unit->microbatch, *hop);
+    network(SendTensor{*hop, *unit, Direction::kForward, 0});
+  }
+}
+
+/// The microbatch is finished here: its gradient goes back and takes a new slot along.
+void Participant::Impl::send_gradient(const Work& work, const Flight& flight) {
+  const std::uint64_t slots_total = slots_.finish(flight.from);
+  network(SendTensor{flight.from, work.unit, Direction::kBackward, slots_total});
+}
+
+/// Stage 0 takes as much as it can hold in flight; a fast box is through sooner and takes more.
+void Participant::Impl::pull(OpenStep& step) {
+  if (!step.opened) return;
+  const std::uint32_t slots =
+      std::min(step.pipeline.done_count() + in_flight(), shape_->microbatches);
+  const bool grown = slots > step.pull_slots;
+  const bool unanswered = !step.pull_answered && now_ - step.pulled_at >= limits::kRepeatInterval;
+  if (!grown && !unanswered) return;
+  step.pull_slots = slots;
+  step.pull_answered = false;
+  step.pulled_at = now_;
+  tell(config_.coordinator, MicrobatchPull{committed_.next(), slots, ++step.pull_request});
+}
+
+/// In batches while the engine is busy, at once when it is idle; again until acknowledged.
+void Participant::Impl::report_units(OpenStep& step) {
+  if (step.unacknowledged.empty()) return;
+  const Duration silence = now_ - step.reported_at;
+  const bool fresh =
+      step.unreported && (computing_.empty() || silence >= limits::kUnitReportInterval);
+  if (!fresh && silence < limits::kRepeatInterval) return;
+  UnitReport report{committed_.next(), welcome_->stage, {}};
+  for (const auto microbatch : step.unacknowledged) {
+    const Flight& flight = *step.pipeline.find(microbatch);
+    report.units.push_back({microbatch, flight.attempt, flight.tokens, flight.loss_sum});
+  }
+  step.unreported = false;
+  step.reported_at = now_;
+  tell(config_.coordinator, std::move(report));
+}
+
+void Participant::Impl::average(OpenStep& step) {
+  if (step.closed && step.averaging.phase() == AveragingPhase::kCollecting) {
+    if (!agrees_with(step, *step.closed))
+      return leave("the coordinator counts other microbatches of this node than it has done");
+    sort_out(step.averaging.close(*step.closed));
+  }
+  if (!step.averaging.is_complete() || step.setting_average) return;
+  step.setting_average = true;
+  engine(SetAverage{committed_.next(), step.averaging.attempt()});
+}
+
+/// The sum of this node holds what the book says, no more and no less, and everybody named is a
+/// replica of this stage.
+bool Participant::Impl::agrees_with(const OpenStep& step, const StageClosed& closed) const {
+  std::vector<MicrobatchIndex> counted;
+  for (const auto& contribution : closed.contributions) {
+    const Member* member = find_member(contribution.node);
+    if (member == nullptr || member->stage != welcome_->stage) return false;
+    if (contribution.node == config_.self) counted = contribution.microbatches;
+  }
+  const auto is_replica = [&](const NodeId& node) {
+    const Member* member = find_member(node);
+    return member != nullptr && member->stage == welcome_->stage;
+  };
+  const auto& reducers = closed.reducers;
+  return counted == step.pipeline.done() && !closed.contributions.empty() && closed.tokens > 0 &&
+         std::all_of(reducers.begin(), reducers.end(), is_replica) &&
+         std::find(reducers.begin(), reducers.end(), config_.self) != reducers.end();
+}
+
+/// A state that is being saved is not touched.
+void Participant::Impl::apply_commit() {
+  if (!commit_ || updating_ || saving_) return;
+  updating_ = true;
+  engine(ApplyUpdate{commit_->scalars});
+}
+
+void Participant::Impl::advance_ending() {
+  apply_commit();
+  const bool late = now_ - ending_since_ >= 2 * limits::kSettleTimeout;
+  if (late || !ready()) return finish(end_->reason, end_->text);
+  if (commit_ || saving_ || applied_ < end_->last_step) return;  // the commit is said again
+  const bool saved = checkpoint_report_ && checkpoint_report_->step == end_->last_step;
+  if (end_->checkpoint && !saved) {
+    saving_ = end_->last_step;
+    return engine(SaveCheckpoint{end_->last_step});
+  }
+  if (open_epoch_) {
+    settling_epoch_ = std::exchange(open_epoch_, std::nullopt);
+    return network(SettleEpoch{*settling_epoch_, welcome_->stage});
+  }
+  if (!settling_epoch_) finish(end_->reason, end_->text);
+}
+
+/// The coordinator has said something again: it may lack our answer.
+void Participant::Impl::repeat_reports() {
+  if (update_report_) tell(config_.coordinator, *update_report_);
+  if (checkpoint_report_) tell(config_.coordinator, *checkpoint_report_);
+}
+
+void Participant::Impl::leave(std::string reason) {
+  tell(config_.coordinator, LeaveNotice{reason});
+  drop_steps_after(committed_);
+  finish(EndReason::kInternal, std::move(reason));
+}
+
+void Participant::Impl::finish(EndReason reason, std::string text, bool refused) {
+  phase_ = ParticipantPhase::kEnded;
+  network(Ended{reason, std::move(text), refused});
+}
+
+/// Results that the engine still owes of dropped steps are ignored when they come.
+void Participant::Impl::drop_steps_after(StepId last) {
+  const auto first = steps_.upper_bound(last);
+  for (auto dropped = first; dropped != steps_.end(); ++dropped) engine(DropStep{dropped->first});
+  steps_.erase(first, steps_.end());
+  std::erase_if(computing_, [&](const Work& work) { return work.unit.step > last; });
+}
+
+// ---- small things -------------------------------------------------------------------------------
+
+Participant::Impl::OpenStep* Participant::Impl::active() {
+  if (applied_ != committed_) return nullptr;
+  return find_step(committed_.next());
+}
+
+/// A neighbour may be one step ahead: it has heard a commit that is still on its way to us.
+Participant::Impl::OpenStep* Participant::Impl::find_step(StepId step) {
+  if (phase_ != ParticipantPhase::kTraining || step <= committed_ ||
+      step.value > committed_.value + 2) {
+    ++counters_.stale;
+    return nullptr;
+  }
+  const auto found = steps_.find(step);
+  if (found != steps_.end()) return &found->second;
+  PipelineState order;
+  order.schedule = schedule_;
+  order.step = step;
+  order.stage = stage();
+  order.stages = shape_->stages;
+  order.microbatches = shape_->microbatches;
+  order.in_order = table_->members.size() == shape_->stages;
+  order.in_flight_max = in_flight();
+  OpenStep open{Pipeline(std::move(order)),
+                Averaging(step, welcome_->stage, Attempt(0), config_.self, chunks_)};
+  return &steps_.emplace(step, std::move(open)).first->second;
+}
+
+Participant::Impl::OpenStep* Participant::Impl::averaging_step(const Member& from, StepId step,
+                                                               StageIndex stage, Attempt attempt) {
+  if (from.stage != welcome_->stage || stage != welcome_->stage || from.node == config_.self) {
+    fault(from.node, "sends a chunk without being a replica of this stage");
+    return nullptr;
+  }
+  OpenStep* open = find_step(step);
+  if (open == nullptr) return nullptr;
+  if (open->averaging.attempt() != attempt) {
+    ++counters_.stale;
+    return nullptr;
+  }
+  return open;
+}
+
+bool Participant::Impl::judge(Arrival arrival, const NodeId& from, const char* what) {
+  if (arrival == Arrival::kRepeated) ++counters_.repeated;
+  if (arrival == Arrival::kRefused) fault(from, what);
+  return arrival == Arrival::kAccepted;
+}
+
+void Participant::Impl::fault(const NodeId& peer, std::string reason) {
+  ++counters_.faults;
+  network(PeerFault{peer, std::move(reason)});
+}
+
+const Member* Participant::Impl::find_member(const NodeId& node) const {
+  if (!table_) return nullptr;
+  const auto found = std::find_if(table_->members.begin(), table_->members.end(),
+                                  [&](const Member& member) { return member.node == node; });
+  return found == table_->members.end() ? nullptr : &*found;
+}
+
+std::vector<NodeId> Participant::Impl::replicas(std::uint32_t stage) const {
+  std::vector<NodeId> nodes;  // the table comes by stage, then replica
+  for (const auto& member : table_->members)
+    if (member.stage.value == stage) nodes.push_back(member.node);
+  return nodes;
+}
+
+std::uint32_t Participant::Impl::in_flight() const {
+  return in_flight_limit(schedule_, shape_->stages, stage(), shape_->microbatches,
+                         config_.in_flight_extra);
+}
+
+/// Engine first, network after, each in its own order.
+void Participant::Impl::sort_out(ParticipantActions actions) {
+  for (auto& action : actions) {
+    const bool for_engine = std::holds_alternative<ReduceChunk>(action);
+    (for_engine ? engine_actions_ : network_actions_).push_back(std::move(action));
+  }
+}
+
+ParticipantActions Participant::Impl::take_actions() {
+  ParticipantActions actions = std::exchange(keeps_, {});
+  for (auto* part : {&engine_actions_, &network_actions_}) {
+    actions.insert(actions.end(), std::make_move_iterator(part->begin()),
+                   std::make_move_iterator(part->end()));
+    part->clear();
+  }
+  return actions;
+}
+
+Heartbeat Participant::Impl::heartbeat() const {
+  Heartbeat heartbeat;
+  heartbeat.applied_step = applied_;
+  for (const auto& [id, step] : steps_) {
+    heartbeat.outstanding += step.pipeline.outstanding();
+    if (step.averaging.phase() == AveragingPhase::kExchanging)
+      heartbeat.activity = NodeActivity::kAveraging;
+  }
+  if (!computing_.empty()) heartbeat.activity = NodeActivity::kComputing;
+  if (updating_) heartbeat.activity = NodeActivity::kUpdating;
+  if (saving_) heartbeat.activity = NodeActivity::kSaving;
+  return heartbeat;
+}
+
+}  // namespace coshard::round

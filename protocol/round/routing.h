@@ -1,0 +1,74 @@
+// Where a boundary tensor goes next, and how many may come in: choice of the next hop by
+// outstanding work over measured rate among those that granted a slot (design 3.2), and the
+// receiver's book of the slots that it granted. Slots are cumulative counters over both
+// incarnations, so lost, late
+// and repeated grants do no harm. Owner: the participant. SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <vector>
+
+#include "protocol/base/clock.h"
+#include "protocol/base/ids.h"
+
+namespace coshard::round {
+
+/// The sender's side: peers of the next stage.
+class Router {
+ public:
+  /// The next stage's replicas. Ties between equally good peers go to the one that is first after
+  /// `own_replica` in this order, so that replica i prefers peer i.
+  void set_peers(const std::vector<NodeId>& replicas, std::uint32_t own_replica);
+  /// `slots_total` of a grant from `peer`; smaller ones than before are old news. Grants of nodes
+  /// that are no peers yet are kept, for at most limits::kReplicasMax of them.
+  void grant(const NodeId& peer, std::uint64_t slots_total);
+  /// The peer with a free slot that would be through with one more microbatch first.
+  std::optional<NodeId> choose() const;
+  void sent(const NodeId& peer, TimePoint now);
+  /// The gradient of a microbatch came back from `peer`.
+  void returned(const NodeId& peer, TimePoint now);
+
+  std::uint32_t outstanding(const NodeId& peer) const;
+  /// Measured seconds per microbatch while busy; nothing before the first gradient.
+  std::optional<double> seconds_per_unit(const NodeId& peer) const;
+
+ private:
+  struct Hop {
+    std::uint64_t slots_total = 0;
+    std::uint64_t sent_total = 0;
+    std::uint32_t outstanding = 0;
+    TimePoint busy_since{};  ///< when the microbatch that it now works on could begin
+    std::optional<double> seconds;
+  };
+  double typical_seconds() const;
+
+  std::vector<NodeId> order_;  ///< peers, most preferred first
+  std::map<NodeId, Hop> hops_;
+};
+
+/// The receiver's side: replicas of the previous stage.
+class SlotBook {
+ public:
+  /// Shares `capacity` among `upstream` (replica order); everybody gets at least one, so that no
+  /// path is ever without a slot. Peers that have a share keep it.
+  void open(const std::vector<NodeId>& upstream, std::uint32_t capacity);
+  /// A forward tensor of `from` arrived; false when it had no slot left.
+  bool accept(const NodeId& from);
+  /// A microbatch of `from` is finished: returns its new total.
+  std::uint64_t finish(const NodeId& from);
+  std::uint64_t total(const NodeId& from) const;
+  /// Accepted from `from` and not finished.
+  std::uint64_t held(const NodeId& from) const;
+
+ private:
+  struct Account {
+    std::uint64_t total = 0;
+    std::uint64_t accepted = 0;
+    std::uint64_t finished = 0;
+  };
+  std::map<NodeId, Account> accounts_;
+};
+
+}  // namespace coshard::round

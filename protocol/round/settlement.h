@@ -1,0 +1,78 @@
+// What is still owed after a commit: digests of parameters, checkpoints on disks, ledger epochs to
+// close. Training does not wait for it, but the next commit waits for the digests of the one
+// before.
+// Owner: the coordinator. SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "protocol/round/journal.h"
+#include "protocol/round/step.h"
+
+namespace coshard::round {
+
+/// Members by stage, in replica order: whom to wait for.
+using StageMembers = std::vector<std::vector<NodeId>>;
+
+/// One step as EpochClose wants it. A digest is missing when nobody lived to report it.
+struct SettledStep {
+  StepRecord record;
+  std::vector<std::optional<Fingerprint>> digests;  ///< by stage
+};
+
+class Settlement {
+ public:
+  explicit Settlement(std::uint32_t stages) : stages_(stages) {}
+
+  void committed(const StepRecord& record);
+  /// A digest of a step that is owed one. kConflict: replicas of a stage disagree.
+  Entry digest(const NodeId& node, const UpdateReport& report);
+  bool has_digest(StepId step, const NodeId& node) const;
+  /// Every one of `members` has reported the digest of every committed step.
+  bool digests_in(const StageMembers& members) const;
+
+  /// The state after `step` is to be saved by all.
+  void expect_checkpoint(StepId step);
+  bool expects_checkpoint(StepId step) const { return checkpoints_.contains(step); }
+  /// kConflict: two files of one stage differ.
+  Entry checkpoint(const NodeId& node, const CheckpointReport& report);
+  bool has_checkpoint(StepId step, const NodeId& node) const;
+  /// The newest checkpoint to which each of `members` has answered and of which each stage has a
+  /// file; it and older ones are not expected any more.
+  std::optional<CheckpointRecord> take_checkpoint(const StageMembers& members);
+  /// Nothing is expected of any of `members`.
+  bool checkpoints_in(const StageMembers& members) const;
+
+  /// The oldest epoch that has ended and whose digests are all in (or `now_or_never`); its steps
+  /// are handed over and forgotten.
+  std::vector<SettledStep> take_epoch(const StageMembers& members, bool now_or_never);
+  /// No more steps: the open epoch ends with the last committed one.
+  void end_epoch();
+  /// Two nodes that disagree, as found by the last kConflict.
+  const std::string& conflict() const { return conflict_; }
+
+ private:
+  struct Owed {
+    StepRecord record;
+    bool ends_epoch = false;
+    std::vector<std::map<NodeId, Fingerprint>> digests;  ///< by stage
+  };
+  struct Saving {
+    std::vector<std::map<NodeId, CheckpointReport>> reports;  ///< by stage
+  };
+  const Owed* find(StepId step) const;
+  bool digests_in(const Owed& owed, const StageMembers& members) const;
+  bool answered(const Saving& saving, const StageMembers& members) const;
+
+  std::uint32_t stages_;
+  std::deque<Owed> steps_;
+  std::map<StepId, Saving> checkpoints_;
+  std::string conflict_;
+};
+
+}  // namespace coshard::round

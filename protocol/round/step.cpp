@@ -1,0 +1,161 @@
+// The book of one step: see step.h. SPDX-License-Identifier: Apache-2.0
+#include "protocol/round/step.h"
+
+#include <algorithm>
+#include <bit>
+
+#include "protocol/base/check.h"
+
+namespace coshard::round {
+namespace {
+
+/// Equality of what was said, bit for bit: a repeated NaN is a repetition.
+bool same_bits(const std::vector<double>& a, const std::vector<double>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](double x, double y) {
+    return std::bit_cast<std::uint64_t>(x) == std::bit_cast<std::uint64_t>(y);
+  });
+}
+
+}  // namespace
+
+StepBook::StepBook(StepId step, const RoundShape& shape, TimePoint opened)
+    : step_(step),
+      shape_(shape),
+      opened_(opened),
+      pages_(shape.stages),
+      granted_(shape.microbatches) {
+  for (auto& page : pages_) page.units.resize(shape.microbatches);
+}
+
+std::vector<GrantedMicrobatch> StepBook::grant(const NodeId& node, std::uint32_t slots_total) {
+  auto own = static_cast<std::uint32_t>(std::count(granted_.begin(), granted_.end(), node));
+  for (auto& holder : granted_) {
+    if (own >= slots_total) break;
+    if (holder) continue;
+    holder = node;
+    ++own;
+  }
+  std::vector<GrantedMicrobatch> granted;
+  for (std::uint32_t m = 0; m < shape_.microbatches; ++m)
+    if (granted_[m] == node) granted.push_back({MicrobatchIndex(m), pages_[0].units[m].attempt});
+  return granted;
+}
+
+Entry StepBook::done(StageIndex stage, const NodeId& node, const UnitDone& done) {
+  const std::uint32_t m = done.microbatch.value;
+  if (stage.value >= shape_.stages || m >= shape_.microbatches) return Entry::kFalse;
+  if (stage.value == 0 && granted_[m] != node) return Entry::kFalse;
+  if (shape_.tokens_per_microbatch != 0 && done.tokens != shape_.tokens_per_microbatch)
+    return Entry::kFalse;
+  Page& page = pages_[stage.value];
+  Unit& unit = page.units[m];
+  if (done.attempt != unit.attempt) return Entry::kStale;
+  if (unit.node) return *unit.node == node ? Entry::kRepeated : Entry::kConflict;
+  COSHARD_CHECK(!page.closed);
+  unit.node = node;
+  unit.done = done;
+  ++page.done;
+  return Entry::kEntered;
+}
+
+bool StepBook::complete(StageIndex stage) const { return page(stage).done == shape_.microbatches; }
+
+const StageClosed& StepBook::close(StageIndex stage, std::vector<NodeId> replicas) {
+  COSHARD_CHECK(complete(stage) && phase(stage) == StagePhase::kWorking);
+  COSHARD_CHECK(!replicas.empty());
+  Page& page = pages_[stage.value];
+  StageClosed closed{step_, stage, Attempt(0), tokens(stage), {}, std::move(replicas)};
+  std::uint32_t counted = 0;
+  for (const auto& node : closed.reducers) {
+    Contribution contribution{node, {}};
+    for (std::uint32_t m = 0; m < shape_.microbatches; ++m)
+      if (page.units[m].node == node) contribution.microbatches.push_back(MicrobatchIndex(m));
+    counted += static_cast<std::uint32_t>(contribution.microbatches.size());
+    if (!contribution.microbatches.empty()) closed.contributions.push_back(contribution);
+  }
+  COSHARD_CHECK_OP(counted, ==, shape_.microbatches);
+  page.closed = std::move(closed);
+  return *page.closed;
+}
+
+Entry StepBook::averaged(const NodeId& node, const AverageReport& report) {
+  if (report.stage.value >= shape_.stages) return Entry::kFalse;
+  Page& page = pages_[report.stage.value];
+  if (!page.closed) return Entry::kFalse;
+  if (report.attempt != page.closed->attempt) return Entry::kStale;
+  const auto& reducers = page.closed->reducers;
+  if (std::find(reducers.begin(), reducers.end(), node) == reducers.end()) return Entry::kFalse;
+  for (const auto& [other, said] : page.averages) {
+    const bool same = said.average_hash == report.average_hash &&
+                      same_bits(said.squared_norms, report.squared_norms);
+    if (!same) return Entry::kConflict;
+    if (other == node) return Entry::kRepeated;
+  }
+  page.averages[node] = report;
+  return Entry::kEntered;
+}
+
+StagePhase StepBook::phase(StageIndex stage) const {
+  const Page& at = page(stage);
+  if (!at.closed) return StagePhase::kWorking;
+  return at.averages.size() == at.closed->reducers.size() ? StagePhase::kAveraged
+                                                          : StagePhase::kAveraging;
+}
+
+const StageClosed* StepBook::closed(StageIndex stage) const {
+  const Page& at = page(stage);
+  return at.closed ? &*at.closed : nullptr;
+}
+
+bool StepBook::has_averaged(StageIndex stage, const NodeId& node) const {
+  return page(stage).averages.contains(node);
+}
+
+bool StepBook::all_averaged() const {
+  for (std::uint32_t stage = 0; stage < shape_.stages; ++stage)
+    if (phase(StageIndex(stage)) != StagePhase::kAveraged) return false;
+  return true;
+}
+
+std::uint32_t StepBook::units_done() const {
+  std::uint32_t done = 0;
+  for (const auto& page : pages_) done += page.done;
+  return done;
+}
+
+std::uint32_t StepBook::units_done_by(const NodeId& node) const {
+  std::uint32_t done = 0;
+  for (const auto& page : pages_)
+    for (const auto& unit : page.units) done += unit.node == node ? 1 : 0;
+  return done;
+}
+
+double StepBook::loss_sum() const {
+  double sum = 0;
+  for (const auto& unit : pages_.back().units) sum += unit.done.loss_sum;
+  return sum;
+}
+
+std::uint64_t StepBook::tokens(StageIndex stage) const {
+  std::uint64_t sum = 0;
+  for (const auto& unit : page(stage).units) sum += unit.done.tokens;
+  return sum;
+}
+
+std::vector<std::vector<double>> StepBook::squared_norms() const {
+  std::vector<std::vector<double>> norms;
+  for (const auto& page : pages_) norms.push_back(page.averages.begin()->second.squared_norms);
+  return norms;
+}
+
+std::vector<UnitRecord> StepBook::units() const {
+  std::vector<UnitRecord> units;
+  for (std::uint32_t stage = 0; stage < shape_.stages; ++stage)
+    for (std::uint32_t m = 0; m < shape_.microbatches; ++m) {
+      const Unit& unit = pages_[stage].units[m];
+      units.push_back({StageIndex(stage), MicrobatchIndex(m), unit.attempt, unit.node.value()});
+    }
+  return units;
+}
+
+}  // namespace coshard::round
