@@ -36,6 +36,10 @@ const Accounts::Event* Accounts::find_event(const Hash& event) const {
   return found == events_.end() ? nullptr : &found->second;
 }
 
+LogIndex Accounts::covering_checkpoint() const {
+  return checkpoints_.empty() ? LogIndex{} : checkpoints_.rbegin()->first;
+}
+
 const EpochState* Accounts::find_epoch(LedgerEpoch epoch) const {
   return epoch.value < epochs_.size() ? &epochs_[epoch.value] : nullptr;
 }

@@ -43,6 +43,7 @@ class Sequencer {
   /// The fold over everything appended, durable or not.
   const Accounts& accounts() const { return accounts_; }
   const std::optional<Checkpoint>& published() const { return published_; }
+  const crypto::KeyPair& log_key() const { return *log_key_; }
 
  private:
   Sequencer(Store& store, LogFolder& folder, const crypto::KeyPair& log_key, const Clock& clock)

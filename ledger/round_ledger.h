@@ -1,0 +1,81 @@
+// What the coordinator says to the ledger, in its own words; everything below turns it into entries
+// of the right form, signed and in sequence. Lives on the log's thread (cs-ledger). An example is
+// in
+// README.md. SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "ledger/sequencer.h"
+#include "ledger/units_file.h"
+
+namespace coshard::ledger {
+
+/// All functions append in memory; publish() makes everything durable and visible. Nobody outside
+/// may be told of an append before publish() or commit() returned. Errors are Sequencer::append's.
+class RoundLedger {
+ public:
+  /// Opens a new or an existing log. All references outlive the object.
+  static Result<RoundLedger> open(Store& store, LogFolder& folder, const crypto::KeyPair& operating,
+                                  const crypto::KeyPair& log_key, const Clock& clock);
+
+  bool has_genesis() const { return accounts().has_genesis(); }
+
+  /// Begins the log. Of `round`, the keys and the nonce are filled in here. Announces the first
+  /// ledger epoch. kInvalidArgument names a parameter that is wrong.
+  Result<NetworkId> genesis(Genesis round);
+  /// The bytes of entry 0, which Welcome carries and network ids are made of.
+  Result<Bytes> genesis_entry() const;
+
+  /// Admits a node's keys; the same certificate again is its first index again.
+  Result<LogIndex> register_identity(const crypto::NodeCertificate& certificate);
+
+  /// The epoch whose steps are being trained; kFailedPrecondition when none is announced.
+  Result<OpenEpoch> open_epoch() const;
+
+  /// The epoch's last step is committed (or the round stops here: then fewer steps than
+  /// announced). Publishes every unit and announces the next epoch while steps are left.
+  Result<LogIndex> close_epoch(const EpochSummary& summary);
+
+  /// A node's signed batch (ledger::sign_batch), refused when it disagrees with the closed epoch.
+  Result<LogIndex> admit(ByteView signed_batch);
+  /// Work of the epoch that nobody has handed in yet.
+  std::vector<NodeTotal> missing_batches(LedgerEpoch epoch) const;
+  /// Hands in the missing batches, for nodes that are gone; returns how many.
+  Result<std::size_t> admit_missing(LedgerEpoch epoch);
+
+  /// Credits the epoch's units, pending; posted at once where a checkpoint covers them. All batches
+  /// must be there. A round with one stage credits nobody: success, and nothing is appended.
+  Result<void> credit(LedgerEpoch epoch);
+
+  /// A complete checkpoint after `step` is durable, one file per stage: posts what it covers.
+  Result<void> post(StepId step, std::vector<ShardHash> shards);
+
+  /// Back to the last checkpoint. First close_epoch() with the steps that were committed.
+  Result<LogIndex> rollback(StepId to_step, std::string reason);
+
+  /// The round has ended for good: burns what was not emitted, if anything.
+  Result<void> burn_rest(std::string reason);
+
+  Result<void> commit() { return sequencer_.commit(); }
+  Result<Checkpoint> publish() { return sequencer_.publish(); }
+  const Accounts& accounts() const { return sequencer_.accounts(); }
+
+ private:
+  RoundLedger(Sequencer sequencer, const crypto::KeyPair& operating, Store& store)
+      : sequencer_(std::move(sequencer)), operating_(&operating), store_(&store) {}
+
+  Result<LogIndex> append(const Leaf& leaf, std::vector<SideFile> files = {});
+  Result<void> announce_next();
+  Result<void> settle();
+
+  Sequencer sequencer_;
+  const crypto::KeyPair* operating_;
+  Store* store_;
+};
+
+/// "units/<epoch>", relative to the log's folder.
+std::string units_path(LedgerEpoch epoch);
+
+}  // namespace coshard::ledger

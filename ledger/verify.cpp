@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ledger/verify.h"
+
+#include "ledger/round_ledger.h"
+#include "ledger/tiles.h"
+#include "ledger/units_file.h"
+#include "protocol/base/limits.h"
+
+namespace coshard::ledger {
+namespace {
+
+constexpr std::size_t kVkeyBytesMax = 1024;
+
+tl::unexpected<Error> at_file(const LogFolder& folder, std::string_view path, const Error& error) {
+  return tl::unexpected(error.within(folder.describe(path)));
+}
+
+Result<NoteKey> read_key(const LogFolder& folder, const std::optional<NoteKey>& pinned) {
+  COSHARD_ASSIGN(const Bytes bytes, folder.read("log.vkey", kVkeyBytesMax));
+  std::string_view text = as_text(bytes);
+  if (!text.ends_with('\n')) {
+    return at_file(folder, "log.vkey", {ErrorCode::kCorruption, "one line was expected"});
+  }
+  text.remove_suffix(1);
+  const auto key = NoteKey::parse_vkey(text);
+  if (!key) return at_file(folder, "log.vkey", {ErrorCode::kCorruption, key.error().message});
+  if (pinned && *pinned != *key) {
+    return at_file(folder, "log.vkey",
+                   {ErrorCode::kPermissionDenied, "key " + pinned->vkey() + " was expected"});
+  }
+  return *key;
+}
+
+/// Replays the entries; the first one that breaks a rule is named.
+Result<void> replay(const LogFolder& folder, const LogContents& contents, VerifiedLedger& out) {
+  for (std::uint64_t i = 0; i < contents.entries.size(); ++i) {
+    const auto name = [&](const Error& error) {
+      const TileId bundle{TileId::kEntries, i / kTileWidth, kTileWidth};
+      return tl::unexpected(Error{
+          ErrorCode::kCorruption,
+          folder.describe(bundle.path()) + ": entry " + std::to_string(i) + ": " + error.message});
+    };
+    const auto entry = decode_entry(contents.entries[i]);
+    if (!entry) return name(entry.error());
+    if (auto applied = out.accounts.apply(LogIndex(i), *entry); !applied) {
+      return name(applied.error());
+    }
+    auto body = decode_body(entry->body);
+    out.entries.push_back({LogIndex(i), entry->seq_ms, std::move(*body)});
+  }
+  return {};
+}
+
+Result<void> check_genesis_key(const LogFolder& folder, const VerifiedLedger& ledger) {
+  const Genesis& genesis = ledger.accounts.genesis();
+  if (ledger.key == NoteKey{genesis.origin, genesis.log_key}) return {};
+  return at_file(folder, "log.vkey",
+                 {ErrorCode::kCorruption, "is not the key that the genesis entry names"});
+}
+
+Result<void> check_units_files(const LogFolder& folder, const VerifiedLedger& ledger) {
+  for (const EpochState& epoch : ledger.accounts.epochs()) {
+    const std::string path = units_path(epoch.close.epoch);
+    COSHARD_ASSIGN(const Bytes bytes, folder.read(path, limits::kUnitsFileBytesMax));
+    if (auto checked = verify_units_file(ledger.accounts.genesis(), epoch.close, bytes); !checked) {
+      return at_file(folder, path,
+                     checked.error().within("entry " + std::to_string(epoch.index.value)));
+    }
+  }
+  return {};
+}
+
+Result<void> check_no_other_files(const LogFolder& folder, const VerifiedLedger& ledger) {
+  COSHARD_ASSIGN(const std::vector<std::string> names, folder.list(""));
+  for (const std::string& name : names) {
+    if (name == "checkpoint" || name == "log.vkey" || is_temporary(name)) continue;
+    if (name.starts_with("tile/")) continue;  // check_other_tiles
+    bool known = false;
+    for (const EpochState& epoch : ledger.accounts.epochs()) {
+      known = known || name == units_path(epoch.close.epoch);
+    }
+    if (!known) {
+      return fail(ErrorCode::kCorruption, folder.describe(name) + ": unknown file in the ledger");
+    }
+  }
+  return {};
+}
+
+struct ReadResult {
+  VerifiedLedger ledger;
+  LogContents contents;
+};
+
+Result<ReadResult> read_all(const LogFolder& folder, const std::optional<NoteKey>& pinned) {
+  ReadResult out;
+  COSHARD_ASSIGN(out.ledger.key, read_key(folder, pinned));
+  COSHARD_ASSIGN(const Bytes note, folder.read("checkpoint", limits::kNoteBytesMax));
+  const auto checkpoint = open_checkpoint(as_text(note), out.ledger.key);
+  if (!checkpoint) return at_file(folder, "checkpoint", checkpoint.error());
+  out.ledger.checkpoint = *checkpoint;
+  if (checkpoint->size == 0) {
+    return at_file(folder, "checkpoint", {ErrorCode::kCorruption, "the log has no genesis entry"});
+  }
+  COSHARD_ASSIGN(out.contents, read_log(folder, *checkpoint));
+  COSHARD_TRY(replay(folder, out.contents, out.ledger));
+  COSHARD_TRY(check_genesis_key(folder, out.ledger));
+  return out;
+}
+
+}  // namespace
+
+Result<VerifiedLedger> read_ledger(const LogFolder& folder, const std::optional<NoteKey>& pinned) {
+  COSHARD_ASSIGN(ReadResult read, read_all(folder, pinned));
+  return std::move(read.ledger);
+}
+
+Result<VerifiedLedger> verify_ledger(const LogFolder& folder,
+                                     const std::optional<NoteKey>& pinned) {
+  COSHARD_ASSIGN(ReadResult read, read_all(folder, pinned));
+  COSHARD_TRY(check_other_tiles(folder, read.contents));
+  COSHARD_TRY(check_units_files(folder, read.ledger));
+  COSHARD_TRY(check_no_other_files(folder, read.ledger));
+  return std::move(read.ledger);
+}
+
+}  // namespace coshard::ledger

@@ -1,0 +1,41 @@
+// Stand-alone verification of a ledger's folder: no store, no clock, nothing of ours in the trust
+// but SHA-256, Ed25519 and the rules in accounts_rules.cpp. What other people and fuzzers run.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "ledger/accounts.h"
+#include "ledger/checkpoint.h"
+#include "ledger/files.h"
+
+namespace coshard::ledger {
+
+struct VerifiedEntry {
+  LogIndex index;
+  std::uint64_t seq_ms = 0;
+  Body body;
+};
+
+/// A log of which everything that was read has been checked.
+struct VerifiedLedger {
+  NoteKey key;
+  Checkpoint checkpoint;
+  Accounts accounts;
+  std::vector<VerifiedEntry> entries;
+};
+
+/// Reads what balances follow from: the checkpoint's signature, every entry, every tile, every
+/// rule. `pinned`: the key that the reader trusts; without it, the folder's own log.vkey. Errors
+/// name the file and the index: kNotFound when the folder holds no ledger, kCorruption and
+/// kPermissionDenied otherwise.
+Result<VerifiedLedger> read_ledger(const LogFolder& folder,
+                                   const std::optional<NoteKey>& pinned = std::nullopt);
+
+/// read_ledger, and everything else in the folder: every unit of every epoch, partial tiles of
+/// earlier sizes, and that no other file is there.
+Result<VerifiedLedger> verify_ledger(const LogFolder& folder,
+                                     const std::optional<NoteKey>& pinned = std::nullopt);
+
+}  // namespace coshard::ledger
