@@ -11,12 +11,12 @@
 #include <deque>
 #include <map>
 #include <optional>
+#include <string_view>
 #include <vector>
 
 #include "protocol/base/clock.h"
 #include "protocol/base/ids.h"
 #include "protocol/base/limits.h"
-#include "protocol/base/rng.h"
 
 namespace coshard::transport {
 

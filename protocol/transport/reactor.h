@@ -1,5 +1,5 @@
 // A loop for one thread (cs-net): waits on sockets, files and timers in one poll call, and runs
-// tasks that other threads post. post(), post_stop() and wake() may be called from any thread, all
+// tasks that other threads post. post(), wake() and stop() may be called from any thread, all
 // else from the loop's own.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
