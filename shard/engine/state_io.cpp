@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "protocol/base/check.h"
+#include "shard/checkpoint/hf_llama.h"
+#include "shard/checkpoint/model_json.h"
 
 namespace coshard::shard {
 namespace {
@@ -61,6 +63,29 @@ Result<StepId> load_state(const StageState& state, const ModelSpec& spec, const 
   }
   state.module.weights_changed();
   return checkpoint.info().step;
+}
+
+Result<void> load_hugging_face_state(const StageState& state, const ModelSpec& spec,
+                                     const std::filesystem::path& directory) {
+  COSHARD_ASSIGN(HfLlamaDirectory model, HfLlamaDirectory::open(directory));
+  ModelSpec found = model.model();
+  if (found.sequence >= spec.sequence) found.sequence = spec.sequence;
+  if (found != spec)
+    return fail(ErrorCode::kInvalidArgument,
+                directory.string() + ": expected the model of the round, " + model_json(spec) +
+                    "; found " + model_json(model.model()));
+  const ParameterLayout& layout = state.module.layout();
+  std::vector<float> host;
+  for (std::size_t i = 0; i < layout.specs().size(); ++i) {
+    host.resize(layout.specs()[i].elements);
+    COSHARD_TRY(model.read(layout.specs()[i], 0, host));
+    state.kernels.copy_to_device(flat_of(state, StateKind::kWeight) + layout.offset(i), host.data(),
+                                 host.size() * sizeof(float));
+  }
+  state.optimizer.first_moments().zero_();
+  state.optimizer.second_moments().zero_();
+  state.module.weights_changed();
+  return {};
 }
 
 }  // namespace coshard::shard

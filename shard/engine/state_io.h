@@ -25,4 +25,9 @@ Result<StageCheckpointHashes> save_state(const StageState& state, const StageChe
 Result<StepId> load_state(const StageState& state, const ModelSpec& spec, const StageSlice& slice,
                           const std::filesystem::path& path);
 
+/// Weights of this stage from a Hugging Face LLaMA directory of the same model (which may have been
+/// made for longer sequences); moments become zero.
+Result<void> load_hugging_face_state(const StageState& state, const ModelSpec& spec,
+                                     const std::filesystem::path& directory);
+
 }  // namespace coshard::shard

@@ -286,7 +286,9 @@ Result<StepId> TorchEngine::load(const std::filesystem::path& path) {
 
 Result<void> TorchEngine::load_hugging_face(const std::filesystem::path& directory) {
   COSHARD_ON(role_);
-  return fail(ErrorCode::kInternal, "not built yet: " + directory.string());
+  return guarded("load", [&] {
+    return load_hugging_face_state({module_, optimizer_, kernels_}, config_.spec, directory);
+  });
 }
 
 MemoryBytes TorchEngine::memory_bytes() const {
