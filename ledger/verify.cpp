@@ -32,7 +32,8 @@ Result<NoteKey> read_key(const LogFolder& folder, const std::optional<NoteKey>& 
 }
 
 /// Replays the entries; the first one that breaks a rule is named.
-Result<void> replay(const LogFolder& folder, const LogContents& contents, VerifiedLedger& out) {
+Result<void> replay(const LogFolder& folder, const LogContents& contents,
+                    const EntryObserver& observer, VerifiedLedger& out) {
   for (std::uint64_t i = 0; i < contents.entries.size(); ++i) {
     const auto name = [&](const Error& error) {
       const TileId bundle{TileId::kEntries, i / kTileWidth, kTileWidth};
@@ -47,6 +48,7 @@ Result<void> replay(const LogFolder& folder, const LogContents& contents, Verifi
     }
     auto body = decode_body(entry->body);
     out.entries.push_back({LogIndex(i), entry->seq_ms, std::move(*body)});
+    if (observer) observer(out.entries.back(), out.accounts);
   }
   return {};
 }
@@ -91,7 +93,8 @@ struct ReadResult {
   LogContents contents;
 };
 
-Result<ReadResult> read_all(const LogFolder& folder, const std::optional<NoteKey>& pinned) {
+Result<ReadResult> read_all(const LogFolder& folder, const std::optional<NoteKey>& pinned,
+                            const EntryObserver& observer) {
   ReadResult out;
   COSHARD_ASSIGN(out.ledger.key, read_key(folder, pinned));
   COSHARD_ASSIGN(const Bytes note, folder.read("checkpoint", limits::kNoteBytesMax));
@@ -102,21 +105,22 @@ Result<ReadResult> read_all(const LogFolder& folder, const std::optional<NoteKey
     return at_file(folder, "checkpoint", {ErrorCode::kCorruption, "the log has no genesis entry"});
   }
   COSHARD_ASSIGN(out.contents, read_log(folder, *checkpoint));
-  COSHARD_TRY(replay(folder, out.contents, out.ledger));
+  COSHARD_TRY(replay(folder, out.contents, observer, out.ledger));
   COSHARD_TRY(check_genesis_key(folder, out.ledger));
   return out;
 }
 
 }  // namespace
 
-Result<VerifiedLedger> read_ledger(const LogFolder& folder, const std::optional<NoteKey>& pinned) {
-  COSHARD_ASSIGN(ReadResult read, read_all(folder, pinned));
+Result<VerifiedLedger> read_ledger(const LogFolder& folder, const std::optional<NoteKey>& pinned,
+                                   const EntryObserver& observer) {
+  COSHARD_ASSIGN(ReadResult read, read_all(folder, pinned, observer));
   return std::move(read.ledger);
 }
 
-Result<VerifiedLedger> verify_ledger(const LogFolder& folder,
-                                     const std::optional<NoteKey>& pinned) {
-  COSHARD_ASSIGN(ReadResult read, read_all(folder, pinned));
+Result<VerifiedLedger> verify_ledger(const LogFolder& folder, const std::optional<NoteKey>& pinned,
+                                     const EntryObserver& observer) {
+  COSHARD_ASSIGN(ReadResult read, read_all(folder, pinned, observer));
   COSHARD_TRY(check_other_tiles(folder, read.contents));
   COSHARD_TRY(check_units_files(folder, read.ledger));
   COSHARD_TRY(check_no_other_files(folder, read.ledger));

@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -26,16 +27,21 @@ struct VerifiedLedger {
   std::vector<VerifiedEntry> entries;
 };
 
+/// Told of each entry, with the accounts as they are after it.
+using EntryObserver = std::function<void(const VerifiedEntry&, const Accounts&)>;
+
 /// Reads what balances follow from: the checkpoint's signature, every entry, every tile, every
 /// rule. `pinned`: the key that the reader trusts; without it, the folder's own log.vkey. Errors
 /// name the file and the index: kNotFound when the folder holds no ledger, kCorruption and
 /// kPermissionDenied otherwise.
 Result<VerifiedLedger> read_ledger(const LogFolder& folder,
-                                   const std::optional<NoteKey>& pinned = std::nullopt);
+                                   const std::optional<NoteKey>& pinned = std::nullopt,
+                                   const EntryObserver& observer = {});
 
 /// read_ledger, and everything else in the folder: every unit of every epoch, partial tiles of
 /// earlier sizes, and that no other file is there.
 Result<VerifiedLedger> verify_ledger(const LogFolder& folder,
-                                     const std::optional<NoteKey>& pinned = std::nullopt);
+                                     const std::optional<NoteKey>& pinned = std::nullopt,
+                                     const EntryObserver& observer = {});
 
 }  // namespace coshard::ledger

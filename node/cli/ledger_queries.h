@@ -1,0 +1,41 @@
+// ownership, balance, statement and verify: what a contributor asks of a ledger's files. Each reads
+// a local folder and believes nothing in it that it has not checked. Home thread: main.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <filesystem>
+#include <ostream>
+#include <string>
+
+namespace coshard::cli {
+
+/// The flags that the ledger queries share.
+struct LedgerQuery {
+  /// A model's ledger folder, or a folder above it (a demo's DIR, or DIR/ledger).
+  std::filesystem::path ledger;
+  /// Model; empty: the only one below `ledger` (every one, for balance, statement and verify).
+  std::string model;
+  /// Account id in hexadecimal, or its first digits where they are unambiguous (at least 8).
+  std::string account;
+  /// The log key that the reader trusts ("name+id+base64"); empty: the folder's own log.vkey.
+  std::string vkey;
+  bool json = false;
+};
+
+// Each writes a table, or one JSON object and a newline, to `out`; problems go to `err` in one
+// line. They return an ExitCode (exit_code.h): kDone, kFailed when the ledger does not verify,
+// kBadInput when there is no such ledger, model or account.
+
+/// Who owns how much of a model: units posted and pending, and the share of what was emitted.
+int run_ownership(const LedgerQuery& query, std::ostream& out, std::ostream& err);
+
+/// One account: units in each model, money owed and paid.
+int run_balance(const LedgerQuery& query, std::ostream& out, std::ostream& err);
+
+/// Every entry that concerns one account, with log indices.
+int run_statement(const LedgerQuery& query, std::ostream& out, std::ostream& err);
+
+/// Recomputes everything: every byte of the folder is accounted for.
+int run_verify(const LedgerQuery& query, std::ostream& out, std::ostream& err);
+
+}  // namespace coshard::cli
