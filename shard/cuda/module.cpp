@@ -7,12 +7,22 @@
 
 #include <map>
 #include <memory>
+#include <set>
 
 #include "shard/cuda/cuda_kernels.h"
+#include "shard/cuda/nccl_collective.h"
 #include "shard/engine/device.h"
 
 namespace coshard::shard::cuda {
 namespace {
+
+/// Why the driver counts no device, in words for a person.
+std::string reason(cudaError_t found) {
+  int driver = 0;
+  if (cudaDriverGetVersion(&driver) == cudaSuccess && driver == 0)
+    return "there is no NVIDIA driver on this box";
+  return found == cudaSuccess ? "the driver lists none" : cudaGetErrorString(found);
+}
 
 class CudaModule final : public DeviceModule {
  public:
@@ -21,8 +31,7 @@ class CudaModule final : public DeviceModule {
     if (found == cudaSuccess && devices_ > 0) return;
     devices_ = 0;
     static_cast<void>(cudaGetLastError());  // Answered: a later launch check must not see it.
-    why_ = std::string("no CUDA device was found: ") +
-           (found == cudaSuccess ? "the driver lists none" : cudaGetErrorString(found));
+    why_ = "no CUDA device was found: " + reason(found);
   }
 
   std::uint32_t abi() const override { return kDeviceModuleAbi; }
@@ -30,11 +39,7 @@ class CudaModule final : public DeviceModule {
   std::string why_no_device() const override { return why_; }
 
   Result<DeviceKernels*> open(int index) override {
-    if (devices_ == 0) return fail(ErrorCode::kFailedPrecondition, why_);
-    if (index < 0 || index >= devices_)
-      return fail(ErrorCode::kInvalidArgument, "a CUDA device from 0 to " +
-                                                   std::to_string(devices_ - 1) +
-                                                   " was expected, found " + std::to_string(index));
+    COSHARD_TRY(check_exists(index));
     try {
       const auto device = static_cast<c10::DeviceIndex>(index);
       std::unique_ptr<CudaKernels>& kernels = opened_[device];
@@ -50,7 +55,27 @@ class CudaModule final : public DeviceModule {
     }
   }
 
+  Result<std::unique_ptr<Collective>> make_collective(std::span<const int> devices) override {
+    COSHARD_TRY(check_exists(devices.empty() ? -1 : devices[0]));
+    std::set<int> distinct;
+    for (const int device : devices) {
+      COSHARD_TRY(check_exists(device));
+      if (!distinct.insert(device).second)
+        return fail(ErrorCode::kInvalidArgument,
+                    "CUDA device " + std::to_string(device) + " was named twice");
+    }
+    return NcclCollective::create(devices);
+  }
+
  private:
+  Result<void> check_exists(int index) const {
+    if (devices_ == 0) return fail(ErrorCode::kFailedPrecondition, why_);
+    if (index >= 0 && index < devices_) return {};
+    return fail(ErrorCode::kInvalidArgument, "a CUDA device from 0 to " +
+                                                 std::to_string(devices_ - 1) +
+                                                 " was expected, found " + std::to_string(index));
+  }
+
   /// fp32 means fp32 (no TF32), and sums of bf16 products are kept in fp32 to the end.
   static void set_precision() {
     at::globalContext().setFloat32MatmulPrecision("highest");

@@ -8,11 +8,13 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <span>
 #include <string>
 
 #include "protocol/base/commit_scalars.h"
 #include "protocol/base/error.h"
+#include "shard/collective/collective.h"
 #include "shard/numeric/fingerprint.h"
 
 namespace coshard::shard {
@@ -89,8 +91,12 @@ class DeviceModule {
   virtual std::string why_no_device() const = 0;
   /// Makes `index` the calling thread's device; its operations. The module keeps them.
   virtual Result<DeviceKernels*> open(int index) = 0;
+  /// Sums among several distinct devices of this box, rank r being devices[r]; see
+  /// collective/collective.h. kFailedPrecondition without devices, kInvalidArgument for one that is
+  /// not there or named twice, kUnavailable when they cannot be joined.
+  virtual Result<std::unique_ptr<Collective>> make_collective(std::span<const int> devices) = 0;
 };
-inline constexpr std::uint32_t kDeviceModuleAbi = 1;
+inline constexpr std::uint32_t kDeviceModuleAbi = 2;
 inline constexpr const char* kDeviceModuleSymbol = "coshard_device_module";
 inline constexpr const char* kDeviceModuleFile = "libcoshard_cuda.so";
 
