@@ -189,9 +189,13 @@ void Participant::Impl::obey(const Refused& message) {
 }
 
 void Participant::Impl::obey(const MembershipTable& message) {
-  if (!welcome_ || (table_ && message.epoch <= table_->epoch)) {
-    ++(welcome_ ? counters_.repeated : counters_.stale);
+  if (!welcome_) {
+    ++counters_.stale;
     return;
+  }
+  if (table_ && message.epoch <= table_->epoch) {
+    ++counters_.repeated;
+    return repeat_reports();
   }
   table_ = message;
   network(UseTable{message});

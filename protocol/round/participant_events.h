@@ -186,7 +186,8 @@ struct SaveCheckpoint {
   StepId step;
 };
 
-/// Forget every sum, stash, payload and average of `step`, which will not commit. Parameters stay.
+/// Forget every sum, stash, payload and average of `step`, which will not commit; engine work of it
+/// that is still queued may be skipped, its answers are ignored. Parameters stay.
 struct DropStep {
   StepId step;
 };

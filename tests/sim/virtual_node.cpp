@@ -1,0 +1,308 @@
+// One node of the virtual round: see virtual_node.h. SPDX-License-Identifier: Apache-2.0
+#include "tests/sim/virtual_node.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "protocol/base/check.h"
+#include "protocol/round/order.h"
+
+namespace coshard::simtest {
+
+using namespace round;  // NOLINT: a test's shell speaks the machine's language throughout
+
+VirtualRound::Node::Node(VirtualRound& world, std::uint32_t index_in_round)
+    : index(index_in_round), id(world.node_id(index_in_round)), world_(world) {
+  ParticipantConfig config;
+  config.self = id;
+  config.coordinator = world.coordinator_id();
+  config.join.endpoint = "virtual:" + std::to_string(index);
+  config.engine_depth = world.options_.engine_depth;
+  config.in_flight_extra = world.options_.in_flight_extra;
+  for (const auto& file : world.disks_.files[index]) config.join.checkpoints.push_back(file.held);
+  machine = std::make_unique<Participant>(std::move(config));
+}
+
+void VirtualRound::Node::start() { execute(machine->start(world_.now_)); }
+
+void VirtualRound::Node::handle(const ParticipantEvent& event) {
+  if (alive && !ended) execute(machine->on(event, world_.now_));
+}
+
+void VirtualRound::Node::receive(const NodeId& from, const Message& message,
+                                 std::uint64_t payload) {
+  payload_in_hand_ = payload;
+  handle(Received{from, message, {}});
+}
+
+// ---- actions ------------------------------------------------------------------------------------
+
+void VirtualRound::Node::execute(ParticipantActions actions) {
+  for (const auto& action : actions)
+    std::visit([this](const auto& what) { execute(what); }, action);
+}
+
+void VirtualRound::Node::execute(const SendMessage& action) {
+  world_.transmit(id, action.to, action.message, 0);
+}
+
+void VirtualRound::Node::execute(const Begin& action) {
+  stage_ = action.welcome.stage.value;
+  const StepId resume = action.welcome.resume_step;
+  parameters = initial(world_.options_.seed, stage_, world_.options_.chunks);
+  bool found = resume.value == 0;
+  for (const auto& file : world_.disks_.files[index])
+    if (file.held.step == resume && file.held.stage.value == stage_ &&
+        file.held.file_hash == action.welcome.resume_file_hash) {
+      parameters = file.parameters;
+      found = true;
+    }
+  job(200'000, [this, found] {
+    if (!found) return handle(StageFailed{"no such checkpoint"});
+    handle(StageReady{world_.options_.shape, world_.options_.schedule, world_.options_.chunks,
+                      fingerprint_of(parameters, {})});
+  });
+}
+
+void VirtualRound::Node::execute(const KeepPayload& action) { put(action.key, payload_in_hand_); }
+
+void VirtualRound::Node::execute(const Compute& action) {
+  if (++computes_unanswered_ > world_.options_.engine_depth) error("more work than engine_depth");
+  job(action.work.op == WorkOp::kBackward ? 20'000 : 10'000,
+      [this, work = action.work] { compute(work); });
+  check_in_flight();
+}
+
+void VirtualRound::Node::execute(const SendTensor& action) {
+  const TensorKey key{action.unit, action.direction};
+  const auto kept = store_.find(key);
+  if (kept == store_.end()) return error("sends a tensor that it does not have: " + key_name(key));
+  if (action.direction == Direction::kForward)
+    world_.transmit(id, action.to, ForwardTensor{action.unit, {}}, kept->second);
+  else
+    world_.transmit(id, action.to, BackwardTensor{action.unit, {}, action.slots_total},
+                    kept->second);
+}
+
+void VirtualRound::Node::execute(const SendChunk& action) {
+  job(500, [this, action] {
+    if (dropped_.contains(action.step)) return;
+    const auto sums = sums_.find(action.step);
+    if (sums == sums_.end()) return error("sends a chunk of a sum that it does not have");
+    world_.transmit(id, action.to,
+                    GradientChunk{action.step, StageIndex(stage_), action.attempt, action.chunk},
+                    sums->second.at(action.chunk.value));
+  });
+}
+
+void VirtualRound::Node::execute(const ReduceChunk& action) {
+  job(1'000, [this, action] {
+    if (dropped_.contains(action.step)) return;
+    std::uint64_t sum = 0;
+    for (const auto& node : action.contributors) {
+      if (node != id)
+        sum += take(ChunkKey{action.step, action.attempt, action.chunk, node, false});
+      else if (const auto own = sums_.find(action.step); own != sums_.end())
+        sum += own->second.at(action.chunk.value);
+      else
+        error("counts as a contributor without a sum");
+    }
+    const RoundShape& shape = world_.options_.shape;
+    if (action.tokens != shape.microbatches * shape.tokens_per_microbatch)
+      error("averages over " + std::to_string(action.tokens) + " tokens");
+    averaged_[{action.step, action.chunk}] = sum;
+    const Options& options = world_.options_;
+    const bool broken =
+        action.step.value >= options.not_finite_from && action.step.value <= options.not_finite_to;
+    const double value = static_cast<double>(sum) / static_cast<double>(action.tokens);
+    handle(ChunkReduced{action.step, action.attempt, action.chunk,
+                        broken ? std::numeric_limits<double>::quiet_NaN() : value * value});
+  });
+}
+
+void VirtualRound::Node::execute(const SendAverage& action) {
+  const auto chunk = averaged_.find({action.step, action.chunk});
+  if (chunk == averaged_.end()) return error("sends an average that it has not reduced");
+  for (const auto& to : action.to)
+    world_.transmit(id, to,
+                    AveragedChunk{action.step, StageIndex(stage_), action.attempt, action.chunk,
+                                  action.squared_norm},
+                    chunk->second);
+}
+
+void VirtualRound::Node::execute(const SetAverage& action) {
+  job(1'000, [this, action] {
+    if (dropped_.contains(action.step)) return;
+    std::vector<std::uint64_t> sums(world_.options_.chunks);
+    for (std::uint32_t c = 0; c < sums.size(); ++c)
+      if (const auto own = averaged_.find({action.step, ChunkIndex(c)}); own != averaged_.end())
+        sums[c] = own->second;
+    for (const auto& [key, value] : store_)
+      if (const auto* chunk = std::get_if<ChunkKey>(&key);
+          chunk != nullptr && chunk->averaged && chunk->step == action.step)
+        sums[chunk->chunk.value] = value;
+    average_ = {action.step, sums};
+    handle(AverageSet{action.step, action.attempt, file_hash_of(sums, action.step)});
+  });
+}
+
+void VirtualRound::Node::execute(const ApplyUpdate& action) {
+  job(30'000, [this, scalars = action.scalars] {
+    if (!average_ || average_->first != scalars.step)
+      return error("applies an update without its average");
+    if (!scalars.skip) update(parameters, average_->second, scalars.step);
+    average_.reset();
+    sums_.erase(scalars.step);
+    accumulated_.erase(scalars.step);
+    handle(UpdateApplied{scalars.step, fingerprint_of(parameters, scalars.fingerprint_key)});
+  });
+}
+
+void VirtualRound::Node::execute(const SaveCheckpoint& action) {
+  job(50'000, [this, step = action.step] {
+    const Hash hash = file_hash_of(parameters, step);
+    world_.disks_.files[index].push_back({parameters, {StageIndex(stage_), step, hash}});
+    handle(CheckpointSaved{step, hash, parameters.size() * 8, ""});
+  });
+}
+
+void VirtualRound::Node::execute(const DropStep& action) {
+  dropped_.insert(action.step);
+  sums_.erase(action.step);
+  accumulated_.erase(action.step);
+  std::erase_if(stash_, [&](const auto& entry) { return entry.first.step == action.step; });
+  execute(Release{action.step});
+}
+
+void VirtualRound::Node::execute(const Release& action) {
+  std::erase_if(store_, [&](const auto& entry) {
+    if (const auto* tensor = std::get_if<TensorKey>(&entry.first))
+      return tensor->unit.step == action.step;
+    return std::get<ChunkKey>(entry.first).step == action.step;
+  });
+  std::erase_if(averaged_, [&](const auto& entry) { return entry.first.first == action.step; });
+}
+
+void VirtualRound::Node::execute(const SettleEpoch& action) {
+  world_.after(world_.delay(20'000), [this, action] { handle(EpochSettled{action.epoch}); });
+}
+
+void VirtualRound::Node::execute(const PeerFault& action) {
+  error("blames " + action.peer.short_hex() + ": " + action.reason);
+}
+
+void VirtualRound::Node::execute(const Ended& action) {
+  ended = true;
+  refused = action.refused;
+  last_words = action.text;
+  if (refused) ++world_.refused;
+}
+
+// ---- engine -------------------------------------------------------------------------------------
+
+void VirtualRound::Node::job(std::uint64_t up_to_us, std::function<void()> work) {
+  Duration takes = world_.delay(up_to_us);
+  if (index == 0)
+    takes = Duration(
+        static_cast<std::int64_t>(static_cast<double>(takes.count()) * world_.options_.slow_node));
+  jobs_.emplace_back(takes, std::move(work));
+  if (!busy_) next_job();
+}
+
+void VirtualRound::Node::next_job() {
+  busy_ = !jobs_.empty();
+  if (!busy_) return;
+  const auto [takes, work] = std::move(jobs_.front());
+  jobs_.pop_front();
+  world_.after(takes, [this, work = work] {
+    if (!alive) return;
+    work();
+    next_job();
+  });
+}
+
+void VirtualRound::Node::compute(const Work& work) {
+  --computes_unanswered_;
+  const Unit& unit = work.unit;
+  if (dropped_.contains(unit.step)) return handle(ComputeDone{work, 0, 0, ""});
+  ComputeDone done{work, world_.options_.shape.tokens_per_microbatch, 0, ""};
+  const Unit before{unit.step, unit.microbatch, StageIndex(unit.stage.value - 1), unit.attempt};
+  const Unit behind{unit.step, unit.microbatch, StageIndex(unit.stage.value + 1), unit.attempt};
+  if (work.op == WorkOp::kBackward) {
+    const std::uint64_t gradient = take(TensorKey{behind, Direction::kBackward});
+    accumulate(unit, backward_of(stash_.at(unit), parameters, gradient));
+    stash_.erase(unit);
+  } else {
+    const std::uint64_t input = stage_ == 0
+                                    ? tokens_in(world_.options_.seed, unit.step, unit.microbatch)
+                                    : take(TensorKey{before, Direction::kForward});
+    if (work.op == WorkOp::kForward) {
+      stash_[unit] = input;
+      put(TensorKey{unit, Direction::kForward}, forward_of(input, parameters));
+    } else {
+      done.loss_sum = loss_of(input);
+      accumulate(unit, backward_of(input, parameters, 0));
+    }
+  }
+  handle(done);
+}
+
+void VirtualRound::Node::accumulate(const Unit& unit, std::uint64_t backward) {
+  auto& order = accumulated_[unit.step];
+  if (std::find(order.begin(), order.end(), unit.microbatch) != order.end())
+    error("accumulates microbatch " + std::to_string(unit.microbatch.value) + " twice");
+  if (world_.options_.shape.replicas == 1 && !order.empty() && unit.microbatch < order.back())
+    error("accumulates out of order");
+  order.push_back(unit.microbatch);
+  auto& sums = sums_[unit.step];
+  sums.resize(world_.options_.chunks);
+  for (std::uint32_t chunk = 0; chunk < sums.size(); ++chunk)
+    sums[chunk] += chunk_gradient(backward, chunk);
+  if (stage_ > 0) put(TensorKey{unit, Direction::kBackward}, backward);
+}
+
+// ---- store and checks ---------------------------------------------------------------------------
+
+std::uint64_t VirtualRound::Node::take(const PayloadKey& key) {
+  const auto kept = store_.find(key);
+  if (kept == store_.end()) {
+    error("has no payload " + key_name(key));
+    return 0;
+  }
+  const std::uint64_t payload = kept->second;
+  store_.erase(kept);
+  return payload;
+}
+
+void VirtualRound::Node::put(const PayloadKey& key, std::uint64_t payload) {
+  if (!store_.emplace(key, payload).second) error("keeps a payload twice: " + key_name(key));
+}
+
+/// What this node has taken and not finished stays within what it granted.
+void VirtualRound::Node::check_in_flight() {
+  const RoundShape& shape = world_.options_.shape;
+  const std::uint32_t limit = in_flight_limit(world_.options_.schedule, shape.stages, stage_,
+                                              shape.microbatches, world_.options_.in_flight_extra);
+  if (stash_.size() > limit) error("holds more forwards than its limit");
+  std::size_t inputs = 0;
+  for (const auto& [key, value] : store_)
+    if (const auto* tensor = std::get_if<TensorKey>(&key))
+      inputs += tensor->unit.stage.value + 1 == stage_ ? 1 : 0;
+  if (inputs + stash_.size() > std::max(limit, shape.replicas)) error("holds more than it granted");
+}
+
+std::string VirtualRound::Node::key_name(const PayloadKey& key) const {
+  if (const auto* tensor = std::get_if<TensorKey>(&key))
+    return "tensor of step " + std::to_string(tensor->unit.step.value) + " microbatch " +
+           std::to_string(tensor->unit.microbatch.value) + " stage " +
+           std::to_string(tensor->unit.stage.value);
+  const auto& chunk = std::get<ChunkKey>(key);
+  return "chunk " + std::to_string(chunk.chunk.value) + " of step " +
+         std::to_string(chunk.step.value);
+}
+
+void VirtualRound::Node::error(const std::string& text) {
+  world_.error("node " + std::to_string(index) + " (stage " + std::to_string(stage_) + ") " + text);
+}
+
+}  // namespace coshard::simtest

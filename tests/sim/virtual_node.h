@@ -1,0 +1,82 @@
+// One node of the virtual round: the shell around a Participant, with a fake engine that works
+// through its jobs one after the other in virtual time, a store of payloads, and checks of what the
+// machine asks for. SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "protocol/round/participant.h"
+#include "tests/sim/virtual_round.h"
+
+namespace coshard::simtest {
+
+class VirtualRound::Node {
+ public:
+  Node(VirtualRound& world, std::uint32_t index);
+
+  void start();
+  void handle(const round::ParticipantEvent& event);
+  /// A message with its payload came in.
+  void receive(const NodeId& from, const Message& message, std::uint64_t payload);
+
+  bool alive = true;
+  bool ended = false;
+  bool refused = false;
+  std::uint32_t index;
+  NodeId id;
+  Parameters parameters;
+  std::unique_ptr<round::Participant> machine;
+  std::string last_words;
+
+ private:
+  void execute(round::ParticipantActions actions);
+  void execute(const round::SendMessage& action);
+  void execute(const round::Begin& action);
+  void execute(const round::UseTable&) {}
+  void execute(const round::KeepPayload& action);
+  void execute(const round::Compute& action);
+  void execute(const round::SendTensor& action);
+  void execute(const round::SendChunk& action);
+  void execute(const round::ReduceChunk& action);
+  void execute(const round::SendAverage& action);
+  void execute(const round::SetAverage& action);
+  void execute(const round::ApplyUpdate& action);
+  void execute(const round::SaveCheckpoint& action);
+  void execute(const round::DropStep& action);
+  void execute(const round::Release& action);
+  void execute(const round::SettleEpoch& action);
+  void execute(const round::PeerFault& action);
+  void execute(const round::Ended& action);
+
+  void job(std::uint64_t up_to_us, std::function<void()> work);
+  void next_job();
+  void compute(const round::Work& work);
+  void accumulate(const Unit& unit, std::uint64_t backward);
+  std::uint64_t take(const round::PayloadKey& key);
+  void put(const round::PayloadKey& key, std::uint64_t payload);
+  void check_in_flight();
+  std::string key_name(const round::PayloadKey& key) const;
+  void error(const std::string& text);
+
+  VirtualRound& world_;
+  std::uint32_t stage_ = 0;
+  std::uint64_t payload_in_hand_ = 0;
+  std::map<round::PayloadKey, std::uint64_t> store_;
+  std::deque<std::pair<Duration, std::function<void()>>> jobs_;
+  bool busy_ = false;
+  std::size_t computes_unanswered_ = 0;
+  std::map<Unit, std::uint64_t> stash_;  ///< inputs of forwards whose backward has not run
+  std::map<StepId, std::vector<std::uint64_t>> sums_;
+  std::map<StepId, std::vector<MicrobatchIndex>> accumulated_;
+  std::map<std::pair<StepId, ChunkIndex>, std::uint64_t> averaged_;  ///< reduced here
+  std::optional<std::pair<StepId, std::vector<std::uint64_t>>> average_;
+  std::set<StepId> dropped_;
+};
+
+}  // namespace coshard::simtest

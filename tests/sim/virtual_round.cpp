@@ -1,0 +1,258 @@
+// The virtual round: see virtual_round.h. SPDX-License-Identifier: Apache-2.0
+#include "tests/sim/virtual_round.h"
+
+#include <algorithm>
+#include <set>
+
+#include "protocol/base/check.h"
+#include "tests/sim/virtual_node.h"
+
+namespace coshard::simtest {
+
+using namespace round;  // NOLINT: a test's shell speaks the machine's language throughout
+
+namespace {
+
+constexpr std::chrono::milliseconds kTick{20};
+
+}  // namespace
+
+std::vector<Parameters> reference(const Options& options, std::uint64_t steps) {
+  const std::uint32_t stages = options.shape.stages;
+  std::vector<Parameters> parameters;
+  for (std::uint32_t s = 0; s < stages; ++s)
+    parameters.push_back(initial(options.seed, s, options.chunks));
+  for (std::uint64_t step = 1; step <= steps; ++step) {
+    if (step >= options.not_finite_from && step <= options.not_finite_to) continue;
+    std::vector<std::vector<std::uint64_t>> sums(stages,
+                                                 std::vector<std::uint64_t>(options.chunks));
+    for (std::uint32_t m = 0; m < options.shape.microbatches; ++m) {
+      std::vector<std::uint64_t> inputs{tokens_in(options.seed, StepId(step), MicrobatchIndex(m))};
+      for (std::uint32_t s = 0; s + 1 < stages; ++s)
+        inputs.push_back(forward_of(inputs.back(), parameters[s]));
+      std::uint64_t gradient = 0;
+      for (std::uint32_t s = stages; s-- > 0;) {
+        gradient = backward_of(inputs[s], parameters[s], gradient);
+        for (std::uint32_t c = 0; c < options.chunks; ++c)
+          sums[s][c] += chunk_gradient(gradient, c);
+      }
+    }
+    for (std::uint32_t s = 0; s < stages; ++s) update(parameters[s], sums[s], StepId(step));
+  }
+  return parameters;
+}
+
+VirtualRound::VirtualRound(Options options, Disks& disks)
+    : options_(options), disks_(disks), rng_(options.seed, disks.journal.size() + 1) {
+  CoordinatorConfig config;
+  config.shape = options_.shape;
+  config.steps = options_.steps;
+  config.ledger_epoch_steps = options_.ledger_epoch_steps;
+  config.optimizer.total_steps = options_.steps;
+  config.fingerprint_secret = mix({options_.seed, 77});
+  coordinator_ = std::make_unique<Coordinator>(config, disks_.journal);
+  const std::uint32_t nodes = options_.shape.stages * options_.shape.replicas;
+  for (std::uint32_t i = 0; i < nodes + options_.extra_nodes; ++i)
+    nodes_.push_back(std::make_unique<Node>(*this, i));
+}
+
+VirtualRound::~VirtualRound() = default;
+
+void VirtualRound::kill_node(std::uint32_t node, Duration at) {
+  after(at, [this, node] {
+    Node& victim = *nodes_[node];
+    if (!coordinator_alive_ || finished || victim.ended) return;
+    victim.alive = false;
+    killed_ = victim.id;
+    killed_at = now_ - TimePoint{};
+    after(limits::kSilenceMax, [this, id = victim.id] {
+      coordinate(PeerLost{id, "silent for 4 s"});
+      for (const auto& other : nodes_) other->handle(PeerLost{id, "silent for 4 s"});
+    });
+  });
+}
+
+void VirtualRound::kill_coordinator(Duration at) {
+  after(at, [this] {
+    coordinator_alive_ = false;
+    after(limits::kSilenceMax, [this] {
+      for (const auto& node : nodes_) node->handle(PeerLost{coordinator_id(), "silent for 4 s"});
+    });
+  });
+}
+
+void VirtualRound::control(ControlVerb verb, Duration at) {
+  after(at, [this, verb] { coordinate(Control{verb}); });
+}
+
+void VirtualRound::leave(std::uint32_t node, Duration at) {
+  after(at, [this, node] { nodes_[node]->handle(LeaveRequested{"asked to"}); });
+}
+
+void VirtualRound::run(Duration limit) {
+  after(Duration{0}, [this] { execute(coordinator_->start(now_)); });
+  for (const auto& node : nodes_) after(delay(50'000), [&node] { node->start(); });
+  after(kTick, [this] { tick(); });
+  while (!queue_.empty() && !over() && errors.empty()) {
+    const auto next = queue_.extract(queue_.begin());
+    now_ = next.key().first;
+    if (now_ - TimePoint{} > limit) return error("not over in time\n" + describe());
+    next.mapped()();
+    ++events;
+  }
+}
+
+bool VirtualRound::over() const {
+  if (coordinator_alive_ && !finished) return false;
+  return std::all_of(nodes_.begin(), nodes_.end(),
+                     [](const auto& node) { return !node->alive || node->ended; });
+}
+
+NodeId VirtualRound::node_id(std::uint32_t node) const {
+  NodeId id;
+  for (std::size_t i = 0; i < id.bytes.size(); ++i)
+    id.bytes[i] = static_cast<std::uint8_t>(mix({options_.seed, node, i}));
+  return id;
+}
+
+NodeId VirtualRound::coordinator_id() const { return node_id(1'000'000); }
+
+std::optional<std::uint32_t> VirtualRound::stage_of(std::uint32_t node) const {
+  const auto seat = nodes_[node]->machine->seat();
+  return seat ? std::optional(seat->stage.value) : std::nullopt;
+}
+
+const Parameters& VirtualRound::parameters_of(std::uint32_t node) const {
+  return nodes_[node]->parameters;
+}
+
+std::string VirtualRound::describe() const {
+  const CoordinatorStatus status = coordinator_->status();
+  std::string text = "coordinator: phase " + std::to_string(static_cast<int>(status.phase)) +
+                     ", committed " + std::to_string(status.last_step.value) + ", units " +
+                     std::to_string(status.units_done) + "/" + std::to_string(status.units_total) +
+                     ", waiting for " + status.waiting_for;
+  for (const auto& node : nodes_) {
+    const Heartbeat beat = node->machine->heartbeat();
+    text += "\nnode " + std::to_string(node->index) + " " + node->id.short_hex() +
+            (node->alive ? "" : " dead") + ": phase " +
+            std::to_string(static_cast<int>(node->machine->phase())) + ", applied " +
+            std::to_string(beat.applied_step.value) + ", activity " +
+            std::to_string(static_cast<int>(beat.activity)) + ", outstanding " +
+            std::to_string(beat.outstanding) + " " + node->last_words;
+  }
+  return text;
+}
+
+// ---- network and time ---------------------------------------------------------------------------
+
+void VirtualRound::after(Duration delay, std::function<void()> what) {
+  queue_.emplace(std::pair(now_ + delay, order_++), std::move(what));
+}
+
+Duration VirtualRound::delay(std::uint64_t up_to_us) {
+  return std::chrono::microseconds(rng_.below(up_to_us) + 1);
+}
+
+void VirtualRound::transmit(const NodeId& from, const NodeId& to, Message message,
+                            std::uint64_t payload) {
+  const bool control = from == coordinator_id() || to == coordinator_id();
+  if (control && rng_.unit() < options_.control_loss) return;
+  // A link keeps its order; links are independent of each other.
+  TimePoint& last = links_[{from, to}];
+  last = std::max(last, now_ + delay(rng_.below(20) == 0 ? 200'000 : 10'000));
+  const auto arrive = [this, from, to, message, payload] { deliver(from, to, message, payload); };
+  after(last - now_, arrive);
+  if (rng_.unit() < options_.duplicates) after(last - now_ + delay(300'000), arrive);
+}
+
+void VirtualRound::deliver(const NodeId& from, const NodeId& to, const Message& message,
+                           std::uint64_t payload) {
+  if (killed_ == from) return;
+  if (to == coordinator_id()) return coordinate(Received{from, message, {}});
+  if (from == coordinator_id() && !coordinator_alive_) return;
+  if (Node* node = find(to)) node->receive(from, message, payload);
+}
+
+VirtualRound::Node* VirtualRound::find(const NodeId& id) {
+  for (const auto& node : nodes_)
+    if (node->id == id) return node.get();
+  return nullptr;
+}
+
+void VirtualRound::tick() {
+  coordinate(Tick{});
+  for (const auto& node : nodes_) node->handle(Tick{});
+  after(kTick, [this] { tick(); });
+}
+
+// ---- the coordinator's shell --------------------------------------------------------------------
+
+void VirtualRound::coordinate(const CoordinatorEvent& event) {
+  if (coordinator_alive_ && !finished) execute(coordinator_->on(event, now_));
+}
+
+void VirtualRound::execute(CoordinatorActions actions) {
+  for (const auto& action : actions)
+    std::visit([this](const auto& what) { execute(what); }, action);
+}
+
+void VirtualRound::execute(const Send& action) {
+  // Nothing is spoken of a commit before it is written down.
+  if (const auto* commit = std::get_if<Commit>(&action.message)) {
+    const JournalState journal = replay(disks_.journal);
+    if (journal.last_step < commit->scalars.step)
+      error("a commit is spoken before it is journaled");
+  }
+  transmit(coordinator_id(), action.to, action.message, 0);
+}
+
+void VirtualRound::execute(const Persist& action) { disks_.journal.push_back(action.record); }
+
+void VirtualRound::execute(const StepCommitted& action) {
+  const StepRecord& record = action.record;
+  const RoundShape& shape = options_.shape;
+  std::set<std::pair<StageIndex, MicrobatchIndex>> counted;
+  for (const auto& unit : record.units)
+    if (!counted.emplace(unit.stage, unit.microbatch).second) error("a unit is counted twice");
+  if (counted.size() != std::size_t{shape.stages} * shape.microbatches)
+    error("a committed step lacks a unit");
+  if (record.tokens != shape.microbatches * shape.tokens_per_microbatch)
+    error("a committed step has other tokens");
+  if (!committed.empty() && record.step() != committed.back().step().next())
+    error("a step is committed out of turn");
+  committed.push_back(record);
+}
+
+void VirtualRound::execute(const EpochFinished& action) {
+  epochs.push_back(action);
+  after(delay(50'000), [this, epoch = action.epoch] { coordinate(EpochSettled{epoch}); });
+}
+
+void VirtualRound::execute(const CheckpointComplete& action) { checkpoints.push_back(action); }
+
+void VirtualRound::execute(const RolledBack& action) { rollbacks.push_back(action); }
+
+/// The coordinator's process ends: a node that missed its last word hears only silence.
+void VirtualRound::execute(const RoundFinished& action) {
+  finished = action;
+  after(limits::kSilenceMax, [this] {
+    for (const auto& node : nodes_) node->handle(PeerLost{coordinator_id(), "silent for 4 s"});
+  });
+}
+
+/// A loss is named to people as soon as it is noted.
+void VirtualRound::execute(const Note& action) {
+  if (killed_ && !named_at && action.text.find(killed_->short_hex()) != std::string::npos)
+    named_at = now_ - TimePoint{};
+}
+
+void VirtualRound::execute(const PeerFault& action) {
+  error("the coordinator blames " + action.peer.short_hex() + ": " + action.reason);
+}
+
+void VirtualRound::error(std::string text) {
+  errors.push_back("at " + std::to_string(seconds(now_ - TimePoint{})) + " s: " + std::move(text));
+}
+
+}  // namespace coshard::simtest

@@ -1,0 +1,121 @@
+// A whole round in one thread and virtual time: the real machines of protocol/round, a seeded
+// network (order kept per link, as TCP does; late duplicates; loss of control messages on request)
+// and a fake engine whose arithmetic is exact in integers, so that every average, digest and
+// checkpoint is checked against a sequential reference. SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "protocol/base/rng.h"
+#include "protocol/round/coordinator.h"
+#include "protocol/round/participant.h"
+#include "tests/sim/virtual_arithmetic.h"
+
+namespace coshard::simtest {
+
+struct Options {
+  std::uint64_t seed = 1;
+  round::RoundShape shape;
+  round::Schedule schedule = round::Schedule::kOneForwardOneBackward;
+  std::uint64_t steps = 3;
+  std::uint64_t ledger_epoch_steps = 2;
+  std::uint32_t chunks = 3;
+  std::uint32_t engine_depth = 2;
+  std::uint32_t in_flight_extra = 1;
+  double duplicates = 0;          ///< probability that a message comes a second time, later
+  double control_loss = 0;        ///< probability that a message from or to the coordinator is lost
+  double slow_node = 1;           ///< factor on the compute times of node 0
+  std::uint32_t extra_nodes = 0;  ///< that ask to be let in, beyond stages * replicas
+  std::uint64_t not_finite_from = 0, not_finite_to = 0;  ///< steps whose gradient is NaN
+};
+
+/// The same training done by one loop: parameters by stage after `steps` steps.
+std::vector<Parameters> reference(const Options& options, std::uint64_t steps);
+
+/// What outlives processes: the coordinator's journal and the nodes' disks.
+struct Disks {
+  std::vector<round::JournalRecord> journal;
+  struct File {
+    Parameters parameters;
+    HeldCheckpoint held;
+  };
+  std::map<std::uint32_t, std::vector<File>> files;  ///< by node
+};
+
+/// One life of a round: from the start of its processes to the coordinator's RoundFinished.
+class VirtualRound {
+ public:
+  VirtualRound(Options options, Disks& disks);
+  ~VirtualRound();
+
+  /// Node `node` dies at `at`; the others' transports notice after limits::kSilenceMax.
+  void kill_node(std::uint32_t node, Duration at);
+  /// The coordinator dies at `at`, with nothing but its journal left.
+  void kill_coordinator(Duration at);
+  /// At `at`, do something to the coordinator.
+  void control(round::ControlVerb verb, Duration at);
+  /// Node `node` is asked to stop at `at`.
+  void leave(std::uint32_t node, Duration at);
+
+  /// Runs until everybody has ended or `limit` of virtual time is over.
+  void run(Duration limit = std::chrono::seconds(600));
+
+  bool over() const;                ///< everybody alive has ended
+  std::vector<std::string> errors;  ///< what the checkers found
+  std::optional<round::RoundFinished> finished;
+  std::vector<round::StepRecord> committed;
+  std::vector<round::EpochFinished> epochs;
+  std::vector<round::CheckpointComplete> checkpoints;
+  std::vector<round::RolledBack> rollbacks;
+  std::optional<Duration> killed_at, named_at;
+  std::uint64_t events = 0;
+  std::uint64_t refused = 0;
+
+  NodeId node_id(std::uint32_t node) const;
+  NodeId coordinator_id() const;
+  std::string killed_name() const { return killed_ ? killed_->short_hex() : "nobody"; }
+  std::optional<std::uint32_t> stage_of(std::uint32_t node) const;
+  const Parameters& parameters_of(std::uint32_t node) const;
+  std::string describe() const;  ///< states of all machines, for a failed run
+
+ private:
+  class Node;
+  void after(Duration delay, std::function<void()> what);
+  void transmit(const NodeId& from, const NodeId& to, Message message, std::uint64_t payload);
+  void deliver(const NodeId& from, const NodeId& to, const Message& message, std::uint64_t payload);
+  void coordinate(const round::CoordinatorEvent& event);
+  void execute(round::CoordinatorActions actions);
+  void execute(const round::Send& action);
+  void execute(const round::Persist& action);
+  void execute(const round::StepCommitted& action);
+  void execute(const round::EpochFinished& action);
+  void execute(const round::CheckpointComplete& action);
+  void execute(const round::RolledBack& action);
+  void execute(const round::RoundFinished& action);
+  void execute(const round::Note& action);
+  void execute(const round::PeerFault& action);
+  void tick();
+  void error(std::string text);
+  Duration delay(std::uint64_t up_to_us);
+  Node* find(const NodeId& id);
+
+  Options options_;
+  Disks& disks_;
+  Rng rng_;
+  TimePoint now_{};
+  std::uint64_t order_ = 0;
+  std::map<std::pair<TimePoint, std::uint64_t>, std::function<void()>> queue_;  ///< by time, order
+  std::map<std::pair<NodeId, NodeId>, TimePoint> links_;
+  std::unique_ptr<round::Coordinator> coordinator_;
+  bool coordinator_alive_ = true;
+  std::optional<NodeId> killed_;
+  std::vector<std::unique_ptr<Node>> nodes_;
+};
+
+}  // namespace coshard::simtest
