@@ -1,4 +1,5 @@
-// See adamw.h. SPDX-License-Identifier: Apache-2.0
+// See adamw.h.
+// SPDX-License-Identifier: Apache-2.0
 #include "shard/numeric/adamw.h"
 
 #include "protocol/base/check.h"

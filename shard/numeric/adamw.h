@@ -1,6 +1,7 @@
 // AdamW, bit-identical on every device: the element update fixed by protocol/base/commit_scalars.h,
 // usable from CUDA, and the plain CPU loop over it that every other implementation is tested
-// against. Pure; any thread. SPDX-License-Identifier: Apache-2.0
+// against. Pure; any thread.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <span>

@@ -1,7 +1,8 @@
 // fp32 operations that round exactly once on every device: no contraction to fused multiply-add, no
 // fast division or square root, subnormals kept. On the host the build's -ffp-contract=off makes
 // plain operators do just that; CUDA needs its intrinsics. Included by nvcc too: no standard
-// library types here. SPDX-License-Identifier: Apache-2.0
+// library types here.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cmath>

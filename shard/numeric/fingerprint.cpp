@@ -1,4 +1,5 @@
-// See fingerprint.h. SPDX-License-Identifier: Apache-2.0
+// See fingerprint.h.
+// SPDX-License-Identifier: Apache-2.0
 #include "shard/numeric/fingerprint.h"
 
 #include <bit>
@@ -18,13 +19,16 @@ FingerprintLanes fingerprint_part(const FingerprintKey& key, std::uint64_t param
                                   std::uint64_t first, std::span<const float> values) {
   COSHARD_CHECK_OP(first % 4, ==, 0u);
   FingerprintLanes lanes;
-  std::uint64_t group = first / 4;
   const auto bits = [&](std::size_t i) {
     return i < values.size() ? std::bit_cast<std::uint32_t>(values[i]) : 0U;
   };
-  for (std::size_t i = 0; i < values.size(); i += 4)
-    lanes.add(fingerprint_group(key, parameter, group++,
-                                {bits(i), bits(i + 1), bits(i + 2), bits(i + 3)}));
+  std::uint64_t group = first / 4;
+  PhiloxWords words = fingerprint_words(key, parameter, group);
+  for (std::size_t i = 0; i < values.size(); i += 4) {
+    const PhiloxWords next = fingerprint_words(key, parameter, ++group);
+    lanes.add(fingerprint_lanes({bits(i), bits(i + 1), bits(i + 2), bits(i + 3)}, words, next));
+    words = next;
+  }
   return lanes;
 }
 

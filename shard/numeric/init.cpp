@@ -1,4 +1,5 @@
-// See init.h. SPDX-License-Identifier: Apache-2.0
+// See init.h.
+// SPDX-License-Identifier: Apache-2.0
 #include "shard/numeric/init.h"
 
 #include <algorithm>

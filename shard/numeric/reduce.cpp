@@ -1,4 +1,5 @@
-// See reduce.h. SPDX-License-Identifier: Apache-2.0
+// See reduce.h.
+// SPDX-License-Identifier: Apache-2.0
 #include "shard/numeric/reduce.h"
 
 #include <algorithm>

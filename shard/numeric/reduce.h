@@ -1,5 +1,6 @@
 // The plain reduction of a gradient chunk: additions in one fixed order, so that whoever reduces
-// gets the same bits. Pure; any thread. SPDX-License-Identifier: Apache-2.0
+// gets the same bits. Pure; any thread.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <span>

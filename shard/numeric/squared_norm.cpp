@@ -1,4 +1,5 @@
-// See squared_norm.h. SPDX-License-Identifier: Apache-2.0
+// See squared_norm.h.
+// SPDX-License-Identifier: Apache-2.0
 #include "shard/numeric/squared_norm.h"
 
 #include <algorithm>

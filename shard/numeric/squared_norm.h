@@ -1,7 +1,8 @@
 // Squared norm of one gradient chunk in one fixed order of additions, so that every device gets the
 // same bits: 256 lanes, lane l adds elements l, l + 256, ... ascending, then a pairwise tree over
 // lanes (128, 64, ..., 1). The product of two floats is exact in double, so that fused multiply-add
-// changes nothing. Pure; the constants serve kernels too. SPDX-License-Identifier: Apache-2.0
+// changes nothing. Pure; the constants serve kernels too.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstddef>

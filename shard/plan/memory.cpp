@@ -65,7 +65,9 @@ std::string memory_bill(const MemoryPlan& plan, std::uint64_t available_bytes) {
       {"working memory", plan.working}};
   std::string bill =
       "this stage needs " + bytes_text(plan.total()) + " of " + bytes_text(available_bytes);
-  for (const auto& [name, bytes] : rows) bill += "\n  " + bytes_text(bytes) + "  " + name;
+  const char* separator = ": ";
+  for (const auto& [name, bytes] : rows)
+    bill += std::exchange(separator, ", ") + bytes_text(bytes) + " " + name;
   return bill;
 }
 
@@ -74,7 +76,7 @@ Result<void> check_memory(const MemoryPlan& plan, std::uint64_t available_bytes)
   return fail(
       ErrorCode::kResourceExhausted,
       memory_bill(plan, available_bytes) +
-          "\nUse more stages, fewer microbatch_sequences, recomputation, or a larger device.");
+          "; use more stages, fewer microbatch_sequences, recomputation or a larger device");
 }
 
 }  // namespace coshard::shard

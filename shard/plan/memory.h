@@ -37,7 +37,7 @@ struct MemoryPlan {
 MemoryPlan memory_plan(const ModelSpec& spec, const StageSlice& slice,
                        const MemoryOptions& options);
 
-/// A bill for people: one line that compares with `available_bytes`, then one line per purpose.
+/// A bill for people, in one line: what is needed of `available_bytes`, then each purpose.
 std::string memory_bill(const MemoryPlan& plan, std::uint64_t available_bytes);
 
 /// kResourceExhausted with the bill and what to do when the plan exceeds `available_bytes`.

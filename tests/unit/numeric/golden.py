@@ -66,9 +66,9 @@ def fingerprint(key, parameters):
     for index, values in parameters:
         x = [bits(v) for v in values] + [0] * (-len(values) % 4)
         for g in range(len(x) // 4):
-            for lane, (k, stream) in enumerate(((ka, index), (kb, index ^ M64))):
-                w = philox64(k, g, stream)
-                y = [(x[4 * g + j] + w[j]) & M32 for j in range(4)]
+            w = philox64(ka, g, kb ^ index) + philox64(ka, g + 1, kb ^ index)
+            for lane in (0, 1):
+                y = [(x[4 * g + j] + w[2 * lane + j]) & M32 for j in range(4)]
                 h = y[0] * y[1] + y[2] * y[3]
                 if lane == 0:
                     a += h
