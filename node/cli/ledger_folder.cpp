@@ -55,6 +55,7 @@ std::set<AccountId> known_accounts(const std::vector<ObservedLedger>& ledgers) {
 }  // namespace
 
 Result<std::vector<fs::path>> find_ledgers(const LedgerQuery& query, bool only_one) {
+  if (!query.vkey.empty()) COSHARD_TRY(ledger::NoteKey::parse_vkey(query.vkey));
   std::error_code error;
   if (!fs::is_directory(query.ledger, error)) {
     return bad("a ledger folder was expected at " + query.ledger.string() +

@@ -49,8 +49,12 @@ void print_table(std::ostream& out, const std::vector<std::vector<std::string>>&
 
 /// 1234567 -> "1,234,567"
 std::string grouped(std::uint64_t number) {
-  std::string out = std::to_string(number);
-  for (std::size_t at = out.size(); at > 3;) out.insert(at -= 3, ",");
+  const std::string digits = std::to_string(number);
+  std::string out;
+  for (std::size_t i = 0; i < digits.size(); ++i) {
+    if (i > 0 && (digits.size() - i) % 3 == 0) out.push_back(',');
+    out.push_back(digits[i]);
+  }
   return out;
 }
 
