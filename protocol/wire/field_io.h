@@ -19,10 +19,6 @@
 
 namespace coshard::wire {
 
-/// Text without control characters and broken UTF-8, at most limits::kTextBytesMax: a peer's words
-/// end up on somebody's terminal.
-std::string clean_text(std::string_view text);
-
 class FieldIo {
  public:
   enum class Direction { kWrite, kRead };

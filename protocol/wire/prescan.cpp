@@ -3,9 +3,11 @@
 
 #include <google/protobuf/descriptor.h>
 
+#include <limits>
 #include <optional>
 
 #include "protocol/base/limits.h"
+#include "protocol/wire/clean_text.h"
 
 namespace coshard::wire {
 namespace {
@@ -77,7 +79,7 @@ class Scanner {
   Result<void> value(const FieldDescriptor& field, ByteView& bytes, std::size_t depth) {
     switch (wire_type_of(field)) {
       case kVarint:
-        return varint(bytes) ? Result<void>() : refuse(field, "is cut short or malformed");
+        return number(field, bytes);
       case kFixed32:
         return skip(field, bytes, 4);
       case kFixed64:
@@ -93,17 +95,31 @@ class Scanner {
     if (field.is_repeated() && ++items_ > limits::kBodyItemsMax) {
       return refuse(field, "has too many items");
     }
+    // Protobuf would refuse broken UTF-8 too, but with a log line that any peer could cause.
+    if (field.type() == FieldDescriptor::TYPE_STRING &&
+        clean_text(as_text(inside)) != as_text(inside)) {
+      return refuse(field, "is too long, or has control characters or broken UTF-8");
+    }
     if (field.message_type() == nullptr) return {};
     return message(*field.message_type(), inside, depth + 1);
+  }
+
+  // Protobuf would cut a number that is too wide for its field down to its lower bits.
+  static Result<void> number(const FieldDescriptor& field, ByteView& bytes) {
+    const auto value = varint(bytes);
+    if (!value) return refuse(field, "is cut short or malformed");
+    const bool narrow = field.type() == FieldDescriptor::TYPE_UINT32;
+    const std::uint64_t max = field.type() == FieldDescriptor::TYPE_BOOL ? 1
+                              : narrow ? std::numeric_limits<std::uint32_t>::max()
+                                       : std::numeric_limits<std::uint64_t>::max();
+    return *value <= max ? Result<void>() : refuse(field, "is too large");
   }
 
   static Result<void> packed(const FieldDescriptor& field, ByteView bytes) {
     if (field.type() == FieldDescriptor::TYPE_DOUBLE) {
       return bytes.size() % 8 == 0 ? Result<void>() : refuse(field, "is cut short");
     }
-    while (!bytes.empty()) {
-      if (!varint(bytes)) return refuse(field, "is cut short or malformed");
-    }
+    while (!bytes.empty()) COSHARD_TRY(number(field, bytes));
     return {};
   }
 
