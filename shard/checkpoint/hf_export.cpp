@@ -1,4 +1,5 @@
-// Stage checkpoints to a Hugging Face LLaMA directory (hf_llama.h). SPDX-License-Identifier: Apache-2.0
+// Stage checkpoints to a Hugging Face LLaMA directory (hf_llama.h).
+// SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <system_error>
 

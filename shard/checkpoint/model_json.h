@@ -1,4 +1,5 @@
-// A model's hyper-parameters as JSON: in checkpoint metadata. Pure. SPDX-License-Identifier: Apache-2.0
+// A model's hyper-parameters as JSON: in checkpoint metadata. Pure.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <string>

@@ -1,4 +1,5 @@
-// The header of a safetensors file: parsing under limits (safetensors.h). SPDX-License-Identifier: Apache-2.0
+// The header of a safetensors file: parsing under limits (safetensors.h).
+// SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <array>
 #include <utility>

@@ -1,4 +1,5 @@
-// One token shard on disk, of any format that we take. Any thread. SPDX-License-Identifier: Apache-2.0
+// One token shard on disk, of any format that we take. Any thread.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <filesystem>

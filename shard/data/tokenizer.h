@@ -1,4 +1,5 @@
-// Text to token numbers and back. Immutable once made: any thread. SPDX-License-Identifier: Apache-2.0
+// Text to token numbers and back. Immutable once made: any thread.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstdint>

@@ -22,7 +22,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t siz
   if (!opened) return 0;
   std::uint64_t total = 0;
   for (const shard::TensorEntry& tensor : opened->tensors()) {
-    COSHARD_CHECK_OP(element_count(tensor.shape).value(), ==, tensor.elements());
+    COSHARD_CHECK(element_count(tensor.shape) == tensor.elements());
     std::vector<float> values(static_cast<std::size_t>(tensor.elements()));
     const auto read = opened->read_floats(tensor, 0, values);
     COSHARD_CHECK(read || read.error().code == ErrorCode::kInvalidArgument);

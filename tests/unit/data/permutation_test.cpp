@@ -1,4 +1,5 @@
-// The order of data: a permutation, keyed, the same as a second implementation's. SPDX-License-Identifier: Apache-2.0
+// The order of data: a permutation, keyed, the same as a second implementation's.
+// SPDX-License-Identifier: Apache-2.0
 #include "shard/data/permutation.h"
 
 #include <gtest/gtest.h>

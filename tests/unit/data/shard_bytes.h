@@ -1,4 +1,5 @@
-// Bytes of token shards as llm.c, modded-nanogpt and Megatron write them. SPDX-License-Identifier: Apache-2.0
+// Bytes of token shards as llm.c, modded-nanogpt and Megatron write them.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <vector>
