@@ -31,17 +31,25 @@ std::string why_no_gpu() {
   return (*cuda_module())->device_count() > 0 ? "" : (*cuda_module())->why_no_device();
 }
 
-class EveryDevice : public ::testing::TestWithParam<DeviceKind> {
+struct Kind {
+  const char* name;
+  DeviceKind device;
+};
+void PrintTo(const Kind& kind, std::ostream* out) { *out << kind.name; }
+
+class EveryDevice : public ::testing::TestWithParam<Kind> {
  protected:
   void SetUp() override {
     const std::string why = why_no_gpu();
-    if (GetParam() == DeviceKind::kCuda && !why.empty()) GTEST_SKIP() << why;
-    auto kernels = kernels_of({GetParam(), 0});
+    if (GetParam().device == DeviceKind::kCuda && !why.empty()) GTEST_SKIP() << why;
+    auto kernels = kernels_of({GetParam().device, 0});
     ASSERT_TRUE(kernels) << kernels.error().message;
     kernels_ = *kernels;
   }
 
-  at::Device device() const { return GetParam() == DeviceKind::kCuda ? at::kCUDA : at::kCPU; }
+  at::Device device() const {
+    return GetParam().device == DeviceKind::kCuda ? at::kCUDA : at::kCPU;
+  }
 
   at::Tensor upload(const std::vector<float>& values) {
     at::Tensor out = at::empty({static_cast<std::int64_t>(values.size())}, device());
@@ -58,10 +66,9 @@ class EveryDevice : public ::testing::TestWithParam<DeviceKind> {
 };
 
 INSTANTIATE_TEST_SUITE_P(Devices, EveryDevice,
-                         ::testing::Values(DeviceKind::kCpu, DeviceKind::kCuda),
-                         [](const auto& each) {
-                           return each.param == DeviceKind::kCpu ? "cpu" : "cuda";
-                         });
+                         ::testing::Values(Kind{"cpu", DeviceKind::kCpu},
+                                           Kind{"cuda", DeviceKind::kCuda}),
+                         [](const auto& each) { return std::string(each.param.name); });
 
 /// Finite, of every magnitude down to subnormals.
 std::vector<float> floats(std::size_t count, unsigned seed) {

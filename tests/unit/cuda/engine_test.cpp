@@ -24,6 +24,8 @@ struct Kind {
   double gradient_tolerance;  ///< norm of the difference over norm of the reference, per parameter
 };
 
+void PrintTo(const Kind& kind, std::ostream* out) { *out << kind.name; }
+
 // fp32 differs by the order of additions alone. bf16 rounds every activation to 8 bits: 2^-9
 // relative for each of about ten roundings on a path, which add like a random walk.
 constexpr Kind kKinds[] = {
