@@ -1,7 +1,25 @@
 // Translations of the round file. SPDX-License-Identifier: Apache-2.0
 #include "node/round_setup.h"
 
+#include <algorithm>
+
+#include "crypto/hash.h"
+#include "ledger/checkpoint.h"
+
 namespace coshard::node {
+
+namespace {
+
+std::vector<ledger::Grant> grants_of(const std::vector<Recipient>& recipients) {
+  std::vector<ledger::Grant> grants;
+  for (const Recipient& recipient : recipients)
+    grants.push_back({recipient.account, recipient.basis_points});
+  std::sort(grants.begin(), grants.end(),
+            [](const auto& a, const auto& b) { return a.account < b.account; });
+  return grants;
+}
+
+}  // namespace
 
 round::RoundShape round_shape(const RoundFile& round) {
   return {.stages = round.model.stages(),
@@ -46,6 +64,26 @@ round::CoordinatorConfig coordinator_config(const RoundFile& round,
   config.fingerprint_secret = fingerprint_secret;
   if (!round.admission.open) config.allowed = round.admission.allow;
   return config;
+}
+
+Result<ledger::Genesis> genesis_of(const RoundFile& round, std::string_view round_text) {
+  ledger::Genesis genesis;
+  genesis.model = round.model.name;
+  COSHARD_ASSIGN(genesis.origin, ledger::make_origin(round.ledger.domain, round.model.name));
+  genesis.round_hash = crypto::sha256(as_bytes(round_text));
+  const OwnershipSection& ownership = round.ownership;
+  genesis.unit_cap = ownership.units;
+  genesis.split = {ownership.compute, ownership.data, ownership.design, ownership.treasury};
+  genesis.data = grants_of(ownership.data_recipients);
+  genesis.design = grants_of(ownership.design_recipients);
+  genesis.treasury = grants_of(ownership.treasury_recipients);
+  genesis.half_life_steps = ownership.half_life_steps.value_or(0);
+  genesis.total_steps = round.training.steps;
+  genesis.epoch_steps = round.ledger.epoch_steps;
+  genesis.stage_prices = stage_prices(round);
+  genesis.microbatches = round.training.microbatches;
+  genesis.tokens_per_microbatch = round_shape(round).tokens_per_microbatch;
+  return genesis;
 }
 
 std::vector<std::uint64_t> stage_prices(const RoundFile& round) {

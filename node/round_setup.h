@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "ledger/leaves.h"
 #include "node/round_file.h"
 #include "protocol/round/coordinator.h"
 #include "protocol/round/work.h"
@@ -18,5 +19,9 @@ round::CoordinatorConfig coordinator_config(const RoundFile& round,
                                             std::uint64_t fingerprint_secret);
 /// FLOPs per token of each stage, forward and backward: the prices that Genesis fixes.
 std::vector<std::uint64_t> stage_prices(const RoundFile& round);
+
+/// The ledger's first entry, without keys and nonce (RoundLedger::genesis fills them in).
+/// kInvalidArgument for a domain or a model name that cannot name a log.
+Result<ledger::Genesis> genesis_of(const RoundFile& round, std::string_view round_text);
 
 }  // namespace coshard::node

@@ -56,7 +56,6 @@ Result<std::unique_ptr<Journal>> Journal::open(const std::filesystem::path& file
   auto journal = std::unique_ptr<Journal>(new Journal(file, db));
   if (opened != SQLITE_OK) return tl::unexpected(journal->trouble("opening"));
   COSHARD_TRY(journal->prepare());
-  journal->net_.release();
   return journal;
 }
 
@@ -142,6 +141,7 @@ Result<std::vector<Bytes>> Journal::records() {
   if (row != SQLITE_DONE) return tl::unexpected(trouble("reading"));
   count_ = records.size();
   chain_ = chain;
+  net_.release();  // read on main, appended to on cs-net
   return records;
 }
 

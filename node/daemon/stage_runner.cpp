@@ -193,7 +193,7 @@ void StageRunner::run(const round::SendTensor& action) {
     message = BackwardTensor{action.unit, header, action.slots_total};
   const wire::Payload payload = kept->payload();
   counters_.boundary_bytes_sent += payload.bytes->size();
-  counters_.boundary_tokens += tokens_per_microbatch_;
+  if (action.direction == Direction::kForward) counters_.boundary_tokens += tokens_per_microbatch_;
   ports_.sent(action.to, key, *kept);
   store_.mark_used(key);
   deliver({action.to, std::move(message), {payload}});

@@ -27,8 +27,8 @@ struct RunnerPorts {
 
 /// Since the start of this process.
 struct RunnerCounters {
-  std::uint64_t boundary_bytes_sent = 0;
-  std::uint64_t boundary_tokens = 0;  ///< that those bytes carried
+  std::uint64_t boundary_bytes_sent = 0;  ///< payloads, both directions
+  std::uint64_t boundary_tokens = 0;      ///< that went forward
   std::uint64_t tokens_done = 0;      ///< through this stage, forward and backward
   double loss_last = 0;               ///< per token, of the last microbatch; last stage only
 };

@@ -84,6 +84,8 @@ inline constexpr std::chrono::milliseconds kUnitReportInterval{50};
 inline constexpr std::chrono::milliseconds kRepeatInterval{500};
 inline constexpr std::chrono::seconds kAdmissionTimeout{60};
 inline constexpr std::chrono::seconds kSettleTimeout{10};
+/// How long a coordinator waits at the end for its nodes to have heard so.
+inline constexpr std::chrono::seconds kFarewellTimeout{3};
 
 // ---- Queues between threads
 inline constexpr std::size_t kEngineQueueMax = 1024;
@@ -99,6 +101,8 @@ inline constexpr std::chrono::seconds kHttpTimeout{5};
 inline constexpr std::size_t kEntryBytesMax = 16 * 1024;
 inline constexpr std::size_t kNoteBytesMax = 64 * 1024;
 inline constexpr std::size_t kNoteSignaturesMax = 100;
+/// Ledger epochs that may wait for work batches at one time.
+inline constexpr std::size_t kOpenEpochsMax = 64;
 /// Receipts under one signed window.
 inline constexpr std::size_t kWindowReceiptsMax = 4096;
 /// Entries that a reader takes on at once.

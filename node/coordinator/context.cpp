@@ -1,0 +1,127 @@
+// Opening the coordinator, step by step. SPDX-License-Identifier: Apache-2.0
+#include "node/coordinator/context.h"
+
+#include <unistd.h>
+
+#include <nlohmann/json.hpp>
+
+#include "crypto/hash.h"
+#include "crypto/random.h"
+#include "node/coordinator/journal_record.h"
+#include "protocol/transport/zmq_transport.h"
+#include "shard/data/file.h"
+
+namespace coshard::node {
+
+namespace {
+
+std::string resume_command(const CoordinatorOptions& options) {
+  return "coshard-coordinator --round " + std::filesystem::absolute(options.round).string() +
+         " --dir " + std::filesystem::absolute(options.directory).string() + " --listen " +
+         options.listen;
+}
+
+/// Keys of the parameter digests: from the secret seed, so that a restart draws the same ones.
+std::uint64_t fingerprint_secret(const crypto::Identity& identity) {
+  return get_le<std::uint64_t>(
+      crypto::domain_hash("coshard/fingerprint-secret/v1", {identity.operating().seed()}));
+}
+
+Result<void> open_stores(CoordinatorContext& context, const LoadedRound& loaded) {
+  const CoordinatorOptions& options = context.options;
+  COSHARD_ASSIGN(const auto passphrase, read_passphrase(options.passphrase_fd));
+  COSHARD_ASSIGN(crypto::Identity identity, open_identity(options.key, passphrase));
+  context.identity = std::make_unique<crypto::Identity>(std::move(identity));
+  COSHARD_ASSIGN(context.journal, Journal::open(options.directory / "journal.sqlite"));
+  COSHARD_ASSIGN(context.ledger_home,
+                 LedgerHome::open(options.directory, loaded.round, loaded.text, *context.identity,
+                                  as_passphrase(passphrase), context.clock));
+  context.ledger_thread = std::make_unique<LedgerThread>(*context.ledger_home, context.clock);
+  COSHARD_ASSIGN(context.progress, ProgressLog::open(loaded.round, options.directory));
+  return {};
+}
+
+Result<void> open_sockets(CoordinatorContext& context) {
+  const CoordinatorOptions& options = context.options;
+  COSHARD_ASSIGN(const std::string listen, listen_endpoint(options.listen));
+  context.reactor = std::make_unique<transport::Reactor>(context.clock);
+  COSHARD_ASSIGN(context.transport,
+                 transport::make_zmq_transport(
+                     *context.reactor, *context.identity,
+                     {.listen = listen,
+                      .admission = transport::Admission::kOpen,
+                      .payload_bytes_max = limits::kControlPayloadBytesMax}));
+  const std::string token = to_hex(crypto::random_bytes(32));
+  COSHARD_TRY(replace_file(options.directory / "control.token", token + "\n", 0600));
+  const auto control = [&context](ControlCommand command) {
+    return context.reactor->post([&context, command] {
+      context.net->control(command == ControlCommand::kPause    ? round::ControlVerb::kPause
+                           : command == ControlCommand::kResume ? round::ControlVerb::kResume
+                                                                : round::ControlVerb::kFinish);
+    });
+  };
+  COSHARD_ASSIGN(context.http, HttpServer::start({.listen = options.http,
+                                                  .ledger_root = options.directory / "ledger",
+                                                  .control_token = token,
+                                                  .control = control}));
+  return {};
+}
+
+/// What nodes, tools and people need to find this coordinator.
+Result<void> announce(const CoordinatorContext& context, const CoordinatorSetup& setup) {
+  const CoordinatorOptions& options = context.options;
+  const std::string endpoint =
+      advertised_endpoint(context.transport->endpoint(), options.advertise);
+  const Invitation invitation{
+      {context.identity->node(), endpoint, context.identity->curve().public_key()}, setup.network};
+  COSHARD_TRY(replace_file(options.directory / "invitation", format_invitation(invitation) + "\n"));
+  const nlohmann::json document = {
+      {"pid", ::getpid()},
+      {"endpoint", endpoint},
+      {"http", context.http->address()},
+      {"node_id", context.identity->node().hex()},
+      {"curve_public", to_hex(context.identity->curve().public_key())},
+      {"account_id", context.identity->account().hex()},
+      {"network_id", setup.network.hex()},
+      {"model", setup.round.model.name},
+      {"generation", context.net->status().generation.value}};
+  return replace_file(options.directory / "coordinator.json", document.dump(2) + "\n");
+}
+
+}  // namespace
+
+Result<std::unique_ptr<CoordinatorContext>> open_coordinator(const CoordinatorOptions& options) {
+  auto context = std::make_unique<CoordinatorContext>();
+  context->options = options;
+  context->resume_command = resume_command(options);
+  COSHARD_ASSIGN(const LoadedRound loaded, load_round(options.round));
+  COSHARD_TRY(validate_against_disk(loaded.round, loaded.folder));
+  COSHARD_ASSIGN(const Bytes manifest,
+                 shard::read_whole(manifest_path(loaded.round, loaded.folder),
+                                   limits::kManifestBytesMax, shard::Symlinks::kFollow));
+  COSHARD_TRY(open_stores(*context, loaded));
+  COSHARD_ASSIGN(const std::vector<Bytes> records, context->journal->records());
+  auto history = decode_records(records);
+  if (!history)
+    return tl::unexpected(
+        history.error().within("journal " + (options.directory / "journal.sqlite").string()));
+  COSHARD_TRY(open_sockets(*context));
+  CoordinatorSetup setup{.round = loaded.round,
+                         .round_text = loaded.text,
+                         .manifest_text = std::string(as_text(manifest)),
+                         .genesis_entry = context->ledger_home->genesis_entry(),
+                         .network = context->ledger_home->network(),
+                         .fingerprint_secret = fingerprint_secret(*context->identity),
+                         .directory = options.directory,
+                         .resume_command = context->resume_command};
+  context->net = std::make_unique<CoordinatorNet>(
+      setup,
+      CoordinatorNet::Surroundings{*context->reactor, *context->transport, *context->identity,
+                                   context->clock, *context->journal, *context->ledger_thread,
+                                   *context->progress, context->http.get()},
+      *history);
+  COSHARD_TRY(announce(*context, setup));
+  return context;
+}
+
+}  // namespace coshard::node

@@ -1,0 +1,39 @@
+// Everything coshard-coordinator owns, in the order in which it is opened; closed in reverse. No
+// behaviour here but opening. Home: main. SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "node/coordinator/http.h"
+#include "node/coordinator/journal.h"
+#include "node/coordinator/ledger_home.h"
+#include "node/coordinator/ledger_thread.h"
+#include "node/coordinator/net_thread.h"
+#include "node/coordinator/options.h"
+#include "node/coordinator/progress_log.h"
+#include "node/startup.h"
+#include "protocol/transport/reactor.h"
+
+namespace coshard::node {
+
+struct CoordinatorContext {
+  CoordinatorOptions options;
+  SystemClock clock;
+  std::unique_ptr<crypto::Identity> identity;
+  std::unique_ptr<Journal> journal;
+  std::unique_ptr<LedgerHome> ledger_home;
+  std::unique_ptr<LedgerThread> ledger_thread;
+  std::unique_ptr<ProgressLog> progress;
+  std::unique_ptr<transport::Reactor> reactor;
+  std::unique_ptr<transport::Transport> transport;
+  std::unique_ptr<HttpServer> http;
+  std::unique_ptr<CoordinatorNet> net;
+  std::string resume_command;
+};
+
+/// Checks and opens everything; starts no thread of ours. The first thing that is wrong is the
+/// error, in one line; what was opened is closed again.
+Result<std::unique_ptr<CoordinatorContext>> open_coordinator(const CoordinatorOptions& options);
+
+}  // namespace coshard::node

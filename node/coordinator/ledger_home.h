@@ -1,0 +1,49 @@
+// Where a round's ledger lives on the coordinator's disk: the private store, the public folder, the
+// log's own key; and how it begins. Opened on main, used by cs-ledger.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+
+#include "crypto/identity.h"
+#include "crypto/secret_file.h"
+#include "ledger/files.h"
+#include "ledger/round_ledger.h"
+#include "ledger/store/store.h"
+#include "node/round_file.h"
+
+namespace coshard::node {
+
+class LedgerHome {
+ public:
+  /// Opens DIR/ledger.sqlite, DIR/ledger/<model>/ and DIR/log.key (made when missing, under the
+  /// same passphrase as the coordinator's key), and begins the log when there is none yet.
+  /// kFailedPrecondition when the log is of another round file; errors of RoundLedger::open.
+  static Result<std::unique_ptr<LedgerHome>> open(const std::filesystem::path& directory,
+                                                  const RoundFile& round,
+                                                  std::string_view round_text,
+                                                  const crypto::Identity& identity,
+                                                  crypto::Passphrase passphrase,
+                                                  const Clock& clock);
+
+  ledger::RoundLedger& ledger() { return *ledger_; }
+  const Bytes& genesis_entry() const { return genesis_entry_; }
+  NetworkId network() const { return ledger_->accounts().network(); }
+  const std::string& origin() const { return ledger_->accounts().genesis().origin; }
+
+ private:
+  LedgerHome(crypto::KeyPair log_key, std::unique_ptr<ledger::Store> store,
+             const std::filesystem::path& folder)
+      : log_key_(std::move(log_key)), store_(std::move(store)), folder_(folder) {}
+  Result<void> begin(const RoundFile& round, std::string_view round_text);
+
+  crypto::KeyPair log_key_;
+  std::unique_ptr<ledger::Store> store_;
+  ledger::DiskFolder folder_;
+  std::optional<ledger::RoundLedger> ledger_;
+  Bytes genesis_entry_;
+};
+
+}  // namespace coshard::node

@@ -1,0 +1,185 @@
+// The loop of cs-ledger. SPDX-License-Identifier: Apache-2.0
+#include "node/coordinator/ledger_thread.h"
+
+#include <pthread.h>
+
+#include "crypto/hash.h"
+#include "protocol/base/log.h"
+
+namespace coshard::node {
+
+namespace {
+
+/// Tasks that share one publication at most.
+constexpr std::size_t kGroupMax = 256;
+
+ledger::EpochSummary summary_of(const LedgerEpochClose& task) {
+  const round::EpochFinished& finished = task.finished;
+  ledger::EpochSummary summary{finished.epoch, finished.first_step, finished.last_step, {}, {},
+                               task.members};
+  for (const round::SettledStep& step : finished.steps) {
+    const StepId id = step.record.step();
+    for (const round::UnitRecord& unit : step.record.units)
+      summary.units.push_back(
+          {Unit{id, unit.microbatch, unit.stage, unit.attempt}, unit.node, false});
+    for (std::uint32_t stage = 0; stage < step.digests.size(); ++stage)
+      if (step.digests[stage])
+        summary.digests.push_back({id, StageIndex(stage), *step.digests[stage]});
+  }
+  return summary;
+}
+
+}  // namespace
+
+void LedgerThread::start() {
+  thread_ = std::thread([this] { run(); });
+}
+
+void LedgerThread::close() {
+  tasks_.close();
+  if (thread_.joinable()) thread_.join();
+}
+
+void LedgerThread::run() {
+  pthread_setname_np(pthread_self(), "cs-ledger");
+  bool healthy = true;
+  while (auto task = tasks_.pop()) {
+    if (!healthy) continue;  // drains, so that nobody finds the queue full
+    const TimePoint began = clock_.now();
+    Result<void> worked = work_group(std::move(*task));
+    busy_ += clock_.now() - began;
+    if (worked) continue;
+    healthy = false;
+    reply_(LedgerFailed{worked.error().within("ledger")});
+  }
+  if (!healthy) return;
+  Result<void> settled = settle_what_is_due(true);
+  if (settled) settled = publish();
+  if (!settled) log(LogLevel::kError, "ledger", settled.error().message);
+}
+
+Result<void> LedgerThread::work_group(LedgerTask first) {
+  std::optional<LedgerTask> task = std::move(first);
+  for (std::size_t done = 0; task && done < kGroupMax; ++done) {
+    COSHARD_TRY(std::visit([this](const auto& known) { return work(known); }, *task));
+    task = done + 1 < kGroupMax ? tasks_.try_pop() : std::nullopt;
+  }
+  COSHARD_TRY(settle_what_is_due(false));
+  return publish();
+}
+
+/// What was promised is durable and visible from here on; so the answers go out.
+Result<void> LedgerThread::publish() {
+  COSHARD_ASSIGN(const ledger::Checkpoint checkpoint, home_.ledger().publish());
+  for (const LedgerReply& reply : std::exchange(replies_, {})) reply_(reply);
+  reply_(LedgerView{checkpoint.origin, checkpoint.size, to_hex(checkpoint.root), busy_});
+  return {};
+}
+
+Result<void> LedgerThread::work(const LedgerRegister& task) {
+  COSHARD_TRY(home_.ledger().register_identity(task.certificate));
+  return {};
+}
+
+Result<void> LedgerThread::work(const LedgerEpochClose& task) {
+  const LedgerEpoch epoch = task.finished.epoch;
+  // An epoch that was closed before a crash comes again.
+  if (epoch.value >= home_.ledger().accounts().epochs().size())
+    COSHARD_TRY(home_.ledger().close_epoch(summary_of(task)));
+  replies_.push_back(LedgerEpochDurable{epoch});
+  OpenSettlement& settlement = open_[epoch];
+  settlement.deadline = clock_.now() + limits::kSettleTimeout;
+  for (const LedgerWorkBatch& batch : std::exchange(settlement.early, {})) COSHARD_TRY(work(batch));
+  return post_what_is_covered();
+}
+
+Result<void> LedgerThread::work(const LedgerWorkBatch& task) {
+  if (task.epoch.value >= home_.ledger().accounts().epochs().size()) {
+    std::vector<LedgerWorkBatch>& early = open_[task.epoch].early;
+    if (early.size() < limits::kPeersMax && open_.size() <= limits::kOpenEpochsMax)
+      early.push_back(task);
+    return {};  // it is sent again until it is taken
+  }
+  const Result<LogIndex> index = home_.ledger().admit(task.signed_batch);
+  if (!index) {
+    if (index.error().code == ErrorCode::kUnavailable ||
+        index.error().code == ErrorCode::kResourceExhausted)
+      return tl::unexpected(index.error());
+    // The coordinator's own count stands; the node has had its say.
+    log(LogLevel::kWarning, "ledger",
+        "batch of node " + task.node.short_hex() + " is refused: " + index.error().message);
+  }
+  replies_.push_back(
+      BatchTaken{task.node, task.epoch, task.stage, crypto::sha256(task.signed_batch)});
+  return {};
+}
+
+Result<void> LedgerThread::work(const LedgerCheckpoint& task) {
+  checkpoints_.push_back(task.record);
+  return post_what_is_covered();
+}
+
+/// Records checkpoints whose steps the log has closed; later ones wait for their EpochClose.
+Result<void> LedgerThread::post_what_is_covered() {
+  const auto& epochs = home_.ledger().accounts().epochs();
+  const StepId closed = epochs.empty() ? StepId(0) : epochs.back().close.last_step;
+  std::vector<round::CheckpointRecord> later;
+  for (const round::CheckpointRecord& record : std::exchange(checkpoints_, {})) {
+    if (record.step > closed) {
+      later.push_back(record);
+      continue;
+    }
+    std::vector<ledger::ShardHash> shards;
+    for (std::uint32_t stage = 0; stage < record.stages.size(); ++stage)
+      shards.push_back({StageIndex(stage), record.stages[stage].file_hash});
+    if (record.step > home_.ledger().accounts().covered_step())
+      COSHARD_TRY(home_.ledger().post(record.step, std::move(shards)));
+  }
+  checkpoints_ = std::move(later);
+  return {};
+}
+
+Result<void> LedgerThread::work(const LedgerRollback& task) {
+  COSHARD_TRY(home_.ledger().rollback(task.to_step, "resumed after the last complete checkpoint"));
+  return {};
+}
+
+Result<void> LedgerThread::work(const LedgerFinish& task) {
+  COSHARD_TRY(settle_what_is_due(true));
+  return home_.ledger().burn_rest(task.text);
+}
+
+Result<void> LedgerThread::work(const LedgerTick&) { return {}; }
+
+Result<void> LedgerThread::settle_what_is_due(bool all) {
+  const TimePoint now = clock_.now();
+  for (auto entry = open_.begin(); entry != open_.end();) {
+    const LedgerEpoch epoch = entry->first;
+    const bool closed = epoch.value < home_.ledger().accounts().epochs().size();
+    const bool due = all || now >= entry->second.deadline ||
+                     home_.ledger().missing_batches(epoch).empty();
+    if (!closed || !due) {
+      ++entry;
+      continue;
+    }
+    COSHARD_TRY(settle(epoch));
+    entry = open_.erase(entry);
+  }
+  return {};
+}
+
+Result<void> LedgerThread::settle(LedgerEpoch epoch) {
+  using Status = ledger::EpochState::Status;
+  COSHARD_ASSIGN(const std::size_t missing, home_.ledger().admit_missing(epoch));
+  if (missing > 0)
+    log(LogLevel::kInfo, "ledger", std::to_string(missing) + " work batches of epoch " +
+                                       std::to_string(epoch.value) +
+                                       " were handed in for nodes that are gone");
+  // Voided by a rollback: credited again once a checkpoint covers its steps.
+  if (home_.ledger().accounts().epochs()[epoch.value].status == Status::kClosed)
+    COSHARD_TRY(home_.ledger().credit(epoch));
+  replies_.push_back(LedgerSettled{epoch});
+  return {};
+}
+
+}  // namespace coshard::node

@@ -1,0 +1,134 @@
+// cs-ledger: the one writer of the contribution ledger. Takes what the round has decided, turns it
+// into entries, makes them durable in groups, publishes, and only then answers. Nothing that trains
+// waits for it. set_reply_handler() and start(): main, before anything is submitted; submit(),
+// close(): cs-net (close: main, when cs-net is over). SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <thread>
+#include <variant>
+#include <vector>
+
+#include "ledger/round_ledger.h"
+#include "node/coordinator/ledger_home.h"
+#include "protocol/base/bounded_queue.h"
+#include "protocol/round/coordinator.h"
+
+namespace coshard::node {
+
+// ---- tasks --------------------------------------------------------------------------------------
+
+struct LedgerRegister {
+  crypto::NodeCertificate certificate;
+};
+/// An epoch is over. `members`: who held what, for the units file.
+struct LedgerEpochClose {
+  round::EpochFinished finished;
+  std::vector<ledger::EpochMember> members;
+};
+/// A node's signed batch, as it came.
+struct LedgerWorkBatch {
+  NodeId node;
+  LedgerEpoch epoch;
+  StageIndex stage;
+  Bytes signed_batch;
+};
+struct LedgerCheckpoint {
+  round::CheckpointRecord record;
+};
+struct LedgerRollback {
+  StepId to_step;
+};
+/// The round is finished for ever: settle what is open and burn what was not emitted.
+struct LedgerFinish {
+  StepId last_step;
+  std::string text;
+};
+/// Time passes; every limits::kHeartbeatInterval.
+struct LedgerTick {};
+
+using LedgerTask = std::variant<LedgerRegister, LedgerEpochClose, LedgerWorkBatch, LedgerCheckpoint,
+                                LedgerRollback, LedgerFinish, LedgerTick>;
+
+// ---- replies: all of them true of what is durable and published ----------------------------------
+
+/// The node need not send this batch again: it is in the log, or judged for ever.
+struct BatchTaken {
+  NodeId node;
+  LedgerEpoch epoch;
+  StageIndex stage;
+  Hash body_hash{};
+};
+/// EpochClose is in the log.
+struct LedgerEpochDurable {
+  LedgerEpoch epoch;
+};
+/// Every batch that can still come is in, or its time is over; the epoch is credited.
+struct LedgerSettled {
+  LedgerEpoch epoch;
+};
+/// The log as published.
+struct LedgerView {
+  std::string origin;
+  std::uint64_t size = 0;
+  std::string root_hex;
+  Duration busy{};  ///< time that cs-ledger has worked since the start
+};
+struct LedgerFailed {
+  Error error;
+};
+using LedgerReply =
+    std::variant<BatchTaken, LedgerEpochDurable, LedgerSettled, LedgerView, LedgerFailed>;
+
+class LedgerThread {
+ public:
+  /// `home` and `clock` outlive the thread.
+  LedgerThread(LedgerHome& home, const Clock& clock) : home_(home), clock_(clock) {}
+  ~LedgerThread() { close(); }
+  LedgerThread(const LedgerThread&) = delete;
+  LedgerThread& operator=(const LedgerThread&) = delete;
+
+  /// Called on cs-ledger for every reply.
+  void set_reply_handler(std::function<void(const LedgerReply&)> handler) {
+    reply_ = std::move(handler);
+  }
+  void start();
+  /// False when limits::kLedgerQueueMax tasks are waiting or the thread is closed.
+  [[nodiscard]] bool submit(LedgerTask task) { return tasks_.try_push(std::move(task)); }
+  /// Works off what was submitted, settles what is open, publishes, joins. Idempotent.
+  void close();
+
+ private:
+  struct OpenSettlement {
+    TimePoint deadline;
+    std::vector<LedgerWorkBatch> early;  ///< batches that came before the epoch was closed
+  };
+  void run();
+  Result<void> work_group(LedgerTask first);
+  Result<void> work(const LedgerRegister& task);
+  Result<void> work(const LedgerEpochClose& task);
+  Result<void> work(const LedgerWorkBatch& task);
+  Result<void> work(const LedgerCheckpoint& task);
+  Result<void> work(const LedgerRollback& task);
+  Result<void> work(const LedgerFinish& task);
+  Result<void> work(const LedgerTick& task);
+  Result<void> settle_what_is_due(bool all);
+  Result<void> settle(LedgerEpoch epoch);
+  Result<void> post_what_is_covered();
+  Result<void> publish();
+
+  LedgerHome& home_;
+  const Clock& clock_;
+  std::function<void(const LedgerReply&)> reply_;
+  BoundedQueue<LedgerTask> tasks_{limits::kLedgerQueueMax};
+  std::map<LedgerEpoch, OpenSettlement> open_;
+  std::vector<round::CheckpointRecord> checkpoints_;  ///< of steps whose epoch is not closed yet
+  std::deque<LedgerReply> replies_;                   ///< to be given once published
+  Duration busy_{};
+  std::thread thread_;
+};
+
+}  // namespace coshard::node

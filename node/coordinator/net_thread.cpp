@@ -1,0 +1,288 @@
+// Events in, actions out, in order. SPDX-License-Identifier: Apache-2.0
+#include "node/coordinator/net_thread.h"
+
+#include "node/coordinator/admission.h"
+#include "node/coordinator/journal_record.h"
+#include "node/round_setup.h"
+#include "protocol/base/log.h"
+
+namespace coshard::node {
+
+namespace {
+
+CourierHandlers handlers_of(
+    std::function<void(const NodeId&, wire::Opened)> message,
+    std::function<void(const NodeId&, const std::string&)> lost,
+    std::function<void(const transport::PeerEvent&)> link) {
+  return {std::move(message), std::move(lost), std::move(link)};
+}
+
+wire::Payload text_payload(const std::string& text) {
+  return wire::hashed(share(to_bytes(as_bytes(text))));
+}
+
+}  // namespace
+
+CoordinatorNet::CoordinatorNet(CoordinatorSetup setup, Surroundings surroundings,
+                               const std::vector<round::JournalRecord>& history)
+    : setup_(std::move(setup)),
+      at_(surroundings),
+      courier_(at_.transport, at_.identity, at_.clock,
+               handlers_of([this](const NodeId& from, wire::Opened opened) {
+                             on_message(from, std::move(opened));
+                           },
+                           [this](const NodeId& peer, const std::string& reason) {
+                             on_lost(peer, reason);
+                           },
+                           [this](const transport::PeerEvent& event) { on_link(event); })),
+      machine_(coordinator_config(setup_.round, setup_.fingerprint_secret), history) {
+  welcome_payloads_ = {text_payload(setup_.round_text),
+                       wire::hashed(share(setup_.genesis_entry)),
+                       text_payload(setup_.manifest_text)};
+}
+
+void CoordinatorNet::start() {
+  COSHARD_ON(net_);
+  courier_.accept_joins();
+  at_.ledger.set_reply_handler([this](const LedgerReply& reply) {
+    if (!at_.reactor.post([this, reply] { on_ledger(reply); }))
+      log(LogLevel::kError, "coordinator", "cs-net takes no more of the ledger's replies");
+  });
+  const Generation generation = machine_.status().generation;
+  courier_.speak_as(setup_.network, Incarnation(generation.value), generation);
+  execute(machine_.start(at_.clock.now()));
+  at_.reactor.every(limits::kUnitReportInterval, [this] { tick(); });
+  at_.reactor.every(limits::kHeartbeatInterval, [this] { heartbeat(); });
+  publish();
+}
+
+// ---- what comes in ------------------------------------------------------------------------------
+
+void CoordinatorNet::on_link(const transport::PeerEvent& event) {
+  if (event.kind == transport::PeerEventKind::kConnected)
+    channels_[event.peer] = event.curve_public;
+  else if (!courier_.knows(event.peer))
+    channels_.erase(event.peer);
+}
+
+void CoordinatorNet::on_message(const NodeId& from, wire::Opened opened) {
+  COSHARD_ON(net_);
+  if (std::holds_alternative<JoinRequest>(opened.message)) {
+    join(from, std::move(opened));
+    return;
+  }
+  if (const auto* batch = std::get_if<WorkBatchSubmission>(&opened.message)) {
+    if (!at_.ledger.submit(
+            LedgerWorkBatch{from, batch->epoch, batch->stage, *opened.payloads.front().bytes}))
+      log(LogLevel::kWarning, "coordinator", "cs-ledger is behind; a work batch waits for its repeat");
+    return;
+  }
+  handle(round::Received{from, std::move(opened.message), {}});
+}
+
+void CoordinatorNet::join(const NodeId& from, wire::Opened opened) {
+  const auto channel = channels_.find(from);
+  const auto certificate = admit_certificate(
+      from, opened,
+      channel == channels_.end() ? std::nullopt : std::optional(channel->second));
+  if (!certificate) {
+    log(LogLevel::kDebug, "coordinator", certificate.error().message);
+    courier_.fault(from, certificate.error().message);
+    return;
+  }
+  certificates_.insert_or_assign(from, *certificate);
+  handle(round::Received{from, std::move(opened.message), certificate->encode()});
+}
+
+void CoordinatorNet::on_lost(const NodeId& peer, const std::string& reason) {
+  COSHARD_ON(net_);
+  const bool ending = machine_.phase() >= round::CoordinatorPhase::kEnding;
+  for (const round::NodeStatus& node : machine_.status().nodes) {
+    if (node.member.node != peer || ending) continue;
+    outcome_.lost.push_back("node " + peer.hex() + " (stage " +
+                            std::to_string(node.member.stage.value) + ", replica " +
+                            std::to_string(node.member.replica.value) + ") at " +
+                            node.member.endpoint + ": " + reason);
+    log(LogLevel::kError, "coordinator", "lost " + outcome_.lost.back());
+  }
+  courier_.dismiss(peer);
+  handle(round::PeerLost{peer, reason});
+}
+
+void CoordinatorNet::on_ledger(const LedgerReply& reply) {
+  COSHARD_ON(net_);
+  if (const auto* taken = std::get_if<BatchTaken>(&reply)) {
+    // The same message back is the acknowledgement: the batch is in the log.
+    const wire::Payload receipt = wire::hashed(share(to_bytes(taken->body_hash)));
+    (void)courier_.send(taken->node, WorkBatchSubmission{taken->epoch, taken->stage},
+                        std::span(&receipt, 1));
+  } else if (const auto* settled = std::get_if<LedgerSettled>(&reply)) {
+    handle(round::EpochSettled{settled->epoch});
+  } else if (const auto* durable = std::get_if<LedgerEpochDurable>(&reply)) {
+    const Bytes record = encode_record(round::EpochClosed{durable->epoch});
+    if (const auto written = at_.journal.append(std::span(&record, 1)); !written)
+      stop_on(written.error());
+  } else if (const auto* view = std::get_if<LedgerView>(&reply)) {
+    at_.progress.ledger(*view);
+  } else {
+    stop_on(std::get<LedgerFailed>(reply).error);
+  }
+}
+
+void CoordinatorNet::control(round::ControlVerb verb) {
+  COSHARD_ON(net_);
+  handle(round::Control{verb});
+}
+
+void CoordinatorNet::tick() {
+  COSHARD_ON(net_);
+  courier_.tick();
+  handle(round::Tick{});
+  if (leave_by_) leave_when_quiet();
+}
+
+void CoordinatorNet::heartbeat() {
+  COSHARD_ON(net_);
+  const Heartbeat alive{machine_.status().last_step, NodeActivity::kIdle, 0, 0, 0, 0};
+  for (const round::NodeStatus& node : machine_.status().nodes)
+    (void)courier_.send(node.member.node, alive);
+  (void)at_.ledger.submit(LedgerTick{});
+  publish();
+}
+
+// ---- what goes out ------------------------------------------------------------------------------
+
+void CoordinatorNet::handle(const round::CoordinatorEvent& event) {
+  events_.push_back(event);
+  if (executing_) return;
+  while (!events_.empty() && !over_) {
+    const round::CoordinatorEvent next = std::move(events_.front());
+    events_.pop_front();
+    execute(machine_.on(next, at_.clock.now()));
+  }
+}
+
+void CoordinatorNet::execute(round::CoordinatorActions actions) {
+  executing_ = true;
+  for (std::size_t at = 0; at < actions.size() && !over_; ++at) {
+    if (!persist_from(actions, at)) break;
+    std::visit([this](const auto& action) { run(action); }, actions[at]);
+  }
+  executing_ = false;
+}
+
+/// Writes the records from `at` on that follow each other, in one transaction; false when the
+/// journal failed: nothing that comes after may be spoken.
+bool CoordinatorNet::persist_from(round::CoordinatorActions& actions, std::size_t& at) {
+  std::vector<Bytes> records;
+  std::size_t next = at;
+  for (; next < actions.size(); ++next) {
+    const auto* persist = std::get_if<round::Persist>(&actions[next]);
+    if (persist == nullptr) break;
+    // An epoch counts as closed once the ledger has it durably (on_ledger).
+    if (!std::holds_alternative<round::EpochClosed>(persist->record))
+      records.push_back(encode_record(persist->record));
+  }
+  if (next == at) return true;
+  at = next - 1;
+  if (records.empty()) return true;
+  const Result<void> written = at_.journal.append(records);
+  if (!written) stop_on(written.error());
+  return written.has_value();
+}
+
+void CoordinatorNet::run(const round::Send& action) {
+  if (const auto* message = std::get_if<Welcome>(&action.message)) {
+    welcome(action.to, *message);
+    return;
+  }
+  (void)courier_.send(action.to, action.message);
+}
+
+void CoordinatorNet::welcome(const NodeId& to, const Welcome& message) {
+  const crypto::NodeCertificate& certificate = certificates_.at(to);
+  courier_.admit({.node = to,
+                  .curve_public = certificate.curve_public,
+                  .incarnation = message.incarnation,
+                  .generation_min = std::nullopt});
+  if (!at_.ledger.submit(LedgerRegister{certificate}))
+    stop_on({ErrorCode::kResourceExhausted, "cs-ledger does not keep up with registrations"});
+  (void)courier_.send(to, message, welcome_payloads_);
+}
+
+void CoordinatorNet::run(const round::StepCommitted& action) {
+  if (const auto written = at_.progress.committed(action.record); !written)
+    stop_on(written.error());
+  publish();
+}
+
+void CoordinatorNet::run(const round::EpochFinished& action) {
+  LedgerEpochClose close{action, {}};
+  for (const round::NodeStatus& node : machine_.status().nodes)
+    close.members.push_back({node.member.stage, node.member.node, node.member.incarnation});
+  if (!at_.ledger.submit(std::move(close)))
+    stop_on({ErrorCode::kResourceExhausted, "cs-ledger does not keep up with the steps"});
+}
+
+void CoordinatorNet::run(const round::CheckpointComplete& action) {
+  log(LogLevel::kInfo, "coordinator",
+      "checkpoint of step " + std::to_string(action.record.step.value) + " is complete");
+  if (!at_.ledger.submit(LedgerCheckpoint{action.record}))
+    stop_on({ErrorCode::kResourceExhausted, "cs-ledger does not keep up with checkpoints"});
+}
+
+void CoordinatorNet::run(const round::RolledBack& action) {
+  if (!at_.ledger.submit(LedgerRollback{action.to_step}))
+    stop_on({ErrorCode::kResourceExhausted, "cs-ledger takes no rollback"});
+}
+
+void CoordinatorNet::run(const round::RoundFinished& action) {
+  outcome_.finished = action;
+  log(LogLevel::kInfo, "coordinator", "the round is over: " + action.text);
+  if (action.reason == EndReason::kFinished)
+    (void)at_.ledger.submit(LedgerFinish{action.last_step, action.text});
+  publish();
+  leave_by_ = at_.clock.now() + limits::kFarewellTimeout;
+}
+
+void CoordinatorNet::run(const round::Note& action) {
+  log(LogLevel::kInfo, "coordinator", action.text);
+}
+
+void CoordinatorNet::run(const round::PeerFault& action) {
+  courier_.fault(action.peer, action.reason);
+}
+
+// ---- the end ------------------------------------------------------------------------------------
+
+void CoordinatorNet::stop_on(const Error& error) {
+  if (outcome_.error) return;
+  outcome_.error = error;
+  log(LogLevel::kError, "coordinator", error.message);
+  over_ = true;
+  at_.reactor.stop();
+}
+
+/// Nodes close when they have heard the end; then nobody is left to wait for.
+void CoordinatorNet::leave_when_quiet() {
+  bool quiet = true;
+  for (const round::NodeStatus& node : machine_.status().nodes)
+    if (at_.transport.connected(node.member.node)) quiet = false;
+  if (!quiet && at_.clock.now() < *leave_by_) return;
+  publish();
+  over_ = true;
+  at_.reactor.stop();
+}
+
+void CoordinatorNet::publish() {
+  if (at_.http == nullptr) return;
+  std::map<NodeId, std::string> accounts;
+  for (const auto& [node, certificate] : certificates_) accounts[node] = certificate.account().hex();
+  const round::CoordinatorStatus status = machine_.status();
+  const ProgressView view{status,   machine_.counters(), courier_,
+                          accounts, outcome_.finished,   setup_.resume_command};
+  at_.http->publish(at_.progress.status_json(view, at_.clock.now()),
+                    at_.progress.metrics_text(view));
+}
+
+}  // namespace coshard::node

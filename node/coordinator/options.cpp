@@ -1,0 +1,42 @@
+// The one file of coshard-coordinator that sees CLI11. SPDX-License-Identifier: Apache-2.0
+#include "node/coordinator/options.h"
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+
+#include "node/logging.h"
+#include "node/startup.h"
+
+namespace coshard::node {
+
+Result<std::optional<CoordinatorOptions>> parse_coordinator_options(int argc, char** argv) {
+  CoordinatorOptions options;
+  std::string level = "info";
+  CLI::App app(
+      "coshard-coordinator: admits nodes, assigns stages, opens and commits steps, keeps the "
+      "ledger. Never sees a weight.");
+  app.set_version_flag("--version", std::string(kSoftwareVersion));
+  app.add_option("--round", options.round, "round file (TOML)")->required();
+  app.add_option("--dir", options.directory, "folder for journal, ledger, metrics")->required();
+  app.add_option("--key", options.key, "key file (default: DIR/coordinator.key, made if missing)");
+  app.add_option("--listen", options.listen, "where nodes connect, for example tcp://0.0.0.0:4600")
+      ->capture_default_str();
+  app.add_option("--advertise", options.advertise, "HOST:PORT that nodes are to dial");
+  app.add_option("--http", options.http, "HOST:PORT of status, metrics and ledger files")
+      ->capture_default_str();
+  app.add_option("--passphrase-fd", options.passphrase_fd, "file descriptor with the passphrase");
+  app.add_option("--log-level", level, "debug, info, warning or error")->capture_default_str();
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& request) {
+    app.exit(request, std::cout, std::cerr);
+    return std::nullopt;
+  } catch (const CLI::ParseError& error) {
+    return fail(ErrorCode::kInvalidArgument, std::string(error.what()) + "; see --help");
+  }
+  COSHARD_ASSIGN(options.log_level, parse_log_level(level));
+  if (options.key.empty()) options.key = options.directory / "coordinator.key";
+  return options;
+}
+
+}  // namespace coshard::node

@@ -1,0 +1,29 @@
+// What coshard-coordinator was asked to do on its command line, checked. Value types; main.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "protocol/base/error.h"
+#include "protocol/base/log.h"
+
+namespace coshard::node {
+
+struct CoordinatorOptions {
+  std::filesystem::path round;
+  std::filesystem::path directory;
+  std::filesystem::path key;  ///< default: directory/coordinator.key, made when missing
+  std::string listen = "tcp://127.0.0.1:0";
+  std::string advertise;  ///< "HOST:PORT" when nodes reach us elsewhere than where we listen
+  std::string http = "127.0.0.1:0";
+  int passphrase_fd = -1;
+  LogLevel log_level = LogLevel::kInfo;
+};
+
+/// Parses the command line. Nothing: help or version was printed, exit 0. kInvalidArgument: one
+/// line for stderr, exit 2.
+Result<std::optional<CoordinatorOptions>> parse_coordinator_options(int argc, char** argv);
+
+}  // namespace coshard::node
