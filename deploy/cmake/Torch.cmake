@@ -40,4 +40,6 @@ target_link_options(torch INTERFACE
 
 if(COSHARD_CUDA)
   include(Cuda)
+else()
+  message(STATUS "CUDA module: not built (-DCOSHARD_CUDA=ON builds it)")
 endif()

@@ -31,6 +31,8 @@ void PrintTo(const Kind& kind, std::ostream* out) { *out << kind.name; }
 constexpr Kind kKinds[] = {
     {"cpu_plain_fp32", DeviceKind::kCpu, Precision::kFp32, false, 1e-6, 1e-4},
     {"cpu_plain_bf16", DeviceKind::kCpu, Precision::kBf16, false, 5e-3, 5e-2},
+    // Takes the branches through ATen that a GPU takes, not the CPU's own loops.
+    {"cpu_fused_bf16", DeviceKind::kCpu, Precision::kBf16, true, 5e-3, 5e-2},
     {"cuda_plain_fp32", DeviceKind::kCuda, Precision::kFp32, false, 1e-5, 1e-3},
     {"cuda_fused_fp32", DeviceKind::kCuda, Precision::kFp32, true, 1e-5, 1e-3},
     {"cuda_fused_bf16", DeviceKind::kCuda, Precision::kBf16, true, 5e-3, 5e-2},

@@ -60,6 +60,8 @@ TEST(PtxReader, FindsWhatItIsThereToFind) {
   EXPECT_EQ(read("\tfma.rn.f32 %f1, %f2, %f3, %f4;\n"), "fma.rn.f32");
   EXPECT_EQ(read("@%p1 mul.ftz.f32 %f1, %f2, %f3;\n"), "mul.ftz.f32");
   EXPECT_EQ(read("\tdiv.approx.f32 %f1, %f2, %f3;\n"), "div.approx.f32");
+  std::istringstream in("ld.global.f32 %f1, [%rd1];\nmul.rn.f32 %f2, %f1, %f1;\nadd.s64 %a, %b;\n");
+  EXPECT_EQ(floating_point(instructions_of(in)), (Instructions{{"mul.rn.f32", 1}}));
 }
 
 #ifdef COSHARD_PTX_FILES
