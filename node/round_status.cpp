@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node/round_status.h"
 
+#include <array>
+#include <cstdio>
 #include <nlohmann/json.hpp>
 
 namespace coshard::node {
@@ -50,6 +52,19 @@ RoundStatus::Node read_node(const Json& json) {
   return node;
 }
 
+/// {"what": …, "seconds": …} as one phrase.
+void read_waiting(const Json& json, RoundStatus& status) {
+  const Json& waiting = member(json, "waiting_for");
+  if (!waiting.is_object()) return;
+  read(waiting, "what", status.waiting_for);
+  std::optional<double> seconds;
+  read(waiting, "seconds", seconds);
+  if (status.waiting_for.empty() || !seconds) return;
+  std::array<char, 32> age{};
+  std::snprintf(age.data(), age.size(), " (%.1f s)", *seconds);
+  status.waiting_for += age.data();
+}
+
 }  // namespace
 
 Result<RoundStatus> parse_round_status(std::string_view text) {
@@ -67,7 +82,7 @@ Result<RoundStatus> parse_round_status(std::string_view text) {
   read(json, "model", status.model);
   read(json, "state", status.state);
   read(json, "reason", status.reason);
-  read(json, "waiting_for", status.waiting_for);
+  read_waiting(json, status);
   read(json, "step", status.step);
   read(json, "steps", status.steps);
   read(json, "loss", status.loss);

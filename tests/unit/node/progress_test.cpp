@@ -29,7 +29,8 @@ constexpr std::string_view kStatus = R"json({
      "applied_step": 6, "silent_ms": 2500}],
   "missing": [{"stage": 1, "replicas": 1}],
   "ledger": {"origin": "coshard.local/coshard/m/gcide", "size": 12, "root": "ab"},
-  "checkpoint": {"step": 5}, "ended": null, "waiting_for": "the averages of stage 1 (0.2 s)"})json";
+  "checkpoint": {"step": 5}, "ended": null, 
+  "waiting_for": {"what": "the averages of stage 1", "seconds": 0.21}})json";
 
 RoundStatus status() { return *parse_round_status(kStatus); }
 
@@ -43,6 +44,7 @@ TEST(RoundStatus, ReadsWhatTheCoordinatorSays) {
   EXPECT_EQ(*read.nodes[1].silent_ms, 2500U);
   EXPECT_EQ(read.ledger_size, 12U);
   EXPECT_EQ(read.checkpoint_step, 5U);
+  EXPECT_EQ(read.waiting_for, "the averages of stage 1 (0.2 s)");
   EXPECT_FALSE(read.ended);
   EXPECT_FALSE(read.has_ended());
 }

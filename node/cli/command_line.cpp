@@ -1,0 +1,305 @@
+// See command_line.h.
+// SPDX-License-Identifier: Apache-2.0
+#include "node/cli/command_line.h"
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <cstdio>
+#include <deque>
+
+#include "node/toml_reader.h"
+#include "protocol/base/limits.h"
+#include "shard/plan/spec.h"
+
+namespace coshard::cli {
+namespace {
+
+/// The tree of commands, and a place for the flags of each.
+class Grammar {
+ public:
+  Grammar();
+  Result<std::optional<Command>> parse(int argc, const char* const* argv);
+
+ private:
+  CLI::App* add(CLI::App& parent, const std::string& name, const std::string& description,
+                const std::string& example);
+  /// Flags of a new command of type T, which `app` selects when it is on the command line.
+  template <class T>
+  T& selects(CLI::App* app) {
+    Entry& entry = entries_.emplace_back(Entry{app, T{}});
+    return std::get<T>(entry.command);
+  }
+  void add_demo();
+  void add_keygen();
+  void add_data();
+  void add_round();
+  void add_round_control();
+  void add_status();
+  void add_ledger_queries();
+  const CLI::App* innermost() const;
+  std::string hint(const CLI::ParseError& error, const CLI::App& app) const;
+
+  struct Entry {
+    CLI::App* app;
+    Command command;
+  };
+  CLI::App root_{"coshard: train one model together, and own it together", "coshard"};
+  std::deque<Entry> entries_;  // flags are bound by address
+};
+
+void json_flag(CLI::App* app, bool& out) {
+  app->add_flag("--json", out, "print one JSON object instead of text");
+}
+
+void ledger_flags(CLI::App* app, LedgerFlags& flags) {
+  app->add_option("--ledger", flags.ledger,
+                  "folder or URL of the public log (default: `ledger` of the configuration file)");
+  app->add_option("--vkey", flags.vkey,
+                  "the log's public key, if you know it (default: the ledger's own log.vkey)");
+  json_flag(app, flags.json);
+}
+
+std::vector<std::string> presets() {
+  const auto names = shard::preset_names();
+  return {names.begin(), names.end()};
+}
+
+CLI::App* Grammar::add(CLI::App& parent, const std::string& name, const std::string& description,
+                       const std::string& example) {
+  CLI::App* app = parent.add_subcommand(name, description);
+  if (!example.empty()) app->footer("Example:\n" + example);
+  return app;
+}
+
+Grammar::Grammar() {
+  root_.require_subcommand(1);
+  root_.set_version_flag("--version", std::string("coshard " COSHARD_VERSION));
+  root_.footer(
+      "Try:\n  coshard demo\nEvery command has its own --help. Defaults may be written down in\n"
+      "~/.config/coshard/config.toml: ledger, rounds, node.");
+  add_demo();
+  add_keygen();
+  add_data();
+  add_round();
+  add_round_control();
+  add_status();
+  add_ledger_queries();
+}
+
+void Grammar::add_demo() {
+  CLI::App* app = add(
+      root_, "demo", "train a model on this machine with a coordinator and stages x replicas nodes",
+      "  coshard demo\n  coshard demo --stages 4 --replicas 1 --steps 50 --data book.txt");
+  auto& flags = selects<DemoCommand>(app);
+  app->add_option("--stages", flags.stages, "pipeline stages")
+      ->capture_default_str()
+      ->check(CLI::Range(1U, limits::kStagesMax));
+  app->add_option("--replicas", flags.replicas, "nodes per stage")
+      ->capture_default_str()
+      ->check(CLI::Range(1U, limits::kReplicasMax));
+  app->add_option("--steps", flags.steps, "optimizer updates (default: about two minutes' worth)")
+      ->check(CLI::Range(std::uint64_t{1}, limits::kStepsMax));
+  app->add_option("--data", flags.data,
+                  "text files, plain or gzip (default: the GCIDE dictionary)");
+  app->add_option("--preset", flags.preset, "size of the model")
+      ->capture_default_str()
+      ->check(CLI::IsMember(presets()));
+  app->add_option("--device", flags.device, "cpu, cuda or auto")
+      ->capture_default_str()
+      ->check(CLI::IsMember(std::vector<std::string>{"cpu", "cuda", "auto"}));
+  CLI::Option* round =
+      app->add_option("--round", flags.round, "train this round file instead (see deploy/rounds)");
+  for (const char* other : {"--stages", "--replicas", "--steps", "--data", "--preset"})
+    round->excludes(app->get_option(other));
+  app->add_option("--dir", flags.dir, "where everything is kept")->capture_default_str();
+  json_flag(app, flags.json);
+}
+
+void Grammar::add_keygen() {
+  CLI::App* app =
+      add(root_, "keygen", "make the keys of a participant: one file that owns an account",
+          "  coshard keygen --out ~/coshard.key\n"
+          "  coshard keygen --out node.key --passphrase-fd 3 3< passphrase.txt");
+  auto& flags = selects<KeygenCommand>(app);
+  app->add_option("--out", flags.out, "the file to write; never overwritten")
+      ->capture_default_str();
+  CLI::Option* none =
+      app->add_flag("--no-passphrase", flags.no_passphrase, "leave the file unprotected");
+  app->add_option("--passphrase-fd", flags.passphrase_fd,
+                  "read the passphrase from this file descriptor instead of the terminal")
+      ->check(CLI::NonNegativeNumber)
+      ->excludes(none);
+  json_flag(app, flags.json);
+}
+
+void Grammar::add_data() {
+  CLI::App* data = add(root_, "data", "token shards to train on", "");
+  data->require_subcommand(1);
+  CLI::App* app = add(*data, "prepare", "make token shards and their manifest from text files",
+                      "  coshard data prepare --tokenizer bytes --out data book.txt news.txt.gz");
+  auto& flags = selects<PrepareCommand>(app);
+  app->add_option("--tokenizer", flags.tokenizer, "\"bytes\", or a SentencePiece .model file")
+      ->required();
+  app->add_option("--out", flags.out, "folder for the shards and manifest.json")->required();
+  app->add_option("inputs", flags.inputs, "text files, plain or gzip; one document each")
+      ->required();
+  json_flag(app, flags.json);
+}
+
+constexpr const char* kId = "a round: its model's name, its folder, or the URL of its coordinator";
+
+void Grammar::add_round() {
+  CLI::App* round = add(root_, "round", "launch a round and look after it", "");
+  round->require_subcommand(1);
+  CLI::App* launch = add(*round, "launch", "check a round file and start its coordinator",
+                         "  coshard round launch round.toml\n"
+                         "  coshard round launch round.toml --listen tcp://0.0.0.0:4600 "
+                         "--advertise train.example.org:4600");
+  auto& start = selects<LaunchCommand>(launch);
+  launch->add_option("file", start.file, "the round file (design: deploy/rounds)")->required();
+  launch->add_option("--dir", start.dir, "folder of the round (default: <rounds>/<model name>)");
+  launch->add_option("--listen", start.listen, "where nodes connect to")->capture_default_str();
+  launch->add_option("--advertise", start.advertise, "HOST:PORT that nodes shall use instead");
+  launch->add_option("--http", start.http, "HOST:PORT of status, metrics and the public log")
+      ->capture_default_str();
+  json_flag(launch, start.json);
+
+  CLI::App* list = add(*round, "list", "rounds that were launched here", "  coshard round list");
+  json_flag(list, selects<RoundListCommand>(list).json);
+
+  CLI::App* status = add(*round, "status", "where a round stands", "  coshard round status gcide");
+  auto& look = selects<RoundStatusCommand>(status);
+  status->add_option("id", look.id, kId)->required();
+  json_flag(status, look.json);
+
+  CLI::App* watch = add(*round, "watch", "the same, live, until the round ends or Ctrl-C",
+                        "  coshard round watch http://train.example.org:4601");
+  auto& follow = selects<RoundWatchCommand>(watch);
+  watch->add_option("id", follow.id, kId)->required();
+  watch->add_flag("--json", follow.json, "print one JSON object per change");
+}
+
+void Grammar::add_round_control() {
+  CLI::App* round = root_.get_subcommand("round");
+  for (const auto& [verb, description] :
+       {std::pair{"pause", "open no new step until resumed"},
+        std::pair{"resume", "go on, or start a stopped coordinator again"},
+        std::pair{"finish", "make the open step the last one"}}) {
+    CLI::App* app =
+        add(*round, verb, description, std::string("  coshard round ") + verb + " gcide");
+    auto& flags = selects<RoundControlCommand>(app);
+    flags.verb = verb;
+    app->add_option("id", flags.id, kId)->required();
+    app->add_option("--token", flags.token, "file of the control token, when the id is an URL");
+  }
+  CLI::App* app = add(*round, "export", "assemble the model of an open round as a directory",
+                      "  coshard round export gcide --format hf --out gcide-hf");
+  auto& flags = selects<RoundExportCommand>(app);
+  app->add_option("id", flags.id, "the round's model name or folder")->required();
+  app->add_option("--format", flags.format, "hf: a Hugging Face LLaMA directory")
+      ->capture_default_str()
+      ->check(CLI::IsMember(std::vector<std::string>{"hf"}));
+  app->add_option("--out", flags.out, "the folder to write")->required();
+  app->add_option("--checkpoints", flags.checkpoints,
+                  "folder with the stages' checkpoints (default: checkpoints in the round's)");
+  app->add_option("--round", flags.round,
+                  "the round file (default: round.toml in the round's folder)");
+  app->add_flag("--bf16", flags.bf16, "round the weights to bf16 (default: fp32)");
+  json_flag(app, flags.json);
+}
+
+void Grammar::add_status() {
+  CLI::App* app = add(root_, "status", "what this box's node is doing and earns",
+                      "  coshard status\n  coshard status --dir node-1");
+  auto& flags = selects<NodeStatusCommand>(app);
+  app->add_option("--dir", flags.dir, "the node's folder (default: `node` of the configuration)");
+  json_flag(app, flags.json);
+}
+
+void Grammar::add_ledger_queries() {
+  CLI::App* owners = add(root_, "ownership", "who owns a model: units, pending units, shares",
+                         "  coshard ownership gcide --ledger coshard-demo/ledger");
+  auto& ownership = selects<OwnershipCommand>(owners);
+  owners->add_option("model", ownership.model, "the model's name")->required();
+  ledger_flags(owners, ownership.flags);
+
+  CLI::App* units = add(root_, "balance", "what an account owns of each model",
+                        "  coshard balance 3fa1… --ledger coshard-demo/ledger");
+  auto& balance = selects<BalanceCommand>(units);
+  units->add_option("account", balance.account, "account id, or its first digits")->required();
+  ledger_flags(units, balance.flags);
+
+  CLI::App* events = add(root_, "statement", "every ledger event of an account, with log indices",
+                         "  coshard statement 3fa1… --ledger coshard-demo/ledger");
+  auto& statement = selects<StatementCommand>(events);
+  events->add_option("account", statement.account, "account id, or its first digits")->required();
+  ledger_flags(events, statement.flags);
+
+  CLI::App* check =
+      add(root_, "verify", "recompute everything from the log; fails if anything is off",
+          "  coshard verify --ledger coshard-demo/ledger");
+  auto& verify = selects<VerifyCommand>(check);
+  check->add_option("--account", verify.account, "also prove this account's balance");
+  ledger_flags(check, verify.flags);
+}
+
+/// The command that was being given when parsing stopped.
+const CLI::App* Grammar::innermost() const {
+  const CLI::App* app = &root_;
+  while (!app->get_subcommands().empty()) app = app->get_subcommands().front();
+  return app;
+}
+
+std::string full_name(const CLI::App& app) {
+  const CLI::App* parent = app.get_parent();
+  return parent == nullptr ? app.get_name() : full_name(*parent) + " " + app.get_name();
+}
+
+/// What the person may have meant.
+std::string Grammar::hint(const CLI::ParseError& error, const CLI::App& app) const {
+  if (error.get_exit_code() != static_cast<int>(CLI::ExitCodes::ExtrasError)) return {};
+  const auto extras = root_.remaining(/*recurse=*/true);
+  if (extras.empty()) return {};
+  std::vector<std::string> names;
+  for (const CLI::Option* option : app.get_options()) {
+    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+  }
+  for (const CLI::App* below : app.get_subcommands([](const CLI::App*) { return true; }))
+    names.push_back(below->get_name());
+  const std::vector<std::string_view> views(names.begin(), names.end());
+  const std::string word = extras.front().substr(0, extras.front().find('='));
+  const auto near = node::nearest_name(word, views);
+  return near ? "; did you mean \"" + std::string(*near) + "\"?" : "";
+}
+
+std::string one_line(std::string text) {
+  for (char& c : text) c = c == '\n' ? ' ' : c;
+  return text;
+}
+
+Result<std::optional<Command>> Grammar::parse(int argc, const char* const* argv) {
+  try {
+    root_.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) {
+      root_.exit(error);  // prints help or the version
+      return std::nullopt;
+    }
+    const CLI::App* app = innermost();
+    return fail(ErrorCode::kInvalidArgument, one_line(error.what()) + hint(error, *app) + "; see " +
+                                                 full_name(*app) + " --help");
+  }
+  for (Entry& entry : entries_) {
+    if (entry.app->parsed()) return std::move(entry.command);
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+Result<std::optional<Command>> parse_command_line(int argc, const char* const* argv) {
+  return Grammar().parse(argc, argv);
+}
+
+}  // namespace coshard::cli

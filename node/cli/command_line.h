@@ -1,0 +1,125 @@
+// The command line of coshard: a struct per command is its flags, parsed and checked before any
+// file is opened. The one file that sees CLI11 is command_line.cpp. Home thread: main.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "protocol/base/error.h"
+
+namespace coshard::cli {
+
+using Path = std::filesystem::path;
+
+struct DemoCommand {
+  std::uint32_t stages = 2;
+  std::uint32_t replicas = 2;
+  std::optional<std::uint64_t> steps;
+  std::vector<Path> data;  ///< text files; empty: the dictionary that deploy/setup installs
+  std::string preset = "tiny";
+  std::string device = "auto";
+  std::optional<Path> round;  ///< instead of stages, replicas, steps, data and preset
+  Path dir = "coshard-demo";
+  bool json = false;
+};
+
+struct KeygenCommand {
+  Path out = "coshard.key";
+  bool no_passphrase = false;
+  std::optional<int> passphrase_fd;  ///< read one line there instead of asking
+  bool json = false;
+};
+
+struct PrepareCommand {
+  std::string tokenizer;  ///< "bytes" or a SentencePiece model
+  Path out;
+  std::vector<Path> inputs;
+  bool json = false;
+};
+
+struct LaunchCommand {
+  Path file;
+  std::optional<Path> dir;
+  std::string listen = "tcp://127.0.0.1:0";
+  std::string advertise;
+  std::string http = "127.0.0.1:0";
+  bool json = false;
+};
+
+struct RoundListCommand {
+  bool json = false;
+};
+
+struct RoundStatusCommand {
+  std::string id;
+  bool json = false;
+};
+
+struct RoundWatchCommand {
+  std::string id;
+  bool json = false;
+};
+
+struct RoundControlCommand {
+  std::string verb;  ///< pause, resume or finish
+  std::string id;
+  std::optional<Path> token;  ///< file; needed when `id` is an URL
+};
+
+struct RoundExportCommand {
+  std::string id;
+  std::string format = "hf";
+  Path out;
+  std::optional<Path> checkpoints;
+  std::optional<Path> round;  ///< the round file, where the round's folder has no copy
+  bool bf16 = false;
+  bool json = false;
+};
+
+struct NodeStatusCommand {
+  std::optional<Path> dir;
+  bool json = false;
+};
+
+/// What all questions to a ledger share.
+struct LedgerFlags {
+  std::string ledger;  ///< folder or URL; empty: from the configuration
+  std::string vkey;    ///< the log key to trust; empty: the one that the ledger names
+  bool json = false;
+};
+
+struct OwnershipCommand {
+  std::string model;
+  LedgerFlags flags;
+};
+
+struct BalanceCommand {
+  std::string account;
+  LedgerFlags flags;
+};
+
+struct StatementCommand {
+  std::string account;
+  LedgerFlags flags;
+};
+
+struct VerifyCommand {
+  std::optional<std::string> account;
+  LedgerFlags flags;
+};
+
+using Command = std::variant<DemoCommand, KeygenCommand, PrepareCommand, LaunchCommand,
+                             RoundListCommand, RoundStatusCommand, RoundWatchCommand,
+                             RoundControlCommand, RoundExportCommand, NodeStatusCommand,
+                             OwnershipCommand, BalanceCommand, StatementCommand, VerifyCommand>;
+
+/// Nothing when help or the version was asked for (and printed). kInvalidArgument in one line that
+/// ends with the help to read.
+Result<std::optional<Command>> parse_command_line(int argc, const char* const* argv);
+
+}  // namespace coshard::cli

@@ -1,0 +1,26 @@
+// What each command does, once its flags are parsed. Every function prints its answer on standard
+// output, problems in one line on standard error, and returns the exit code (exit_code.h). Home
+// thread: main.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "node/cli/command_line.h"
+
+namespace coshard::cli {
+
+int run(const DemoCommand& command);
+int run(const KeygenCommand& command);
+int run(const PrepareCommand& command);
+int run(const LaunchCommand& command);
+int run(const RoundListCommand& command);
+int run(const RoundStatusCommand& command);
+int run(const RoundWatchCommand& command);
+int run(const RoundControlCommand& command);
+int run(const RoundExportCommand& command);
+int run(const NodeStatusCommand& command);
+int run(const OwnershipCommand& command);
+int run(const BalanceCommand& command);
+int run(const StatementCommand& command);
+int run(const VerifyCommand& command);
+
+}  // namespace coshard::cli

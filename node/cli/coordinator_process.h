@@ -1,0 +1,37 @@
+// Starting a coordinator as a process of its own, and remembering how, so that it can be started
+// again. Home thread: main.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "node/cli/child_process.h"
+#include "node/cli/round_handle.h"
+
+namespace coshard::cli {
+
+/// The flags of coshard-coordinator that a restart must repeat: DIR/launch.json.
+struct CoordinatorLaunch {
+  std::filesystem::path round;  ///< absolute
+  std::filesystem::path dir;    ///< absolute
+  std::string listen;
+  std::string advertise;
+  std::string http;
+};
+
+Result<void> write_launch(const CoordinatorLaunch& launch);
+/// kNotFound when the coordinator in `dir` was not started by us.
+Result<CoordinatorLaunch> read_launch(const std::filesystem::path& dir);
+
+struct RunningCoordinator {
+  ChildProcess process;
+  CoordinatorFile file;
+  std::string invitation;  ///< what a node needs to join
+};
+
+/// Starts it, logging to DIR/logs/coordinator.log, and waits until it listens. An error carries the
+/// end of its log; kInvalidArgument when it refused its input (exit 2).
+Result<RunningCoordinator> start_coordinator(const CoordinatorLaunch& launch);
+
+}  // namespace coshard::cli

@@ -1,0 +1,65 @@
+// coshard ownership, balance, statement, verify: from flags to ledger_queries.
+// SPDX-License-Identifier: Apache-2.0
+#include <iostream>
+
+#include "node/cli/commands.h"
+#include "node/cli/exit_code.h"
+#include "node/cli/ledger_mirror.h"
+#include "node/cli/ledger_queries.h"
+#include "node/config.h"
+
+namespace coshard::cli {
+namespace {
+
+using Query = int (*)(const LedgerQuery&, std::ostream&, std::ostream&);
+
+/// Runs `query` on the folder or URL that the flags or the configuration name.
+int run_on_ledger(const LedgerFlags& flags, LedgerQuery query, Query run_query) {
+  std::string place = flags.ledger;
+  if (place.empty()) {
+    const auto config = node::load_config(node::process_environment());
+    if (!config) return report(config.error(), kBadInput);
+    if (!config->ledger)
+      return report({ErrorCode::kInvalidArgument,
+                     "--ledger: expected a folder or an URL there or as `ledger` in "
+                     "~/.config/coshard/config.toml, found neither"},
+                    kBadInput);
+    place = *config->ledger;
+  }
+  query.vkey = flags.vkey;
+  query.json = flags.json;
+  query.ledger = place;
+  if (!place.starts_with("http://")) return run_query(query, std::cout, std::cerr);
+  const auto mirror = LedgerMirror::fetch(place, query.model);
+  if (!mirror) return report(mirror.error(), kFailed);
+  query.ledger = mirror->folder();
+  return run_query(query, std::cout, std::cerr);
+}
+
+}  // namespace
+
+int run(const OwnershipCommand& command) {
+  LedgerQuery query;
+  query.model = command.model;
+  return run_on_ledger(command.flags, query, run_ownership);
+}
+
+int run(const BalanceCommand& command) {
+  LedgerQuery query;
+  query.account = command.account;
+  return run_on_ledger(command.flags, query, run_balance);
+}
+
+int run(const StatementCommand& command) {
+  LedgerQuery query;
+  query.account = command.account;
+  return run_on_ledger(command.flags, query, run_statement);
+}
+
+int run(const VerifyCommand& command) {
+  LedgerQuery query;
+  query.account = command.account.value_or("");
+  return run_on_ledger(command.flags, query, run_verify);
+}
+
+}  // namespace coshard::cli

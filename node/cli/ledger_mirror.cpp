@@ -1,0 +1,111 @@
+// See ledger_mirror.h.
+// SPDX-License-Identifier: Apache-2.0
+#include "node/cli/ledger_mirror.h"
+
+#include <cstdlib>
+
+#include "ledger/entry.h"
+#include "ledger/round_ledger.h"
+#include "ledger/tiles.h"
+#include "node/cli/http_client.h"
+#include "node/cli/round_handle.h"
+
+namespace coshard::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::uint64_t kEntriesMax = 10'000'000;
+constexpr int kOk = 200;
+constexpr int kNotThere = 404;
+
+/// Where a log's files are: "http://HOST:PORT" and "/ledger/<model>".
+struct Place {
+  std::string base;
+  std::string path;
+};
+
+Result<std::string> get(const Place& place, const std::string& name) {
+  COSHARD_ASSIGN(HttpAnswer answer, http_get(place.base, place.path + "/" + name));
+  if (answer.status == kOk) return std::move(answer.body);
+  return fail(answer.status == kNotThere ? ErrorCode::kNotFound : ErrorCode::kUnavailable,
+              place.base + place.path + "/" + name +
+                  ": expected a file of a ledger, found status " + std::to_string(answer.status));
+}
+
+Result<Place> find_place(const std::string& url, const std::string& model) {
+  const std::string_view scheme = "http://";
+  const std::size_t slash = url.find('/', scheme.size());
+  Place place{url.substr(0, slash), slash == std::string::npos ? "" : url.substr(slash)};
+  while (place.path.ends_with('/')) place.path.pop_back();
+  if (!place.path.empty()) return place;
+  std::string name = model;
+  if (name.empty()) {
+    COSHARD_ASSIGN(const node::RoundStatus status, ask_status(place.base));
+    name = status.model;
+  }
+  place.path = "/ledger/" + name;
+  return place;
+}
+
+/// Fetches `name` into the same place below the folder.
+Result<Bytes> copy(const Place& place, const std::string& name, ledger::LogFolder& folder) {
+  COSHARD_ASSIGN(const std::string body, get(place, name));
+  COSHARD_TRY(folder.write(name, as_bytes(body)));
+  return to_bytes(as_bytes(body));
+}
+
+/// Every unit file that the bundle's EpochClose entries name.
+Result<void> copy_units(const Place& place, const ledger::TileId& tile, ByteView bundle,
+                        ledger::LogFolder& folder) {
+  COSHARD_ASSIGN(const auto entries, ledger::decode_bundle(bundle, tile.width));
+  for (const Bytes& bytes : entries) {
+    COSHARD_ASSIGN(const ledger::LedgerEntry entry, ledger::decode_entry(bytes));
+    COSHARD_ASSIGN(const ledger::Body body, ledger::decode_body(entry.body));
+    const auto* close = std::get_if<ledger::EpochClose>(&body.leaf);
+    if (close != nullptr) COSHARD_TRY(copy(place, ledger::units_path(close->epoch), folder));
+  }
+  return {};
+}
+
+Result<void> copy_log(const Place& place, ledger::LogFolder& folder) {
+  COSHARD_TRY(copy(place, "log.vkey", folder));
+  COSHARD_ASSIGN(const Bytes note, copy(place, "checkpoint", folder));
+  const std::string_view text = as_text(note);
+  COSHARD_ASSIGN(const ledger::Checkpoint checkpoint,
+                 ledger::Checkpoint::parse(text.substr(0, text.find("\n\n") + 1)));
+  if (checkpoint.size > kEntriesMax)
+    return fail(ErrorCode::kResourceExhausted,
+                place.base + place.path + ": expected a log of at most " +
+                    std::to_string(kEntriesMax) + " entries, found " +
+                    std::to_string(checkpoint.size));
+  for (const ledger::TileId& tile : ledger::tiles_of(checkpoint.size)) {
+    COSHARD_ASSIGN(const Bytes bytes, copy(place, tile.path(), folder));
+    if (tile.is_entries()) COSHARD_TRY(copy_units(place, tile, bytes, folder));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<LedgerMirror> LedgerMirror::fetch(const std::string& url, const std::string& model) {
+  COSHARD_ASSIGN(const Place place, find_place(url, model));
+  std::error_code ec;
+  std::string pattern = (fs::temp_directory_path(ec) / "coshard-ledger-XXXXXX").string();
+  if (ec || mkdtemp(pattern.data()) == nullptr)
+    return fail(ErrorCode::kUnavailable, "could not make a temporary folder " + pattern);
+  LedgerMirror mirror{fs::path(pattern)};
+  ledger::DiskFolder folder(mirror.folder());
+  COSHARD_TRY(copy_log(place, folder));
+  return mirror;
+}
+
+LedgerMirror::LedgerMirror(LedgerMirror&& other) noexcept
+    : folder_(std::exchange(other.folder_, fs::path())) {}
+
+LedgerMirror::~LedgerMirror() {
+  std::error_code ec;
+  if (!folder_.empty()) fs::remove_all(folder_, ec);
+}
+
+}  // namespace coshard::cli

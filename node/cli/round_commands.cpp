@@ -1,0 +1,170 @@
+// coshard round list, status, pause, resume, finish.
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <cstdio>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "node/cli/commands.h"
+#include "node/cli/coordinator_process.h"
+#include "node/cli/exit_code.h"
+#include "node/cli/http_client.h"
+#include "node/cli/metrics_log.h"
+#include "node/cli/round_handle.h"
+#include "node/progress.h"
+
+namespace coshard::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Result<RoundHandle> handle_of(const std::string& id) {
+  COSHARD_ASSIGN(const node::Config config, node::load_config(node::process_environment()));
+  return find_round(id, config);
+}
+
+/// What is left of a round whose coordinator does not run: its metrics.
+Json stopped_status(const RoundHandle& round) {
+  Json json{{"state", "stopped"}, {"dir", round.dir->string()}};
+  const auto metrics = read_metrics(*round.dir / "metrics.jsonl");
+  if (metrics && !metrics->empty()) {
+    json["step"] = metrics->back().step;
+    json["loss"] = metrics->back().loss;
+  }
+  return json;
+}
+
+void print_stopped(const RoundHandle& round) {
+  const Json json = stopped_status(round);
+  std::printf("%s: no coordinator runs", round.id.c_str());
+  if (json.contains("step"))
+    std::printf("; its last step was %llu with loss %.4f",
+                static_cast<unsigned long long>(json["step"].get<std::uint64_t>()),
+                json["loss"].get<double>());
+  std::printf("\n  log     %s\n  resume  coshard round resume %s\n",
+              (*round.dir / "logs/coordinator.log").c_str(), round.id.c_str());
+}
+
+Json list_entry(const std::string& name, const RoundHandle& round) {
+  Json entry{{"name", name}, {"dir", round.dir->string()}};
+  const auto status = is_running(round)
+                          ? ask_status(round.url)
+                          : Result<node::RoundStatus>(fail(ErrorCode::kUnavailable, "not running"));
+  if (status) {
+    entry["state"] = status->state;
+    entry["step"] = status->step;
+    entry["steps"] = status->steps;
+    entry["url"] = round.url;
+  } else {
+    const Json stopped = stopped_status(round);
+    entry["state"] = "stopped";
+    entry["step"] = stopped.value("step", std::uint64_t{0});
+  }
+  return entry;
+}
+
+Result<std::string> read_token(const std::filesystem::path& file) {
+  std::ifstream in(file);
+  std::string token;
+  if (!in || !std::getline(in, token) || token.empty())
+    return fail(ErrorCode::kNotFound,
+                file.string() + ": expected the coordinator's control token, found none");
+  return token;
+}
+
+/// Starts a coordinator that was launched before and has stopped.
+int restart(const RoundHandle& round) {
+  const auto launch = read_launch(*round.dir);
+  if (!launch) return report(launch.error(), kBadInput);
+  const auto running = start_coordinator(*launch);
+  if (!running) return report(running.error(), kFailed);
+  std::printf("%s: the coordinator runs again (process %d); its nodes may join with\n  %s\n",
+              round.id.c_str(), running->file.pid, running->invitation.c_str());
+  return kDone;
+}
+
+}  // namespace
+
+int run(const RoundListCommand& command) {
+  const auto config = node::load_config(node::process_environment());
+  if (!config) return report(config.error(), kBadInput);
+  std::vector<std::string> names;
+  std::error_code ec;
+  for (const auto& entry : std::filesystem::directory_iterator(config->rounds, ec))
+    names.push_back(entry.path().filename());
+  std::ranges::sort(names);
+  Json list = Json::array();
+  for (const std::string& name : names) {
+    if (const auto round = find_round((config->rounds / name).string(), *config))
+      list.push_back(list_entry(name, *round));
+  }
+  if (command.json) {
+    std::printf("%s\n", list.dump().c_str());
+    return kDone;
+  }
+  if (list.empty())
+    std::printf("no rounds under %s; coshard round launch FILE starts one\n",
+                config->rounds.c_str());
+  for (const Json& entry : list)
+    std::printf("%-24s %-8s step %llu  %s\n", entry["name"].get<std::string>().c_str(),
+                entry["state"].get<std::string>().c_str(),
+                static_cast<unsigned long long>(entry["step"].get<std::uint64_t>()),
+                entry["dir"].get<std::string>().c_str());
+  return kDone;
+}
+
+int run(const RoundStatusCommand& command) {
+  const auto round = handle_of(command.id);
+  if (!round) return report(round.error(), kBadInput);
+  const auto json = ask_status_json(round->url);
+  if (!json) {
+    if (!round->dir) return report(json.error(), kFailed);
+    if (command.json)
+      std::printf("%s\n", stopped_status(*round).dump().c_str());
+    else
+      print_stopped(*round);
+    return kDone;
+  }
+  if (command.json) {
+    std::printf("%s\n", json->c_str());
+    return kDone;
+  }
+  const auto status = node::parse_round_status(*json);
+  if (!status) return report(status.error(), kFailed);
+  for (const std::string& line : node::render_block(*status, node::Terminal::of(stdout)))
+    std::printf("%s\n", line.c_str());
+  if (status->checkpoint_step > 0)
+    std::printf("last checkpoint: step %llu\n",
+                static_cast<unsigned long long>(status->checkpoint_step));
+  std::printf("ledger: %s, %llu entries\n", status->ledger_origin.c_str(),
+              static_cast<unsigned long long>(status->ledger_size));
+  return kDone;
+}
+
+int run(const RoundControlCommand& command) {
+  const auto round = handle_of(command.id);
+  if (!round) return report(round.error(), kBadInput);
+  if (command.verb == "resume" && round->dir && !is_running(*round)) return restart(*round);
+  if (!command.token && !round->dir)
+    return report(
+        {ErrorCode::kInvalidArgument, "round " + command.verb +
+                                          ": expected --token FILE with the control.token of "
+                                          "the coordinator at " +
+                                          round->url},
+        kBadInput);
+  const auto token = read_token(command.token.value_or(round->dir.value_or("") / "control.token"));
+  if (!token) return report(token.error(), kBadInput);
+  const auto answer = http_post(round->url, "/" + command.verb, *token);
+  if (!answer) return report(answer.error(), kFailed);
+  if (answer->status / 100 != 2)
+    return report({ErrorCode::kFailedPrecondition,
+                   round->url + "/" + command.verb + ": expected to be accepted, found status " +
+                       std::to_string(answer->status) +
+                       (answer->status == 401 ? ": the control token is not the coordinator's"
+                                              : ": the round cannot do that now")},
+                  kFailed);
+  std::printf("%s: %s accepted\n", command.id.c_str(), command.verb.c_str());
+  return kDone;
+}
+
+}  // namespace coshard::cli
