@@ -1,6 +1,7 @@
 // A look at Protobuf bytes before Protobuf gets them: a parser allocates for what it finds, so the
 // counting is done first, without allocating (reference ledger.md T14: 49 bytes of memory per byte
-// received). Pure; any thread. SPDX-License-Identifier: Apache-2.0
+// received). Pure; any thread.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include "protocol/base/bytes.h"

@@ -1,6 +1,7 @@
 // How much memory a piece of code asked for at its peak: operator new and delete, counted. Include
 // in
-// exactly one file of a test program. SPDX-License-Identifier: Apache-2.0
+// exactly one file of a test program.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <malloc.h>

@@ -1,5 +1,6 @@
 // Any message that the codec accepts, from a seed: for round trips, mutations, benchmarks and the
-// fuzzers' corpus. SPDX-License-Identifier: Apache-2.0
+// fuzzers' corpus.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cmath>

@@ -1,5 +1,6 @@
 // Protobuf's wire format by hand, right or wrong as asked: what an attacker writes, and what the
-// codec's bytes are compared with. SPDX-License-Identifier: Apache-2.0
+// codec's bytes are compared with.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstring>
