@@ -3,8 +3,8 @@
 #include "shard/plan/partition.h"
 
 #include <algorithm>
-#include <limits>
 #include <string>
+#include <utility>
 
 #include "protocol/base/int128.h"
 #include "protocol/base/limits.h"
@@ -16,51 +16,28 @@ StageSlice slice_of(const ModelSpec& spec, std::int64_t first, std::int64_t last
   return {first, last, first == 0, last == spec.layers};
 }
 
-/// FLOPs of any slice in O(1): layers are alike, only the head is extra.
-class SliceCost {
- public:
-  explicit SliceCost(const ModelSpec& spec)
-      : layers_(spec.layers),
-        layer_(flops_per_token(spec, {0, 1, false, false})),
-        head_(flops_per_token(spec, {0, 0, false, true})) {}
-  std::uint64_t operator()(std::int64_t first, std::int64_t last) const {
-    return static_cast<std::uint64_t>(last - first) * layer_ + (last == layers_ ? head_ : 0);
+/// `layers` spread over `stages` as evenly as can be. The later ones take the remainder: the first
+/// stage keeps the most microbatches in flight.
+std::vector<std::int64_t> spread(std::int64_t layers, std::int64_t stages) {
+  std::vector<std::int64_t> counts;
+  for (std::int64_t s = 0; s < stages; ++s)
+    counts.push_back(layers / stages + (s >= stages - layers % stages ? 1 : 0));
+  return counts;
+}
+
+/// What a cut is judged by, in this order: the slowest stage, then the sum of squares.
+std::pair<std::uint64_t, uint128_t> cost_of(const std::vector<std::int64_t>& layers_per_stage,
+                                            std::uint64_t layer_flops, std::uint64_t head_flops) {
+  std::uint64_t slowest = 0;
+  uint128_t squares = 0;
+  for (std::size_t s = 0; s < layers_per_stage.size(); ++s) {
+    const std::uint64_t flops = static_cast<std::uint64_t>(layers_per_stage[s]) * layer_flops +
+                                (s + 1 == layers_per_stage.size() ? head_flops : 0);
+    slowest = std::max(slowest, flops);
+    squares += static_cast<uint128_t>(flops) * flops;
   }
-
- private:
-  std::int64_t layers_;
-  std::uint64_t layer_, head_;
-};
-
-/// Dynamic programme over (stages used, layers covered). `value(cost)` prices one stage, `join`
-/// combines; returns the start of the last slice for every state, preferring the smallest start
-/// among equals.
-template <class Value, class Join>
-struct CutTable {
-  std::vector<std::vector<uint128_t>> best;
-  std::vector<std::vector<std::int64_t>> start;
-
-  CutTable(std::int64_t stages, std::int64_t layers, const SliceCost& cost, Value value, Join join)
-      : best(static_cast<std::size_t>(stages) + 1,
-             std::vector<uint128_t>(static_cast<std::size_t>(layers) + 1, ~uint128_t{0})),
-        start(best.size(), std::vector<std::int64_t>(best[0].size(), 0)) {
-    best[0][0] = 0;
-    for (std::size_t s = 1; s < best.size(); ++s) {
-      for (std::size_t end = s; end < best[s].size(); ++end) {
-        for (std::size_t first = s - 1; first < end; ++first) {
-          const uint128_t before = best[s - 1][first];
-          const uint128_t stage =
-              value(cost(static_cast<std::int64_t>(first), static_cast<std::int64_t>(end)));
-          if (before == ~uint128_t{0} || stage == ~uint128_t{0}) continue;
-          const uint128_t total = join(before, stage);
-          if (total >= best[s][end]) continue;
-          best[s][end] = total;
-          start[s][end] = static_cast<std::int64_t>(first);
-        }
-      }
-    }
-  }
-};
+  return {slowest, squares};
+}
 
 }  // namespace
 
@@ -71,23 +48,20 @@ Result<std::vector<StageSlice>> partition(const ModelSpec& spec, std::uint32_t s
     return fail(ErrorCode::kInvalidArgument,
                 "model stages: expected 1 to " + std::to_string(stages_max) +
                     " (every stage needs a layer), found " + std::to_string(stages));
-  const SliceCost cost(spec);
-  const CutTable slowest(
-      stages, spec.layers, cost, [](std::uint64_t c) { return uint128_t{c}; },
-      [](uint128_t a, uint128_t b) { return std::max(a, b); });
-  const uint128_t bound = slowest.best.back().back();
-  const CutTable even(
-      stages, spec.layers, cost,
-      [&](std::uint64_t c) { return c > bound ? ~uint128_t{0} : uint128_t{c} * c; },
-      [](uint128_t a, uint128_t b) { return a + b; });
-  std::vector<StageSlice> slices(stages);
-  std::int64_t end = spec.layers;
-  for (std::size_t s = stages; s > 0; --s) {
-    const std::int64_t first = even.start[s][static_cast<std::size_t>(end)];
-    slices[s - 1] = slice_of(spec, first, end);
-    end = first;
+  // Layers are alike and only the last stage has more than layers, so a cut is how many of them the
+  // last stage takes; the others share the rest evenly.
+  const std::uint64_t layer_flops = flops_per_token(spec, {0, 1, false, false});
+  const std::uint64_t head_flops = flops_per_token(spec, {0, 0, false, true});
+  const auto others = static_cast<std::int64_t>(stages) - 1;
+  std::vector<std::int64_t> best;
+  for (std::int64_t last = others == 0 ? spec.layers : 1; last <= spec.layers - others; ++last) {
+    std::vector<std::int64_t> counts = spread(spec.layers - last, others);
+    counts.push_back(last);
+    if (best.empty() ||
+        cost_of(counts, layer_flops, head_flops) < cost_of(best, layer_flops, head_flops))
+      best = std::move(counts);
   }
-  return slices;
+  return partition(spec, best);
 }
 
 Result<std::vector<StageSlice>> partition(const ModelSpec& spec,

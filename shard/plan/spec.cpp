@@ -17,6 +17,8 @@ constexpr std::int64_t kDimensionMax = std::int64_t{1} << 24;
 // A checkpoint's header names the layers before anything else is known of it: bound what is built
 // for them.
 constexpr std::int64_t kLayersMax = 4096;
+// So that FLOPs per token of any slice fit in 64 bits.
+constexpr std::int64_t kParametersMax = std::int64_t{1} << 50;
 
 struct Preset {
   std::string_view name;
@@ -83,6 +85,13 @@ void add_layer(const ModelSpec& spec, std::int64_t layer, ParameterList& list) {
   list.add(prefix + "mlp.down_proj.weight", {h, f}, index++, residual_std);
 }
 
+/// All parameters in closed form; at most 2^63 - 1 for sizes in range.
+std::int64_t count_parameters(const ModelSpec& spec) {
+  const std::int64_t h = spec.hidden;
+  const std::int64_t layer = 2 * h * h + 2 * h * spec.kv_width() + 3 * h * spec.ffn_hidden + 2 * h;
+  return spec.layers * layer + 2 * spec.vocab * h + h;
+}
+
 }  // namespace
 
 std::vector<std::string_view> preset_names() {
@@ -116,6 +125,9 @@ Result<void> validate(const ModelSpec& spec) {
     return invalid(
         "model heads: expected an even head width hidden / heads (rotary pairs), found " +
         std::to_string(spec.head_dim()));
+  if (count_parameters(spec) > kParametersMax)
+    return invalid("model: expected at most 2^50 parameters, found " +
+                   std::to_string(count_parameters(spec)));
   if (!(spec.rope_theta > 0) || !std::isfinite(spec.rope_theta))
     return invalid("model rope_theta: expected a positive number, found " +
                    std::to_string(spec.rope_theta));

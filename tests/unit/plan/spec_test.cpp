@@ -88,6 +88,12 @@ TEST(ModelSpec, EachBrokenRuleIsNamed) {
   EXPECT_THAT(broken([](ModelSpec& s) { s.heads = s.kv_heads = 128; }),
               HasSubstr("even head width"));
   EXPECT_THAT(broken([](ModelSpec& s) { s.layers = 5000; }), HasSubstr("layers"));
+  EXPECT_THAT(broken([](ModelSpec& s) {
+                s.hidden = s.ffn_hidden = s.vocab = std::int64_t{1} << 24;
+                s.layers = 4096;
+                s.heads = s.kv_heads = 4096;
+              }),
+              HasSubstr("2^50 parameters"));
   EXPECT_THAT(broken([](ModelSpec& s) { s.rope_theta = 0; }), HasSubstr("rope_theta"));
   EXPECT_THAT(broken([](ModelSpec& s) { s.norm_eps = -1; }), HasSubstr("norm_eps"));
 }
