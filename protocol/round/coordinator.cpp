@@ -328,7 +328,7 @@ void Coordinator::Impl::advance() {
   }
   if (phase_ == CoordinatorPhase::kTraining) close_stages();
   if (phase_ == CoordinatorPhase::kTraining && book_->all_averaged() &&
-      settlement_.digests_in(members_by_stage()))
+      settlement_.digests_in(members_.by_stage()))
     commit();
   take_checkpoints();
   take_epochs(false);
@@ -422,7 +422,7 @@ void Coordinator::Impl::after_commit(const StepRecord& record) {
 }
 
 void Coordinator::Impl::take_checkpoints() {
-  if (auto record = settlement_.take_checkpoint(members_by_stage())) {
+  if (auto record = settlement_.take_checkpoint(members_.by_stage())) {
     checkpoint_ = std::move(record);
     persist(*checkpoint_);
     act(CheckpointComplete{*checkpoint_});
@@ -431,7 +431,7 @@ void Coordinator::Impl::take_checkpoints() {
 
 void Coordinator::Impl::take_epochs(bool now_or_never) {
   for (;;) {
-    auto steps = settlement_.take_epoch(members_by_stage(), now_or_never);
+    auto steps = settlement_.take_epoch(members_.by_stage(), now_or_never);
     if (steps.empty()) return;
     const LedgerEpoch epoch = steps.back().record.ledger_epoch;
     const StepId first = steps.front().record.step(), last = steps.back().record.step();

@@ -80,7 +80,8 @@ struct CheckpointComplete {
   CheckpointRecord record;
 };
 
-/// The last action of a round. `resumable_step`: the last complete checkpoint's.
+/// The last action of a round: the shell lets go out what was sent, then closes. `resumable_step`:
+/// the last complete checkpoint's.
 struct RoundFinished {
   EndReason reason = EndReason::kFinished;
   std::string text;

@@ -32,7 +32,7 @@ void Coordinator::Impl::end_round(EndReason reason, std::string text, bool save)
 /// Ends when digests and checkpoints are in and the ledger has settled the last epoch, or when
 /// waiting for them has lasted limits::kSettleTimeout.
 void Coordinator::Impl::advance_ending() {
-  const StageMembers members = members_by_stage();
+  const StageMembers& members = members_.by_stage();
   const bool late = now_ >= end_deadline_;
   const bool reported = settlement_.digests_in(members) && settlement_.checkpoints_in(members);
   if (!reported && !late) return;
@@ -108,13 +108,6 @@ bool Coordinator::Impl::judge(Entry entry, const NodeId& from, const char* what)
 Hash Coordinator::Impl::resume_hash(StageIndex stage) const {
   if (!journal_.checkpoint) return {};
   return journal_.checkpoint->stages.at(stage.value).file_hash;
-}
-
-StageMembers Coordinator::Impl::members_by_stage() const {
-  StageMembers members;
-  for (std::uint32_t stage = 0; stage < config_.shape.stages; ++stage)
-    members.push_back(members_.replicas(StageIndex(stage)));
-  return members;
 }
 
 std::string Coordinator::Impl::name(const Member& member) const {

@@ -98,7 +98,6 @@ class Coordinator::Impl {
   bool running() const {
     return phase_ != CoordinatorPhase::kAdmitting && phase_ < CoordinatorPhase::kEnding;
   }
-  StageMembers members_by_stage() const;
   std::string name(const Member& member) const;
   std::string waiting_for() const;
   StepId resumable_step() const { return checkpoint_ ? checkpoint_->step : StepId(0); }

@@ -14,7 +14,8 @@ Membership::Membership(const RoundShape& shape, std::vector<NodeId> allowed,
     : shape_(shape),
       allowed_(std::move(allowed)),
       seats_(std::move(seats)),
-      resume_(std::move(resume)) {}
+      resume_(std::move(resume)),
+      by_stage_(shape.stages) {}
 
 Result<NodeAssigned> Membership::admit(const NodeId& node, const JoinRequest& request,
                                        Bytes certificate) {
@@ -43,10 +44,10 @@ Result<NodeAssigned> Membership::admit(const NodeId& node, const JoinRequest& re
   const Incarnation incarnation = returns ? seat->second.incarnation.next() : Incarnation(1);
   const NodeAssigned assigned{node, *stage, *replica, incarnation};
   seats_[node] = assigned;
-  admitted_[node] = incarnation;
+  admitted_.insert(node);
   members_[{*stage, *replica}] =
       Member{node, *stage, *replica, incarnation, request.endpoint, std::move(certificate)};
-  epoch_ = epoch_.next();
+  changed();
   return assigned;
 }
 
@@ -54,7 +55,7 @@ void Membership::remove(const NodeId& node) {
   const Member* member = find(node);
   COSHARD_CHECK(member != nullptr);
   members_.erase({member->stage, member->replica});
-  epoch_ = epoch_.next();
+  changed();
 }
 
 const Member* Membership::find(const NodeId& node) const {
@@ -76,12 +77,10 @@ std::vector<NodeId> Membership::nodes() const {
   return nodes;
 }
 
-std::vector<NodeId> Membership::replicas(StageIndex stage) const {
-  std::vector<NodeId> nodes;
-  for (auto at = members_.lower_bound({stage, ReplicaIndex(0)});
-       at != members_.end() && at->first.first == stage; ++at)
-    nodes.push_back(at->second.node);
-  return nodes;
+void Membership::changed() {
+  epoch_ = epoch_.next();
+  by_stage_.assign(shape_.stages, {});
+  for (const auto& [place, member] : members_) by_stage_[place.first.value].push_back(member.node);
 }
 
 std::uint32_t Membership::weakest() const {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "protocol/base/error.h"
@@ -14,6 +15,9 @@
 #include "protocol/round/work.h"
 
 namespace coshard::round {
+
+/// Members by stage, in replica order.
+using StageMembers = std::vector<std::vector<NodeId>>;
 
 class Membership {
  public:
@@ -36,14 +40,16 @@ class Membership {
   MembershipEpoch epoch() const { return epoch_; }
   /// Members by stage, then replica.
   std::vector<NodeId> nodes() const;
-  /// Members of one stage in replica order.
-  std::vector<NodeId> replicas(StageIndex stage) const;
+  const StageMembers& by_stage() const { return by_stage_; }
+  const std::vector<NodeId>& replicas(StageIndex stage) const { return by_stage_.at(stage.value); }
   /// The fewest members of any stage.
   std::uint32_t weakest() const;
 
  private:
   bool may_hold(const JoinRequest& request, StageIndex stage) const;
   std::optional<StageIndex> weakest_stage_for(const JoinRequest& request) const;
+  /// After every change: the next epoch, and who sits where.
+  void changed();
   std::optional<ReplicaIndex> free_replica(StageIndex stage, ReplicaIndex wanted) const;
 
   RoundShape shape_;
@@ -52,7 +58,8 @@ class Membership {
   std::optional<CheckpointRecord> resume_;
   MembershipEpoch epoch_;
   std::map<std::pair<StageIndex, ReplicaIndex>, Member> members_;
-  std::map<NodeId, Incarnation> admitted_;
+  StageMembers by_stage_;
+  std::set<NodeId> admitted_;
 };
 
 }  // namespace coshard::round

@@ -12,12 +12,10 @@
 #include <vector>
 
 #include "protocol/round/journal.h"
+#include "protocol/round/membership.h"
 #include "protocol/round/step.h"
 
 namespace coshard::round {
-
-/// Members by stage, in replica order: whom to wait for.
-using StageMembers = std::vector<std::vector<NodeId>>;
 
 /// One step as EpochClose wants it. A digest is missing when nobody lived to report it.
 struct SettledStep {

@@ -1,0 +1,363 @@
+// The coordinator's machine, one situation after the other; whole rounds run in tests/sim.
+// SPDX-License-Identifier: Apache-2.0
+#include "protocol/round/coordinator.h"
+
+#include <gtest/gtest.h>
+
+#include <functional>
+
+#include "tests/unit/round/round_nodes.h"
+
+namespace coshard::round {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// A round of two stages of two replicas, nodes 0..3 as (stage, replica) 0.0 1.0 0.1 1.1, whose
+/// nodes say what the test makes them say.
+class CoordinatorTest : public testing::Test {
+ protected:
+  CoordinatorTest() {
+    config.shape = {2, 2, 2, 16};
+    config.steps = 10;
+    config.ledger_epoch_steps = 5;
+  }
+
+  void open(std::vector<JournalRecord> history = {}) {
+    machine.emplace(config, history);
+    journal = std::move(history);
+    take(machine->start(now));
+  }
+  void open_training() {
+    open();
+    for (std::uint32_t n = 0; n < 4; ++n) hear(n, JoinRequest{});
+    for (std::uint32_t n = 0; n < 4; ++n) hear(n, UpdateReport{StepId(0), StageIndex(n % 2), {}});
+    ASSERT_EQ(machine->phase(), CoordinatorPhase::kTraining);
+  }
+  void hear(std::uint32_t from, Message message) {
+    take(machine->on(Received{node(from), std::move(message), Bytes{1}}, now));
+  }
+  void happen(const CoordinatorEvent& event) { take(machine->on(event, now)); }
+  void pass(Duration time) {
+    for (const TimePoint until = now + time; now < until; now += 50ms) happen(Tick{});
+  }
+  void take(CoordinatorActions actions) {
+    for (auto& action : actions) {
+      if (const auto* record = std::get_if<Persist>(&action)) journal.push_back(record->record);
+      said.push_back(std::move(action));
+    }
+  }
+  /// Microbatch 0 by nodes 0 and 1, microbatch 1 by nodes 2 and 3.
+  void do_units(std::uint64_t step) {
+    for (std::uint32_t n = 0; n < 4; ++n) {
+      if (n % 2 == 0) hear(n, MicrobatchPull{StepId(step), 1, 1});
+      hear(n, UnitReport{StepId(step),
+                         StageIndex(n % 2),
+                         {{MicrobatchIndex(n / 2), Attempt(0), 16, n % 2 == 1 ? 2.5 : 0}}});
+    }
+  }
+  void report_average(std::uint32_t n, std::uint64_t step, std::uint8_t hash = 1,
+                      double squared_norm = 8) {
+    hear(n, AverageReport{StepId(step), StageIndex(n % 2), Attempt(0), Hash{hash}, {squared_norm}});
+  }
+  void do_step(std::uint64_t step) {
+    do_units(step);
+    for (std::uint32_t n = 0; n < 4; ++n) report_average(n, step);
+    for (std::uint32_t n = 0; n < 4; ++n) report_digest(n, step);
+  }
+  void report_digest(std::uint32_t n, std::uint64_t step, std::uint8_t digest = 1) {
+    hear(n, UpdateReport{StepId(step), StageIndex(n % 2), {digest}});
+  }
+  /// The last message of type M that went to `to`, after forgetting what came before.
+  template <class M>
+  std::optional<M> last_to(std::uint32_t to) const {
+    std::optional<M> found;
+    for (const auto& action : said)
+      if (const auto* send = std::get_if<Send>(&action); send != nullptr && send->to == node(to))
+        if (const auto* message = std::get_if<M>(&send->message)) found = *message;
+    return found;
+  }
+  template <class A>
+  std::optional<A> last() const {
+    std::optional<A> found;
+    for (const auto& action : said)
+      if (const auto* what = std::get_if<A>(&action)) found = *what;
+    return found;
+  }
+  void expect_end(EndReason reason, std::initializer_list<std::string> words) {
+    ASSERT_GE(machine->phase(), CoordinatorPhase::kEnding);
+    std::optional<RoundEnd> end;
+    for (std::uint32_t n = 0; n < 4; ++n)
+      if (const auto heard = last_to<RoundEnd>(n)) end = heard;
+    ASSERT_TRUE(end.has_value());
+    EXPECT_EQ(end->reason, reason) << end->text;
+    for (const auto& word : words)
+      EXPECT_NE(end->text.find(word), std::string::npos) << end->text << " lacks " << word;
+  }
+
+  CoordinatorConfig config;
+  std::optional<Coordinator> machine;
+  std::vector<JournalRecord> journal;
+  CoordinatorActions said;
+  TimePoint now{};
+};
+
+TEST_F(CoordinatorTest, OpensTheFirstStepOnlyWhenEverybodyIsInAndReady) {
+  open();
+  for (std::uint32_t n = 0; n < 4; ++n) {
+    EXPECT_FALSE(last_to<MembershipTable>(0).has_value());
+    hear(n, JoinRequest{});
+    EXPECT_EQ(last_to<Welcome>(n)->stage.value, n % 2);
+  }
+  EXPECT_EQ(machine->phase(), CoordinatorPhase::kLoading);
+  EXPECT_EQ(last_to<MembershipTable>(3)->members.size(), 4U);
+  EXPECT_EQ(last_to<MembershipTable>(3)->members[0].certificate, Bytes{1});
+  for (std::uint32_t n = 0; n < 4; ++n) {
+    EXPECT_FALSE(last_to<StepOpen>(0).has_value());
+    hear(n, UpdateReport{StepId(0), StageIndex(n % 2), {}});
+  }
+  EXPECT_EQ(last_to<StepOpen>(2)->step.value, 1U);
+  hear(7, JoinRequest{});
+  EXPECT_EQ(last_to<Refused>(7)->code, ErrorCode::kResourceExhausted);
+}
+
+TEST_F(CoordinatorTest, CommitsOnceEveryStageHasAveragedAndWritesItDownFirst) {
+  open_training();
+  do_units(1);
+  EXPECT_EQ(last_to<StageClosed>(0)->tokens, 32U);
+  EXPECT_EQ(last_to<UnitAck>(1)->microbatches, std::vector{MicrobatchIndex(0)});
+  for (std::uint32_t n = 0; n < 3; ++n) report_average(n, 1);
+  EXPECT_FALSE(last_to<Commit>(0).has_value());
+  said.clear();
+  report_average(3, 1);
+  const auto commit = last_to<Commit>(3);
+  ASSERT_TRUE(commit.has_value());
+  EXPECT_EQ(commit->scalars.clip_factor, 0.25F);  // norm sqrt(8 + 8)
+  ASSERT_TRUE(std::holds_alternative<Persist>(said.front())) << "journaled before it is spoken";
+  EXPECT_EQ(last<StepCommitted>()->record.loss(), 5.0 / 32);
+  EXPECT_EQ(last_to<StepOpen>(3)->step.value, 2U);
+}
+
+TEST_F(CoordinatorTest, ACommitWaitsForTheDigestsOfTheOneBefore) {
+  open_training();
+  do_units(1);
+  for (std::uint32_t n = 0; n < 4; ++n) report_average(n, 1);
+  for (std::uint32_t n = 0; n < 3; ++n) report_digest(n, 1);
+  do_units(2);
+  for (std::uint32_t n = 0; n < 4; ++n) report_average(n, 2);
+  EXPECT_EQ(last_to<Commit>(0)->scalars.step.value, 1U);
+  pass(1s);  // the commit is said again to the one that has not answered
+  said.clear();
+  report_digest(3, 1);
+  EXPECT_EQ(last_to<Commit>(0)->scalars.step.value, 2U);
+}
+
+TEST_F(CoordinatorTest, SaysAgainWhatWasNotAnswered) {
+  open_training();
+  do_units(1);
+  report_average(0, 1);
+  said.clear();
+  pass(2s);
+  EXPECT_FALSE(last_to<StageClosed>(0).has_value());
+  EXPECT_TRUE(last_to<StageClosed>(2).has_value());
+  for (std::uint32_t n = 1; n < 4; ++n) report_average(n, 1);
+  report_digest(0, 1);
+  said.clear();
+  pass(2s);
+  EXPECT_FALSE(last_to<Commit>(0).has_value());
+  EXPECT_TRUE(last_to<Commit>(1).has_value());
+  EXPECT_TRUE(last_to<StepOpen>(0).has_value());
+}
+
+TEST_F(CoordinatorTest, ALostNodeIsNamedAtOnceAndTheStateIsSaved) {
+  open_training();
+  do_step(1);
+  happen(PeerLost{node(3), "silent for 4 s"});
+  expect_end(EndReason::kNodeLost, {node(3).short_hex(), "stage 1, replica 1", "silent for 4 s"});
+  EXPECT_TRUE(last_to<RoundEnd>(0)->checkpoint);
+  EXPECT_EQ(last_to<RoundEnd>(0)->last_step.value, 1U);
+  for (std::uint32_t n = 0; n < 3; ++n)
+    hear(n, CheckpointReport{StepId(1), StageIndex(n % 2), Hash{4}, 10, ""});
+  EXPECT_EQ(last<EpochFinished>()->last_step.value, 1U);
+  EXPECT_FALSE(last<RoundFinished>().has_value()) << "the ledger has not settled";
+  happen(EpochSettled{LedgerEpoch(0)});
+  EXPECT_EQ(last<RoundFinished>()->resumable_step.value, 1U);
+  EXPECT_EQ(machine->phase(), CoordinatorPhase::kEnded);
+}
+
+TEST_F(CoordinatorTest, AStageWithoutSurvivorsNamesTheLastCompleteCheckpoint) {
+  open_training();
+  do_step(1);
+  happen(PeerLost{node(1), "silent"});
+  happen(PeerLost{node(3), "silent"});
+  pass(11s);  // the other stage saves, in vain
+  EXPECT_EQ(last<RoundFinished>()->resumable_step.value, 0U);
+}
+
+TEST_F(CoordinatorTest, WaitingForTheEndHasALimit) {
+  open_training();
+  do_step(1);
+  happen(Control{ControlVerb::kStop});
+  expect_end(EndReason::kStopped, {});
+  pass(9s);
+  EXPECT_EQ(machine->phase(), CoordinatorPhase::kEnding);
+  pass(13s);
+  EXPECT_EQ(machine->phase(), CoordinatorPhase::kEnded);
+}
+
+TEST_F(CoordinatorTest, DisagreementIsNamedAndEndsTheRound) {
+  open_training();
+  do_units(1);
+  report_average(0, 1);
+  report_average(2, 1, 7);
+  expect_end(EndReason::kInternal, {node(2).short_hex(), "average"});
+}
+
+TEST_F(CoordinatorTest, DifferentParametersAreNamedAndNotSaved) {
+  open_training();
+  do_step(1);
+  do_units(2);
+  for (std::uint32_t n = 0; n < 4; ++n) report_average(n, 2);
+  report_digest(0, 2, 1);
+  report_digest(2, 2, 9);
+  expect_end(EndReason::kInternal, {node(0).short_hex(), node(2).short_hex(), "parameters"});
+  EXPECT_FALSE(last_to<RoundEnd>(0)->checkpoint);
+}
+
+TEST_F(CoordinatorTest, ReplicasThatLoadedDifferentParametersDoNotStart) {
+  open();
+  for (std::uint32_t n = 0; n < 4; ++n) hear(n, JoinRequest{});
+  hear(0, UpdateReport{StepId(0), StageIndex(0), {1}});
+  hear(2, UpdateReport{StepId(0), StageIndex(0), {2}});
+  expect_end(EndReason::kInternal, {"loaded different parameters"});
+}
+
+TEST_F(CoordinatorTest, OtherFaultsOfNodesEndTheRoundByName) {
+  const std::vector<std::pair<std::function<void()>, std::string>> faults{
+      {[&] {
+         hear(3, UnitRefused{unit(1, 0, 1), node(0), "false shape"});
+       },
+       "false shape"},
+      {[&] { hear(2, LeaveNotice{"SIGTERM"}); }, "SIGTERM"},
+      {[&] {
+         hear(0, UnitReport{StepId(1), StageIndex(0), {{MicrobatchIndex(1), Attempt(0), 16, 0}}});
+       },
+       "cannot have done"},
+      {[&] {
+         hear(0, PeerComplaint{node(1), StepId(1), "no answer"});
+         EXPECT_EQ(machine->phase(), CoordinatorPhase::kTraining) << "it may be lost: wait a bit";
+         pass(1100ms);
+       },
+       "cannot reach node " + node(1).short_hex()},
+  };
+  for (const auto& [happens, text] : faults) {
+    said.clear();
+    open_training();
+    happens();
+    ASSERT_GE(machine->phase(), CoordinatorPhase::kEnding) << text;
+    EXPECT_NE(last_to<RoundEnd>(0)->text.find(text), std::string::npos) << text;
+  }
+}
+
+TEST_F(CoordinatorTest, AFullDiskEndsTheRoundButNotTheOthersCheckpoint) {
+  config.ledger_epoch_steps = 1;
+  open_training();
+  do_step(1);
+  hear(0, CheckpointReport{StepId(1), StageIndex(0), Hash{1}, 10, ""});
+  hear(1, CheckpointReport{StepId(1), StageIndex(1), Hash{2}, 10, ""});
+  hear(2, CheckpointReport{StepId(1), StageIndex(0), {}, 0, "no space left on device"});
+  expect_end(EndReason::kInternal, {node(2).short_hex(), "no space left on device"});
+  hear(3, CheckpointReport{StepId(1), StageIndex(1), Hash{2}, 10, ""});
+  EXPECT_EQ(last<CheckpointComplete>()->record.step.value, 1U);
+  EXPECT_EQ(last<CheckpointComplete>()->record.stages[0].file_hash, Hash{1});
+}
+
+TEST_F(CoordinatorTest, StrangersAndStaleMessagesAreCountedAndChangeNothing) {
+  open_training();
+  do_step(1);
+  const auto before = machine->status();
+  said.clear();
+  hear(9, UnitReport{StepId(2), StageIndex(0), {}});
+  hear(9, Heartbeat{});
+  EXPECT_EQ(machine->counters().stranger, 2U);
+  EXPECT_TRUE(said.empty()) << "a stranger gets no answer";
+  hear(0, MicrobatchPull{StepId(1), 9, 5});
+  hear(0, AverageReport{StepId(1), StageIndex(0), Attempt(0), {}, {}});
+  hear(0, UnitReport{StepId(1), StageIndex(0), {{MicrobatchIndex(0), Attempt(0), 16, 0}}});
+  EXPECT_EQ(machine->counters().stale, 3U);
+  EXPECT_EQ(last_to<UnitAck>(0)->step.value, 1U) << "it may forget what is committed";
+  hear(1, MicrobatchPull{StepId(2), 9, 5});
+  hear(1, Welcome{});
+  EXPECT_EQ(machine->counters().faults, 2U);
+  EXPECT_EQ(machine->status().last_step, before.last_step);
+  EXPECT_EQ(machine->status().units_done, 0U);
+}
+
+TEST_F(CoordinatorTest, ANodeThatWasLostLearnsThatItIsOut) {
+  open();
+  hear(0, JoinRequest{});
+  happen(PeerLost{node(0), "silent"});
+  hear(0, Heartbeat{});
+  EXPECT_EQ(last_to<Refused>(0)->code, ErrorCode::kPermissionDenied);
+}
+
+TEST_F(CoordinatorTest, ResumesAfterTheLastCompleteCheckpointAndRollsBackOnce) {
+  config.ledger_epoch_steps = 1;
+  open_training();
+  for (const std::uint64_t step : {1, 2}) do_step(step);
+  for (std::uint32_t n = 0; n < 4; ++n)
+    hear(n, CheckpointReport{StepId(1), StageIndex(n % 2), Hash{static_cast<std::uint8_t>(n % 2)},
+                             10, ""});
+  const auto history = journal;
+  said.clear();
+  open(history);
+  EXPECT_EQ(last<RolledBack>()->to_step.value, 1U);
+  EXPECT_EQ(machine->status().generation.value, 2U);
+  JoinRequest request;
+  hear(1, request);
+  EXPECT_EQ(last_to<Refused>(1)->code, ErrorCode::kFailedPrecondition);
+  request.checkpoints.push_back({StageIndex(1), StepId(1), Hash{1}});
+  hear(1, request);
+  EXPECT_EQ(last_to<Welcome>(1)->resume_step.value, 1U);
+  EXPECT_EQ(last_to<Welcome>(1)->resume_file_hash, Hash{1});
+  EXPECT_EQ(last_to<Welcome>(1)->incarnation.value, 2U);
+  said.clear();
+  const auto again = journal;
+  open(again);
+  EXPECT_FALSE(last<RolledBack>().has_value());
+}
+
+TEST_F(CoordinatorTest, AnEpochThatACrashCutShortIsClosedAtTheNextOpening) {
+  open_training();
+  do_step(1);
+  do_step(2);
+  const auto history = journal;
+  said.clear();
+  open(history);
+  ASSERT_TRUE(last<EpochFinished>().has_value());
+  EXPECT_EQ(last<EpochFinished>()->first_step.value, 1U);
+  EXPECT_EQ(last<EpochFinished>()->last_step.value, 2U);
+  EXPECT_FALSE(last<EpochFinished>()->steps[0].digests[0].has_value());
+  EXPECT_EQ(last<RolledBack>()->to_step.value, 0U);
+}
+
+TEST_F(CoordinatorTest, AResumedRoundStartsWithFewerNodesAfterAWhile) {
+  config.ledger_epoch_steps = 1;
+  open_training();
+  do_step(1);
+  for (std::uint32_t n = 0; n < 4; ++n)
+    hear(n, CheckpointReport{StepId(1), StageIndex(n % 2), Hash{}, 10, ""});
+  const auto history = journal;
+  open(history);
+  JoinRequest request;
+  for (std::uint32_t stage = 0; stage < 2; ++stage)
+    request.checkpoints.push_back({StageIndex(stage), StepId(1), Hash{}});
+  for (std::uint32_t n = 0; n < 3; ++n) hear(n, request);
+  pass(59s);
+  EXPECT_EQ(machine->phase(), CoordinatorPhase::kAdmitting);
+  pass(2s);
+  EXPECT_EQ(machine->phase(), CoordinatorPhase::kLoading);
+}
+
+}  // namespace
+}  // namespace coshard::round

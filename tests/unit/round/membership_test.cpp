@@ -1,0 +1,89 @@
+// Who holds which stage. SPDX-License-Identifier: Apache-2.0
+#include "protocol/round/membership.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/unit/round/round_nodes.h"
+
+namespace coshard::round {
+namespace {
+
+const RoundShape kShape{2, 2, 4, 16};
+
+Membership fresh() { return Membership(kShape, {}, {}, std::nullopt); }
+
+TEST(Membership, FillsTheWeakestStageFirstAndRefusesPolitelyWhenFull) {
+  Membership members = fresh();
+  const std::uint32_t stages[] = {0, 1, 0, 1};
+  const std::uint32_t replicas[] = {0, 0, 1, 1};
+  for (std::uint32_t i = 0; i < 4; ++i) {
+    EXPECT_LT(members.weakest(), 2U);
+    const auto seat = members.admit(node(i), {}, {});
+    ASSERT_TRUE(seat.has_value());
+    EXPECT_EQ(seat->stage.value, stages[i]);
+    EXPECT_EQ(seat->replica.value, replicas[i]);
+    EXPECT_EQ(members.epoch().value, i + 1);
+  }
+  EXPECT_EQ(members.weakest(), 2U);
+  const auto fifth = members.admit(node(9), {}, {});
+  ASSERT_FALSE(fifth.has_value());
+  EXPECT_EQ(fifth.error().code, ErrorCode::kResourceExhausted);
+  EXPECT_NE(fifth.error().message.find("full"), std::string::npos);
+  EXPECT_EQ(members.epoch().value, 4U);
+  EXPECT_EQ(members.nodes(), (std::vector{node(0), node(2), node(1), node(3)}));
+}
+
+TEST(Membership, AReturningNodeGetsItsStageBackAsANewIncarnation) {
+  Membership members = fresh();
+  for (std::uint32_t i = 0; i < 4; ++i) ASSERT_TRUE(members.admit(node(i), {}, {}).has_value());
+  members.remove(node(1));
+  EXPECT_EQ(members.find(node(1)), nullptr);
+  EXPECT_TRUE(members.knows(node(1)));
+  EXPECT_EQ(members.epoch().value, 5U);
+  members.remove(node(0));
+  const auto back = members.admit(node(1), {}, {});  // stage 0 is weaker, but its seat sticks
+  ASSERT_TRUE(back.has_value());
+  EXPECT_EQ(back->stage.value, 1U);
+  EXPECT_EQ(back->replica.value, 0U);
+  EXPECT_EQ(back->incarnation.value, 2U);
+}
+
+TEST(Membership, ASeatSticksEvenWhenItsStageIsTaken) {
+  Membership members = fresh();
+  ASSERT_TRUE(members.admit(node(0), {}, {}).has_value());  // stage 0
+  members.remove(node(0));
+  for (std::uint32_t i = 1; i < 4; ++i) ASSERT_TRUE(members.admit(node(i), {}, {}).has_value());
+  // Stage 0 holds nodes 1 and 3, stage 1 holds node 2: the free seat is not for node 0.
+  const auto back = members.admit(node(0), {}, {});
+  ASSERT_FALSE(back.has_value());
+  EXPECT_EQ(back.error().code, ErrorCode::kResourceExhausted);
+}
+
+TEST(Membership, AnAllowListAdmitsListedNodesOnly) {
+  Membership members(kShape, {node(1)}, {}, std::nullopt);
+  EXPECT_EQ(members.admit(node(0), {}, {}).error().code, ErrorCode::kPermissionDenied);
+  EXPECT_TRUE(members.admit(node(1), {}, {}).has_value());
+}
+
+TEST(Membership, AResumedRoundSeatsNodesWhereTheyHoldTheFile) {
+  CheckpointRecord checkpoint{StepId(20), {{Hash{1}, 10}, {Hash{2}, 10}}};
+  std::map<NodeId, NodeAssigned> seats;
+  seats[node(5)] = {node(5), StageIndex(1), ReplicaIndex(1), Incarnation(3)};
+  Membership members(kShape, {}, seats, checkpoint);
+  JoinRequest bare;
+  EXPECT_EQ(members.admit(node(0), bare, {}).error().code, ErrorCode::kFailedPrecondition);
+  JoinRequest stale;
+  stale.checkpoints.push_back({StageIndex(1), StepId(10), Hash{2}});
+  EXPECT_FALSE(members.admit(node(5), stale, {}).has_value());
+  JoinRequest holds;
+  holds.checkpoints.push_back({StageIndex(1), StepId(20), Hash{2}});
+  const auto back = members.admit(node(5), holds, {});
+  ASSERT_TRUE(back.has_value());
+  EXPECT_EQ(back->replica.value, 1U);
+  EXPECT_EQ(back->incarnation.value, 4U);
+  const auto other = members.admit(node(6), holds, {});  // stage 0 is weaker: it lacks that file
+  EXPECT_EQ(other->stage.value, 1U);
+}
+
+}  // namespace
+}  // namespace coshard::round

@@ -1,0 +1,261 @@
+// The node's machine, one situation after the other; whole rounds run in tests/sim.
+// SPDX-License-Identifier: Apache-2.0
+#include "protocol/round/participant.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/unit/round/round_nodes.h"
+
+namespace coshard::round {
+namespace {
+
+using namespace std::chrono_literals;
+
+const NodeId kCoordinator = node(100);
+
+/// A node in a round of three stages of two replicas, nodes (stage, replica) = (n / 2, n % 2).
+class ParticipantTest : public testing::Test {
+ protected:
+  void sit(std::uint32_t self) {
+    ParticipantConfig config;
+    config.self = node(self);
+    config.coordinator = kCoordinator;
+    machine.emplace(config);
+    take(machine->start(now));
+    obey(Welcome{StageIndex(self / 2), ReplicaIndex(self % 2), Incarnation(1), {}, StepId(0), {}});
+    happen(StageReady{{3, 2, 4, 16}, Schedule::kOneForwardOneBackward, 2, {}});
+    MembershipTable table{MembershipEpoch(6), {}};
+    for (std::uint32_t n = 0; n < 6; ++n)
+      table.members.push_back(
+          {node(n), StageIndex(n / 2), ReplicaIndex(n % 2), Incarnation(1), "", {}});
+    obey(table);
+    obey(StepOpen{StepId(1), MembershipEpoch(6)});
+  }
+  void take(ParticipantActions actions) {
+    for (auto& action : actions) did.push_back(std::move(action));
+  }
+  void happen(const ParticipantEvent& event) { take(machine->on(event, now)); }
+  void hear(std::uint32_t from, Message message) {
+    happen(Received{node(from), std::move(message), {}});
+  }
+  void obey(Message message) { happen(Received{kCoordinator, std::move(message), {}}); }
+  template <class A>
+  std::vector<A> all() const {
+    std::vector<A> found;
+    for (const auto& action : did)
+      if (const auto* what = std::get_if<A>(&action)) found.push_back(*what);
+    return found;
+  }
+  template <class M>
+  std::vector<M> told(const NodeId& to) const {
+    std::vector<M> found;
+    for (const auto& send : all<SendMessage>())
+      if (const auto* message = std::get_if<M>(&send.message); message && send.to == to)
+        found.push_back(*message);
+    return found;
+  }
+  void done(WorkOp op, const Unit& what) { happen(ComputeDone{{op, what}, 16, 1.5, ""}); }
+
+  std::optional<Participant> machine;
+  ParticipantActions did;
+  TimePoint now{};
+};
+
+TEST_F(ParticipantTest, AsksUntilItIsAnswered) {
+  ParticipantConfig config;
+  config.coordinator = kCoordinator;
+  machine.emplace(config);
+  take(machine->start(now));
+  for (int i = 0; i < 4; ++i) {
+    now += limits::kRepeatInterval;
+    happen(Tick{});
+  }
+  EXPECT_EQ(told<JoinRequest>(kCoordinator).size(), 5U);
+  obey(Refused{ErrorCode::kResourceExhausted, "the round is full"});
+  ASSERT_EQ(all<Ended>().size(), 1U);
+  EXPECT_TRUE(all<Ended>()[0].refused);
+  EXPECT_EQ(all<Ended>()[0].text, "the round is full");
+}
+
+TEST_F(ParticipantTest, SaysThatItIsReadyAndGrantsItsUpstreamSlots) {
+  sit(2);
+  EXPECT_EQ(told<UpdateReport>(kCoordinator).size(), 1U);
+  // Capacity 3 - 1 + 1 = 3 among two upstream replicas.
+  EXPECT_EQ(told<SlotGrant>(node(0)).at(0).slots_total, 2U);
+  EXPECT_EQ(told<SlotGrant>(node(1)).at(0).slots_total, 1U);
+}
+
+TEST_F(ParticipantTest, AMiddleStageMovesAMicrobatchAndReturnsTheSlot) {
+  sit(2);
+  hear(4, SlotGrant{1});
+  did.clear();
+  hear(0, ForwardTensor{unit(1, 3, 0), {}});
+  ASSERT_EQ(did.size(), 2U);
+  EXPECT_EQ(std::get<TensorKey>(std::get<KeepPayload>(did[0]).key).unit, unit(1, 3, 0));
+  EXPECT_EQ(std::get<Compute>(did[1]).work, (Work{WorkOp::kForward, unit(1, 3, 1)}));
+  did.clear();
+  done(WorkOp::kForward, unit(1, 3, 1));
+  EXPECT_EQ(all<SendTensor>().at(0).to, node(4));
+  did.clear();
+  hear(4, BackwardTensor{unit(1, 3, 2), {}, 2});
+  EXPECT_EQ(all<Compute>().at(0).work, (Work{WorkOp::kBackward, unit(1, 3, 1)}));
+  now += 1s;
+  did.clear();
+  done(WorkOp::kBackward, unit(1, 3, 1));
+  EXPECT_EQ(all<SendTensor>().at(0).to, node(0));
+  EXPECT_EQ(all<SendTensor>().at(0).slots_total, 3U);
+  const auto report = told<UnitReport>(kCoordinator).at(0);
+  EXPECT_EQ(report.units, (std::vector{UnitDone{MicrobatchIndex(3), Attempt(0), 16, 1.5}}));
+  now += 1s;
+  happen(Tick{});
+  EXPECT_EQ(told<UnitReport>(kCoordinator).size(), 2U) << "again until acknowledged";
+  obey(UnitAck{StepId(1), StageIndex(1), {MicrobatchIndex(3)}});
+  now += 1s;
+  happen(Tick{});
+  EXPECT_EQ(told<UnitReport>(kCoordinator).size(), 2U);
+}
+
+TEST_F(ParticipantTest, StageZeroPullsWhatItCanHold) {
+  sit(0);
+  ASSERT_EQ(told<MicrobatchPull>(kCoordinator).size(), 1U);
+  EXPECT_EQ(told<MicrobatchPull>(kCoordinator)[0].slots, 4U);
+  now += 1s;
+  happen(Tick{});
+  EXPECT_EQ(told<MicrobatchPull>(kCoordinator).size(), 2U) << "not answered";
+  did.clear();
+  obey(MicrobatchGrant{StepId(1), 2, {{MicrobatchIndex(0), Attempt(0)}}});
+  obey(MicrobatchGrant{StepId(1), 2, {{MicrobatchIndex(0), Attempt(0)}}});
+  EXPECT_EQ(all<Compute>().size(), 1U);
+}
+
+TEST_F(ParticipantTest, EngineWorkComesBeforeNetworkWorkInItsActions) {
+  sit(2);
+  hear(4, SlotGrant{2});
+  for (const std::uint32_t m : {0, 1}) hear(0, ForwardTensor{unit(1, m, 0), {}});
+  hear(1, ForwardTensor{unit(1, 2, 0), {}});
+  did.clear();
+  done(WorkOp::kForward, unit(1, 0, 1));
+  ASSERT_GE(did.size(), 2U);
+  EXPECT_TRUE(std::holds_alternative<Compute>(did.front()));
+  EXPECT_TRUE(std::holds_alternative<SendTensor>(did.back()));
+}
+
+TEST_F(ParticipantTest, RefusesWhatNeighboursMayNotSend) {
+  sit(2);
+  const std::vector<std::pair<std::uint32_t, Message>> faults{
+      {4, ForwardTensor{unit(1, 0, 0), {}}},                 // not upstream
+      {0, ForwardTensor{unit(1, 0, 1), {}}},                 // not its stage
+      {0, ForwardTensor{unit(1, 4, 0), {}}},                 // no such microbatch
+      {0, BackwardTensor{unit(1, 0, 2), {}, 0}},             // not downstream
+      {4, BackwardTensor{unit(1, 0, 2), {}, 0}},             // of nothing that was sent
+      {0, SlotGrant{9}},                                     // not downstream
+      {0, GradientChunk{StepId(1), StageIndex(1), {}, {}}},  // not this stage
+      {3, AveragedChunk{StepId(1), StageIndex(1), {}, ChunkIndex(2), 0}},  // no such chunk
+      {0, StepOpen{}},                                                     // not the coordinator
+  };
+  std::size_t count = 0;
+  for (const auto& [from, message] : faults) {
+    did.clear();
+    hear(from, message);
+    EXPECT_EQ(all<PeerFault>().size(), 1U) << "case " << count;
+    EXPECT_EQ(all<KeepPayload>().size(), 0U) << "case " << count;
+    EXPECT_EQ(machine->counters().faults, ++count);
+  }
+  hear(50, ForwardTensor{unit(1, 0, 0), {}});
+  EXPECT_EQ(machine->counters().stranger, 1U);
+}
+
+TEST_F(ParticipantTest, KeepsNoMoreThanItGranted) {
+  sit(2);
+  for (const std::uint32_t m : {0, 1, 2}) hear(0, ForwardTensor{unit(1, m, 0), {}});
+  EXPECT_EQ(all<KeepPayload>().size(), 2U);
+  EXPECT_EQ(all<PeerFault>().size(), 1U);
+  hear(0, ForwardTensor{unit(1, 1, 0), {}});
+  EXPECT_EQ(machine->counters().repeated, 1U) << "a repetition needs no slot";
+  EXPECT_EQ(all<PeerFault>().size(), 1U);
+}
+
+TEST_F(ParticipantTest, HoldsEarlyTensorsOfTheNextStepUntilItsUpdateIsApplied) {
+  sit(5);
+  hear(2, ForwardTensor{unit(2, 0, 1), {}});
+  EXPECT_EQ(all<KeepPayload>().size(), 1U);
+  EXPECT_EQ(all<Compute>().size(), 0U);
+  hear(2, ForwardTensor{unit(3, 0, 1), {}});
+  EXPECT_EQ(machine->counters().stale, 1U) << "two ahead cannot be";
+  // Step 1 is done by the other replica: this one receives the average only.
+  obey(StageClosed{StepId(1), StageIndex(2), Attempt(0), 64, {{node(4), {}}}, {node(4), node(5)}});
+  hear(4, GradientChunk{StepId(1), StageIndex(2), Attempt(0), ChunkIndex(1)});
+  hear(4, AveragedChunk{StepId(1), StageIndex(2), Attempt(0), ChunkIndex(0), 2.0});
+  ASSERT_EQ(all<ReduceChunk>().size(), 1U);
+  EXPECT_EQ(all<ReduceChunk>()[0].contributors, std::vector{node(4)});
+  happen(ChunkReduced{StepId(1), Attempt(0), ChunkIndex(1), 3.0});
+  EXPECT_EQ(all<SetAverage>().size(), 1U);
+  happen(AverageSet{StepId(1), Attempt(0), Hash{1}});
+  EXPECT_EQ(told<AverageReport>(kCoordinator).at(0).squared_norms, (std::vector{2.0, 3.0}));
+  Commit commit;
+  commit.scalars.step = StepId(1);
+  obey(commit);
+  EXPECT_EQ(all<ApplyUpdate>().size(), 1U);
+  EXPECT_EQ(all<Compute>().size(), 0U);
+  happen(UpdateApplied{StepId(1), {7}});
+  ASSERT_EQ(all<Compute>().size(), 1U);
+  EXPECT_EQ(all<Compute>()[0].work.unit, unit(2, 0, 2));
+  did.clear();
+  obey(commit);
+  EXPECT_EQ(told<UpdateReport>(kCoordinator).at(0).digest, Fingerprint{7}) << "said again";
+}
+
+TEST_F(ParticipantTest, ARefusedInputIsReportedWithItsSender) {
+  sit(4);
+  hear(3, ForwardTensor{unit(1, 0, 1), {}});
+  happen(ComputeDone{{WorkOp::kForwardLoss, unit(1, 0, 2)}, 0, 0, "expected (8, 128, 128)"});
+  const auto refusal = told<UnitRefused>(kCoordinator).at(0);
+  EXPECT_EQ(refusal.sender, node(3));
+  EXPECT_EQ(refusal.unit, unit(1, 0, 2));
+}
+
+TEST_F(ParticipantTest, LeavesWhenTheRoundIsElsewhere) {
+  for (int situation = 0; situation < 2; ++situation) {
+    sit(5);
+    did.clear();
+    if (situation == 0) {
+      Commit commit;  // of a step whose average this node does not hold
+      commit.scalars.step = StepId(1);
+      obey(commit);
+    } else {
+      obey(StageClosed{StepId(1),
+                       StageIndex(2),
+                       Attempt(0),
+                       64,
+                       {{node(5), {MicrobatchIndex(1)}}},
+                       {node(4), node(5)}});
+    }
+    EXPECT_EQ(told<LeaveNotice>(kCoordinator).size(), 1U);
+    EXPECT_EQ(all<Ended>().size(), 1U);
+    EXPECT_EQ(machine->phase(), ParticipantPhase::kEnded);
+  }
+}
+
+TEST_F(ParticipantTest, TheEndDropsTheOpenStepSavesAndSettles) {
+  sit(4);
+  hear(2, ForwardTensor{unit(1, 0, 1), {}});
+  did.clear();
+  obey(RoundEnd{EndReason::kNodeLost, StepId(0), true, "node x was lost"});
+  EXPECT_EQ(all<DropStep>().at(0).step.value, 1U);
+  EXPECT_EQ(all<SaveCheckpoint>().size(), 1U);
+  done(WorkOp::kForwardLoss, unit(1, 0, 2));  // an answer that comes too late
+  happen(CheckpointSaved{StepId(0), Hash{3}, 10, ""});
+  EXPECT_EQ(told<CheckpointReport>(kCoordinator).at(0).file_hash, Hash{3});
+  EXPECT_EQ(all<Ended>().at(0).text, "node x was lost");
+}
+
+TEST_F(ParticipantTest, ANeighbourThatDoesNotAnswerIsReported) {
+  sit(2);
+  happen(PeerLost{node(4), "silent for 4 s"});
+  EXPECT_EQ(told<PeerComplaint>(kCoordinator).at(0).peer, node(4));
+  happen(PeerLost{kCoordinator, "silent for 4 s"});
+  EXPECT_EQ(all<Ended>().at(0).reason, EndReason::kNodeLost);
+}
+
+}  // namespace
+}  // namespace coshard::round
