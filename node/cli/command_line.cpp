@@ -5,7 +5,9 @@
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
-#include <cstdio>
+#include <algorithm>
+#include <charconv>
+#include <climits>
 #include <deque>
 
 #include "node/toml_reader.h"
@@ -38,7 +40,6 @@ class Grammar {
   void add_status();
   void add_ledger_queries();
   const CLI::App* innermost() const;
-  std::string hint(const CLI::ParseError& error, const CLI::App& app) const;
 
   struct Entry {
     CLI::App* app;
@@ -47,6 +48,31 @@ class Grammar {
   CLI::App root_{"coshard: train one model together, and own it together", "coshard"};
   std::deque<Entry> entries_;  // flags are bound by address
 };
+
+std::string found(const std::string& text) { return ", found \"" + text + "\""; }
+
+CLI::Validator whole_number(std::uint64_t min, std::uint64_t max) {
+  const auto check = [min, max](const std::string& text) -> std::string {
+    std::uint64_t value = 0;
+    const char* end = text.data() + text.size();
+    const auto [stop, error] = std::from_chars(text.data(), end, value);
+    if (error == std::errc() && stop == end && value >= min && value <= max) return {};
+    return "expected a whole number from " + std::to_string(min) + " to " + std::to_string(max) +
+           found(text);
+  };
+  return CLI::Validator(check, "NUMBER");
+}
+
+CLI::Validator one_of(std::vector<std::string> choices) {
+  const auto check = [choices](const std::string& text) -> std::string {
+    if (std::ranges::find(choices, text) != choices.end()) return {};
+    const std::vector<std::string_view> views(choices.begin(), choices.end());
+    return "expected " + node::list_choices(views) + found(text);
+  };
+  std::string names;
+  for (const std::string& choice : choices) names += (names.empty() ? "" : "|") + choice;
+  return CLI::Validator(check, names);
+}
 
 void json_flag(CLI::App* app, bool& out) {
   app->add_flag("--json", out, "print one JSON object instead of text");
@@ -94,20 +120,20 @@ void Grammar::add_demo() {
   auto& flags = selects<DemoCommand>(app);
   app->add_option("--stages", flags.stages, "pipeline stages")
       ->capture_default_str()
-      ->check(CLI::Range(1U, limits::kStagesMax));
+      ->check(whole_number(1, limits::kStagesMax));
   app->add_option("--replicas", flags.replicas, "nodes per stage")
       ->capture_default_str()
-      ->check(CLI::Range(1U, limits::kReplicasMax));
+      ->check(whole_number(1, limits::kReplicasMax));
   app->add_option("--steps", flags.steps, "optimizer updates (default: about two minutes' worth)")
-      ->check(CLI::Range(std::uint64_t{1}, limits::kStepsMax));
+      ->check(whole_number(1, limits::kStepsMax));
   app->add_option("--data", flags.data,
                   "text files, plain or gzip (default: the GCIDE dictionary)");
   app->add_option("--preset", flags.preset, "size of the model")
       ->capture_default_str()
-      ->check(CLI::IsMember(presets()));
+      ->check(one_of(presets()));
   app->add_option("--device", flags.device, "cpu, cuda or auto")
       ->capture_default_str()
-      ->check(CLI::IsMember(std::vector<std::string>{"cpu", "cuda", "auto"}));
+      ->check(one_of({"cpu", "cuda", "auto"}));
   CLI::Option* round =
       app->add_option("--round", flags.round, "train this round file instead (see deploy/rounds)");
   for (const char* other : {"--stages", "--replicas", "--steps", "--data", "--preset"})
@@ -128,7 +154,7 @@ void Grammar::add_keygen() {
       app->add_flag("--no-passphrase", flags.no_passphrase, "leave the file unprotected");
   app->add_option("--passphrase-fd", flags.passphrase_fd,
                   "read the passphrase from this file descriptor instead of the terminal")
-      ->check(CLI::NonNegativeNumber)
+      ->check(whole_number(0, INT_MAX))
       ->excludes(none);
   json_flag(app, flags.json);
 }
@@ -199,7 +225,7 @@ void Grammar::add_round_control() {
   app->add_option("id", flags.id, "the round's model name or folder")->required();
   app->add_option("--format", flags.format, "hf: a Hugging Face LLaMA directory")
       ->capture_default_str()
-      ->check(CLI::IsMember(std::vector<std::string>{"hf"}));
+      ->check(one_of({"hf"}));
   app->add_option("--out", flags.out, "the folder to write")->required();
   app->add_option("--checkpoints", flags.checkpoints,
                   "folder with the stages' checkpoints (default: checkpoints in the round's)");
@@ -256,21 +282,34 @@ std::string full_name(const CLI::App& app) {
   return parent == nullptr ? app.get_name() : full_name(*parent) + " " + app.get_name();
 }
 
-/// What the person may have meant.
-std::string Grammar::hint(const CLI::ParseError& error, const CLI::App& app) const {
-  if (error.get_exit_code() != static_cast<int>(CLI::ExitCodes::ExtrasError)) return {};
-  const auto extras = root_.remaining(/*recurse=*/true);
-  if (extras.empty()) return {};
+/// A word that no rule of `app` took: what was expected instead, and what was probably meant.
+std::string unexpected_word(const CLI::App& app, const std::string& text) {
+  const std::string word = text.substr(0, text.find('='));
+  const bool is_flag = word.starts_with('-');
   std::vector<std::string> names;
-  for (const CLI::Option* option : app.get_options()) {
-    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+  if (is_flag) {
+    for (const CLI::Option* option : app.get_options())
+      for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+  } else {
+    for (const CLI::App* below : app.get_subcommands([](const CLI::App*) { return true; }))
+      names.push_back(below->get_name());
   }
-  for (const CLI::App* below : app.get_subcommands([](const CLI::App*) { return true; }))
-    names.push_back(below->get_name());
+  std::string what = is_flag         ? "expected a known flag"
+                     : names.empty() ? "expected no further argument"
+                                     : "expected a command";
+  what += found(word);
   const std::vector<std::string_view> views(names.begin(), names.end());
-  const std::string word = extras.front().substr(0, extras.front().find('='));
-  const auto near = node::nearest_name(word, views);
-  return near ? "; did you mean \"" + std::string(*near) + "\"?" : "";
+  if (const auto near = node::nearest_name(word, views))
+    what += "; did you mean \"" + std::string(*near) + "\"?";
+  return what;
+}
+
+/// The first word that was left over, flags first: what follows an unknown flag is its value.
+std::optional<std::string> left_over(const CLI::App& root) {
+  const auto words = root.remaining(/*recurse=*/true);
+  if (words.empty()) return std::nullopt;
+  const auto flag = std::ranges::find_if(words, [](const auto& w) { return w.starts_with("-"); });
+  return flag != words.end() ? *flag : words.front();
 }
 
 std::string one_line(std::string text) {
@@ -287,8 +326,10 @@ Result<std::optional<Command>> Grammar::parse(int argc, const char* const* argv)
       return std::nullopt;
     }
     const CLI::App* app = innermost();
-    return fail(ErrorCode::kInvalidArgument, one_line(error.what()) + hint(error, *app) + "; see " +
-                                                 full_name(*app) + " --help");
+    const auto word = left_over(root_);
+    return fail(ErrorCode::kInvalidArgument,
+                (word ? unexpected_word(*app, *word) : one_line(error.what())) + "; see " +
+                    full_name(*app) + " --help");
   }
   for (Entry& entry : entries_) {
     if (entry.app->parsed()) return std::move(entry.command);

@@ -46,6 +46,12 @@ Result<std::vector<fs::path>> find_text(const DemoCommand& command) {
   return command.data;
 }
 
+Result<void> find_programs() {
+  COSHARD_TRY(sibling_program("coshard-coordinator"));
+  COSHARD_TRY(sibling_program("coshard-node"));
+  return {};
+}
+
 enum class FolderState { kFresh, kUnfinished, kFinished };
 
 /// What lies at DIR; a folder that is not a demo's is refused.
@@ -178,6 +184,7 @@ Result<DemoPlan> set_up_given_round(const DemoCommand& command, DemoPlan plan, F
     return fail(ErrorCode::kInvalidArgument,
                 command.round->string() +
                     ": admission: expected mode = \"open\" for a demo, found a list of nodes");
+  COSHARD_TRY(find_programs());
   plan.round = loaded.round;
   plan.round_file = fs::absolute(*command.round);
   plan.data = node::manifest_path(loaded.round, loaded.folder).parent_path();
@@ -197,6 +204,7 @@ Result<DemoPlan> set_up_own_round(const DemoCommand& command, DemoPlan plan, Fol
                                   std::FILE* say) {
   COSHARD_ASSIGN(const auto text, find_text(command));
   COSHARD_ASSIGN(plan.round, round_of_flags(command));
+  COSHARD_TRY(find_programs());
   const bool unfinished = state == FolderState::kUnfinished;
   COSHARD_ASSIGN(Keys keys, make_keys(plan, unfinished));
   share_out(plan.round, keys);
@@ -219,8 +227,6 @@ Result<DemoPlan> set_up_own_round(const DemoCommand& command, DemoPlan plan, Fol
 }  // namespace
 
 Result<DemoPlan> set_up_demo(const DemoCommand& command, std::FILE* say) {
-  for (const char* program : {"coshard-coordinator", "coshard-node"})
-    COSHARD_TRY(sibling_program(program));
   DemoPlan plan;
   std::error_code ec;
   plan.dir = fs::absolute(command.dir, ec).lexically_normal();
