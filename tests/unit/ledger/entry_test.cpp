@@ -1,0 +1,173 @@
+// The canonical encoding, entries and their signatures (reference ledger.md B1 to B4).
+// SPDX-License-Identifier: Apache-2.0
+#include "ledger/entry.h"
+
+#include <gtest/gtest.h>
+#include <rapidcheck.h>
+#include <rapidcheck/gtest.h>
+
+#include "crypto/random.h"
+#include "crypto/signed_payload.h"
+#include "tests/unit/ledger/small_round.h"
+
+namespace coshard::ledger {
+namespace {
+
+WorkBatch sample_batch() {
+  WorkBatch batch;
+  batch.epoch = LedgerEpoch(3);
+  batch.stage = StageIndex(1);
+  batch.node.bytes.fill(7);
+  batch.units = 300;
+  batch.tokens = 19'200;
+  batch.flops = uint128_t{1} << 70;
+  return batch;
+}
+
+TEST(Canonical, BytesAreTheDocumentedOnes) {
+  EpochOpen open;
+  open.epoch = LedgerEpoch(2);
+  open.first_step = StepId(41);
+  open.last_step = StepId(300);
+  EXPECT_EQ(to_hex(encode(open)), "0802102918ac02") << "emission 0 is left out";
+  Burn burn{1, "end"};
+  EXPECT_EQ(to_hex(encode(burn)), "08011203656e64");
+}
+
+TEST(Canonical, WideNumbersHaveNoLeadingZero) {
+  WorkBatch batch = sample_batch();
+  EXPECT_EQ(*decode<WorkBatch>(encode(batch)), batch);
+  batch.flops = ~uint128_t{0};
+  EXPECT_EQ(*decode<WorkBatch>(encode(batch)), batch);
+  batch.flops = 0;
+  EXPECT_EQ(*decode<WorkBatch>(encode(batch)), batch);
+}
+
+// B3: every other encoding of the same value is refused.
+TEST(Canonical, OtherEncodingsOfTheSameValueAreRefused) {
+  const std::string good = "08011203656e64";  // Burn{1, "end"}
+  ASSERT_TRUE(decode<Burn>(*from_hex(good)).has_value());
+  for (const char* bad : {"1203656e640801",                      // fields out of order
+                          "080108011203656e64",                  // a field twice
+                          "0881001203656e64",                    // a longer varint
+                          "08011203656e641a00",                  // an unknown field
+                          "08001203656e64",                      // a default written out
+                          "08011200",                            // an empty string written out
+                          "8801001203656e64",                    // a longer key
+                          "09010000000000000012",                // another wire type
+                          "08011203656e",                        // cut short
+                          "0801120a656e64",                      // longer than there are bytes
+                          "08ffffffffffffffffffff011203656e64",  // more than 64 bits
+                          "08011203656e6400"}) {                 // trailing byte
+    EXPECT_FALSE(decode<Burn>(*from_hex(bad)).has_value()) << bad;
+  }
+}
+
+TEST(Canonical, SmallNumbersAreBounded) {
+  // ShardHash.stage is 32 bits: 2^32 does not fit.
+  Bytes bytes = *from_hex(
+      "08808080801012"
+      "20");
+  bytes.resize(bytes.size() + 32);
+  EXPECT_FALSE(decode<ShardHash>(bytes).has_value());
+  EXPECT_FALSE(decode<ShardHash>(*from_hex("080112021111")).has_value()) << "a hash of 2 bytes";
+}
+
+RC_GTEST_PROP(Canonical, AnyBytesAreRefusedOrEncodeToThemselves, (const Bytes& bytes)) {
+  if (const auto value = decode<EpochClose>(bytes)) RC_ASSERT(encode(*value) == bytes);
+  if (const auto value = decode<LedgerEntry>(bytes)) RC_ASSERT(encode(*value) == bytes);
+  if (const auto value = decode_body(bytes)) RC_ASSERT(encode_body(*value) == bytes);
+}
+
+TEST(Body, EveryLeafTypeRoundTrips) {
+  const SmallRound round;
+  Genesis genesis = round.params;
+  genesis.coordinator = round.operating.public_key();
+  CheckpointRecord record{StepId(20), round.shards()};
+  Credit credit{LedgerEpoch(1), {{AccountId{}, Role::kTreasury, 5}}};
+  EpochClose close;
+  close.totals.push_back({StageIndex(0), round.nodes[0].node(), 3, 1, 256});
+  const std::vector<Leaf> leaves{genesis,
+                                 IdentityRegister{round.nodes[0].certificate().encode()},
+                                 IdentityRevoke{round.nodes[0].node(), {}},
+                                 EpochOpen{LedgerEpoch(0), StepId(1), StepId(10), 99},
+                                 close,
+                                 sample_batch(),
+                                 credit,
+                                 CreditPost{LedgerEpoch(1), LogIndex(9)},
+                                 record,
+                                 Rollback{StepId(20), "lost a stage"},
+                                 Burn{7, "end"}};
+  ASSERT_EQ(leaves.size(), std::variant_size_v<Leaf>);
+  for (std::size_t i = 0; i < leaves.size(); ++i) {
+    const Body body{NodeId{round.operating.public_key()}, i, leaves[i]};
+    const auto again = decode_body(encode_body(body));
+    ASSERT_OK(again);
+    EXPECT_EQ(*again, body) << to_string(type_of(leaves[i]));
+    EXPECT_EQ(leaves[i].index(), i) << "the list above follows the variant";
+    EXPECT_NE(to_string(type_of(leaves[i])), "unknown");
+  }
+}
+
+TEST(Body, UnknownTypeIsRefused) {
+  Bytes bytes = encode_body(Body{NodeId{}, 1, Burn{1, "x"}});
+  ASSERT_EQ(bytes[0], 0x08);
+  bytes[1] = 99;
+  EXPECT_ERROR(decode_body(bytes), ErrorCode::kInvalidArgument);
+}
+
+TEST(Signatures, BindAuthorNetworkAndBytes) {
+  const crypto::KeyPair author = test_key(1);
+  const crypto::KeyPair other = test_key(2);
+  const NetworkId network{crypto::random_array<32>()};
+  const SignedBody signed_body = sign_body(author, network, 1, Burn{1, "x"});
+  const NodeId id{author.public_key()};
+  ASSERT_OK(verify_signatures(id, network, signed_body.body, signed_body.signatures));
+  // B2: another network.
+  EXPECT_ERROR(verify_signatures(id, NetworkId{}, signed_body.body, signed_body.signatures),
+               ErrorCode::kPermissionDenied);
+  EXPECT_ERROR(verify_signatures(NodeId{other.public_key()}, network, signed_body.body,
+                                 signed_body.signatures),
+               ErrorCode::kPermissionDenied);
+  EXPECT_ERROR(verify_signatures(id, network, signed_body.body, {}), ErrorCode::kPermissionDenied);
+  Bytes changed = signed_body.body;
+  changed.back() ^= 1;
+  EXPECT_ERROR(verify_signatures(id, network, changed, signed_body.signatures),
+               ErrorCode::kPermissionDenied);
+  // B1: the same bytes signed as a receipt window.
+  std::vector<EntrySignature> as_window{
+      {author.public_key(),
+       crypto::sign_payload(author, crypto::domains::kReceiptWindow, network, signed_body.body)}};
+  EXPECT_ERROR(verify_signatures(id, network, signed_body.body, as_window),
+               ErrorCode::kPermissionDenied);
+  // A second signature counts as much as the first: one false one refuses the entry.
+  std::vector<EntrySignature> two = signed_body.signatures;
+  two.push_back({other.public_key(), two.front().signature});
+  EXPECT_ERROR(verify_signatures(id, network, signed_body.body, two), ErrorCode::kPermissionDenied);
+}
+
+TEST(Entry, LengthIsBounded) {
+  LedgerEntry entry;
+  entry.body = Bytes(limits::kEntryBytesMax - 7);
+  EXPECT_TRUE(decode_entry(encode(entry)).has_value());
+  entry.body.resize(limits::kEntryBytesMax);
+  EXPECT_ERROR(decode_entry(encode(entry)), ErrorCode::kInvalidArgument);
+}
+
+TEST(Entry, EventIdNamesAuthorTypeAndSequence) {
+  const Body body{NodeId{}, 4, Burn{1, "x"}};
+  Body other = body;
+  other.leaf = Burn{2, "y"};
+  EXPECT_EQ(event_id(body), event_id(other)) << "content is not part of it";
+  other.sequence = 5;
+  EXPECT_NE(event_id(body), event_id(other));
+  other = body;
+  other.leaf = Rollback{};
+  EXPECT_NE(event_id(body), event_id(other));
+  other = body;
+  other.author.bytes[0] = 1;
+  EXPECT_NE(event_id(body), event_id(other));
+}
+
+}  // namespace
+}  // namespace coshard::ledger
