@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "protocol/transport/zmq_socket.h"
 
+#include <algorithm>
 #include <zmq.hpp>
 
 #include "protocol/base/limits.h"
@@ -41,10 +42,14 @@ class OptionSetter {
   std::string refused_;
 };
 
-void set_limits(OptionSetter& set, std::size_t message_bytes_max) {
+// What CURVE adds to a part: command name, nonce, flags and authenticator (RFC 26).
+constexpr std::size_t kCurveBytes = 8 + 8 + 1 + 16;
+
+void set_limits(OptionSetter& set, std::size_t payload_bytes_max) {
+  const std::size_t part = std::max(payload_bytes_max, limits::kHeaderBytesMax) + kCurveBytes;
   const auto heartbeat = limits::kSocketHeartbeat.count();
   const auto silence = limits::kSocketHeartbeatTimeout.count();
-  set.number(ZMQ_MAXMSGSIZE, static_cast<std::int64_t>(message_bytes_max), "MAXMSGSIZE")
+  set.number(ZMQ_MAXMSGSIZE, static_cast<std::int64_t>(part), "MAXMSGSIZE")
       .number(ZMQ_SNDHWM, limits::kSocketQueueMessages, "SNDHWM")
       .number(ZMQ_RCVHWM, limits::kSocketReceiveQueueMessages, "RCVHWM")
       .number(ZMQ_HANDSHAKE_IVL, limits::kHandshakeTimeout.count(), "HANDSHAKE_IVL")
@@ -117,10 +122,10 @@ std::string ending_of(std::uint16_t event) {
 
 Result<std::unique_ptr<zmq::socket_t>> make_listener_socket(zmq::context_t& context,
                                                             const crypto::CurveKeyPair& keys,
-                                                            std::size_t message_bytes_max) {
+                                                            std::size_t payload_bytes_max) {
   COSHARD_ASSIGN(auto socket, make_socket(context, ZMQ_ROUTER));
   OptionSetter set(*socket);
-  set_limits(set, message_bytes_max);
+  set_limits(set, payload_bytes_max);
   set.number(ZMQ_CURVE_SERVER, 1, "CURVE_SERVER")
       .bytes(ZMQ_CURVE_SECRETKEY, keys.secret().data(), keys.secret().size(), "CURVE_SECRETKEY")
       .bytes(ZMQ_ZAP_DOMAIN, kZapDomain, std::string_view(kZapDomain).size(), "ZAP_DOMAIN")
@@ -135,10 +140,10 @@ Result<std::unique_ptr<zmq::socket_t>> make_listener_socket(zmq::context_t& cont
 Result<std::unique_ptr<zmq::socket_t>> make_dealer_socket(zmq::context_t& context,
                                                           const crypto::CurveKeyPair& keys,
                                                           const crypto::CurveKey& server,
-                                                          std::size_t message_bytes_max) {
+                                                          std::size_t payload_bytes_max) {
   COSHARD_ASSIGN(auto socket, make_socket(context, ZMQ_DEALER));
   OptionSetter set(*socket);
-  set_limits(set, message_bytes_max);
+  set_limits(set, payload_bytes_max);
   const crypto::CurveKey& own = keys.public_key();
   set.bytes(ZMQ_CURVE_SERVERKEY, server.data(), server.size(), "CURVE_SERVERKEY")
       .bytes(ZMQ_CURVE_PUBLICKEY, own.data(), own.size(), "CURVE_PUBLICKEY")

@@ -25,12 +25,12 @@ namespace coshard::transport {
 /// A ROUTER that listens as CURVE server: ZAP domain set and enforced, all limits set, not bound.
 Result<std::unique_ptr<zmq::socket_t>> make_listener_socket(zmq::context_t& context,
                                                             const crypto::CurveKeyPair& keys,
-                                                            std::size_t message_bytes_max);
+                                                            std::size_t payload_bytes_max);
 /// A DEALER that dials one CURVE server, whose key is pinned, once: it never reconnects by itself.
 Result<std::unique_ptr<zmq::socket_t>> make_dealer_socket(zmq::context_t& context,
                                                           const crypto::CurveKeyPair& keys,
                                                           const crypto::CurveKey& server,
-                                                          std::size_t message_bytes_max);
+                                                          std::size_t payload_bytes_max);
 
 /// Closes at once; what is still queued is sent for at most `linger`.
 void close_socket(std::unique_ptr<zmq::socket_t>& socket, std::chrono::milliseconds linger);

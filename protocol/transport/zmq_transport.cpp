@@ -94,9 +94,7 @@ class ZmqTransport final : public Transport {
 
   template <class Shared>
   Shared shared() {
-    // The largest part is a payload or, where payloads are small, the envelope's header.
-    return Shared{context_, reactor_, identity_, counters_,
-                  std::max(options_.payload_bytes_max, limits::kHeaderBytesMax)};
+    return Shared{context_, reactor_, identity_, counters_, options_.payload_bytes_max};
   }
 
   ListenerEvents listener_events();

@@ -88,7 +88,7 @@ TEST_P(TransportContract, CarriesLargeFramesWhole) {
 }
 
 TEST_P(TransportContract, RefusesAPayloadOverTheLimit) {
-  End a(*bed_, {.payload_bytes_max = 100'000}), b(*bed_);
+  End a(*bed_, {.payload_bytes_max = 100'000}), b(*bed_, {.payload_bytes_max = 100'000});
   join(a, b);
   EXPECT_EQ(a.send(b, numbered_frame(1, 100'001)).error().code, ErrorCode::kInvalidArgument);
   ASSERT_TRUE(a.send(b, numbered_frame(2, 100'000)));
