@@ -132,6 +132,18 @@ TEST(RoundSim, LostControlMessagesAreSaidAgain) {
   }
 }
 
+TEST(RoundSim, JunkFromAnybodyNeverCrashesAMachine) {
+  for (const std::uint64_t seed : seeds(1000)) {
+    Options options = random_options(seed);
+    options.junk = seed % 2 == 0 ? 0.02 : 0.3;
+    SCOPED_TRACE(shape_name(options));
+    Disks disks;
+    VirtualRound world(options, disks);
+    world.run(60s);  // it may end early, or stand still; the machines' own checks must hold
+    EXPECT_GT(world.events, 10U);
+  }
+}
+
 /// Runs further lives of the round until it is finished.
 void resume_until_finished(const Options& options, Disks& disks) {
   for (int life = 0; life < 5; ++life) {

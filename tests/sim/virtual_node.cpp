@@ -192,6 +192,7 @@ void VirtualRound::Node::execute(const PeerFault& action) {
 }
 
 void VirtualRound::Node::execute(const Ended& action) {
+  if (!store_.empty()) error("ends with a payload in hand: " + key_name(store_.begin()->first));
   ended = true;
   refused = action.refused;
   last_words = action.text;

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "protocol/base/check.h"
+#include "tests/sim/junk.h"
 #include "tests/sim/virtual_node.h"
 
 namespace coshard::simtest {
@@ -158,6 +159,7 @@ void VirtualRound::transmit(const NodeId& from, const NodeId& to, Message messag
                             std::uint64_t payload) {
   const bool control = from == coordinator_id() || to == coordinator_id();
   if (control && rng_.unit() < options_.control_loss) return;
+  if (rng_.unit() < options_.junk) send_junk();
   // A link keeps its order; links are independent of each other.
   TimePoint& last = links_[{from, to}];
   last = std::max(last, now_ + delay(rng_.below(20) == 0 ? 200'000 : 10'000));
@@ -178,6 +180,17 @@ VirtualRound::Node* VirtualRound::find(const NodeId& id) {
   for (const auto& node : nodes_)
     if (node->id == id) return node.get();
   return nullptr;
+}
+
+/// From anybody to anybody, the coordinator included; arrives in no order.
+void VirtualRound::send_junk() {
+  const auto somebody = [this] {
+    const auto pick = rng_.below(nodes_.size() + 2);
+    return pick == nodes_.size() ? coordinator_id() : node_id(static_cast<std::uint32_t>(pick));
+  };
+  const NodeId from = somebody(), to = somebody();
+  after(delay(20'000),
+        [this, from, to, message = junk(rng_, somebody)] { deliver(from, to, message, 0); });
 }
 
 void VirtualRound::tick() {
@@ -252,6 +265,7 @@ void VirtualRound::execute(const PeerFault& action) {
 }
 
 void VirtualRound::error(std::string text) {
+  if (options_.junk > 0) return;  // what lies do to the result is not ours to promise
   errors.push_back("at " + std::to_string(seconds(now_ - TimePoint{})) + " s: " + std::move(text));
 }
 

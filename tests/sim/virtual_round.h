@@ -30,6 +30,7 @@ struct Options {
   std::uint32_t in_flight_extra = 1;
   double duplicates = 0;          ///< probability that a message comes a second time, later
   double control_loss = 0;        ///< probability that a message from or to the coordinator is lost
+  double junk = 0;                ///< random messages of random senders, per message sent
   double slow_node = 1;           ///< factor on the compute times of node 0
   std::uint32_t extra_nodes = 0;  ///< that ask to be let in, beyond stages * replicas
   std::uint64_t not_finite_from = 0, not_finite_to = 0;  ///< steps whose gradient is NaN
@@ -101,6 +102,7 @@ class VirtualRound {
   void execute(const round::Note& action);
   void execute(const round::PeerFault& action);
   void tick();
+  void send_junk();
   void error(std::string text);
   Duration delay(std::uint64_t up_to_us);
   Node* find(const NodeId& id);
