@@ -126,7 +126,7 @@ TEST(Safetensors, OtherFilesAreRefusedByTheirMagic) {
   const auto message = [&](const std::string& bytes) {
     return SafetensorsFile::open(folder.write("f", bytes)).error().message;
   };
-  EXPECT_THAT(message(std::string("PK\x03\x04zip of torch.save", 23)), HasSubstr("pickle"));
+  EXPECT_THAT(message("PK\x03\x04 and more of torch.save"), HasSubstr("pickle"));
   EXPECT_THAT(message(std::string("\x80\x02\x8a\x0al\xfc\x9c\x46", 8) + "rest"),
               HasSubstr("pickle"));
   Bytes huge;
