@@ -88,6 +88,27 @@ COSHARD_HOST_DEVICE void fold_lanes(T* lanes, unsigned lane, unsigned stride) {
   if (lane < stride) lanes[lane] += lanes[lane + stride];
 }
 
+/// Turns of a lane whose loads are under way together.
+inline constexpr unsigned kNormTurnsAhead = 32;
+
+/// squared_norm_lane of shard/numeric, the same additions in the same order, but with the loads of
+/// many turns ahead of them: a lane's additions wait for each other, its loads need not.
+COSHARD_HOST_DEVICE inline double squared_norm_body(const float* values, std::uint64_t count,
+                                                    std::uint64_t lane) {
+  constexpr std::uint64_t kLast = std::uint64_t{kNormTurnsAhead - 1} * kNormLanes;
+  double sum = 0;
+  std::uint64_t i = lane;
+  for (; i + kLast < count; i += kLast + kNormLanes) {
+    float ahead[kNormTurnsAhead];
+    for (unsigned turn = 0; turn < kNormTurnsAhead; ++turn)
+      ahead[turn] = values[i + std::uint64_t{turn} * kNormLanes];
+    for (const float value : ahead) sum += static_cast<double>(value) * static_cast<double>(value);
+  }
+  for (; i < count; i += kNormLanes)
+    sum += static_cast<double>(values[i]) * static_cast<double>(values[i]);
+  return sum;
+}
+
 /// A whole parameter and its global index.
 struct FingerprintArray {
   const float* values;

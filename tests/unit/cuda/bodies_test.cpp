@@ -138,11 +138,12 @@ T sum_over_block_on_host(std::vector<T> lanes, unsigned seed) {
 }
 
 TEST(SquaredNormBody, EqualsThePlainNormBitForBit) {
-  for (const std::size_t count : {0U, 1U, 255U, 256U, 257U, 1000U, 70'001U}) {
+  for (const std::size_t count :
+       {0U, 1U, 255U, 256U, 257U, 1000U, 8191U, 8192U, 8193U, 8448U, 70'001U}) {
     const std::vector<float> values = floats(count, 5);
     std::vector<double> lanes(kNormLanes);
     for (std::size_t lane = 0; lane < lanes.size(); ++lane)
-      lanes[lane] = squared_norm_lane(values.data(), count, lane);
+      lanes[lane] = squared_norm_body(values.data(), count, lane);
     EXPECT_EQ(std::bit_cast<std::uint64_t>(sum_over_block_on_host(lanes, 3)),
               std::bit_cast<std::uint64_t>(squared_norm(values)))
         << count;

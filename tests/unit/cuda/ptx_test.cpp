@@ -98,6 +98,8 @@ TEST(Ptx, FingerprintsAreIntegersAlone) {
   EXPECT_EQ(floating_point(kernel("fingerprint")), Instructions{});
 }
 
+TEST(Ptx, NormLoadsManyTurnsAhead) { EXPECT_GE(kernel("squared_norm")["ld.global.f32"], 32); }
+
 TEST(Ptx, ReductionAddsAndScalesInFp32Alone) {
   for (const auto& [opcode, times] : floating_point(kernel("reduce")))
     EXPECT_TRUE(opcode == "add.rn.f32" || opcode == "mul.rn.f32") << opcode;
