@@ -5,13 +5,10 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include <cmath>
-#include <cstdlib>
-#include <filesystem>
 #include <fstream>
 
-#include "shard/checkpoint/safetensors.h"
 #include "tests/support/pipeline.h"
+#include "tests/support/python.h"
 
 namespace coshard::test {
 namespace {
@@ -33,13 +30,6 @@ PipelineOptions model() {
   return options;
 }
 
-std::string list(const std::vector<std::int32_t>& values) {
-  std::string text = "[";
-  for (std::size_t i = 0; i < values.size(); ++i)
-    text += (i == 0 ? "" : ",") + std::to_string(values[i]);
-  return text + "]";
-}
-
 void write_case(const std::filesystem::path& path, const PipelineOptions& options,
                 const Pipeline& pipeline) {
   std::ofstream out(path);
@@ -58,29 +48,12 @@ void write_case(const std::filesystem::path& path, const PipelineOptions& option
     for (std::uint32_t m = 0; m < options.microbatches; ++m) {
       const shard::TokenBatch batch = pipeline.batch(StepId(step), m);
       out << (m == 0 ? "" : ",") << "{\"sequences\":" << batch.sequences
-          << ",\"length\":" << batch.length << ",\"inputs\":" << list(batch.inputs)
-          << ",\"targets\":" << list(batch.targets) << "}";
+          << ",\"length\":" << batch.length << ",\"inputs\":" << json_list(batch.inputs)
+          << ",\"targets\":" << json_list(batch.targets) << "}";
     }
     out << "]}";
   }
   out << "]}";
-}
-
-std::vector<float> floats(const TensorBlob& blob) {
-  std::vector<float> values(blob.view().size() / sizeof(float));
-  std::memcpy(values.data(), blob.view().data(), blob.view().size());
-  return values;
-}
-
-/// Largest error relative to the largest expected value.
-double error_of(const std::vector<float>& found, const std::vector<float>& expected) {
-  EXPECT_EQ(found.size(), expected.size());
-  double error = 0, largest = 1e-30;
-  for (std::size_t i = 0; i < std::min(found.size(), expected.size()); ++i) {
-    error = std::max(error, std::abs(static_cast<double>(found[i]) - expected[i]));
-    largest = std::max(largest, std::abs(static_cast<double>(expected[i])));
-  }
-  return error / largest;
 }
 
 /// Gradients pass through up to all layers of fp32 products of width `hidden` and `ffn`; a rounding
@@ -92,43 +65,12 @@ double gradient_tolerance(const std::string& name) {
   return 5e-6;
 }
 
-class Reference {
- public:
-  static Result<Reference> run(const std::filesystem::path& folder) {
-    const std::string command = std::string(COSHARD_PYTHON) + " " + COSHARD_GOLDEN_DIR +
-                                "/llama_reference.py " + folder.string();
-    if (std::system(command.c_str()) != 0)
-      return fail(ErrorCode::kInternal, "the reference failed: " + command);
-    COSHARD_ASSIGN(auto file, shard::SafetensorsFile::open(folder / "reference.safetensors"));
-    return Reference(std::move(file));
-  }
-  std::vector<float> tensor(const std::string& name) const {
-    const auto entry = file_.find(name);
-    EXPECT_TRUE(entry) << name;
-    std::vector<float> values(entry ? (*entry)->elements() : 0);
-    if (entry) {
-      EXPECT_TRUE(file_.read_floats(**entry, 0, values));
-    }
-    return values;
-  }
-
- private:
-  explicit Reference(shard::SafetensorsFile file) : file_(std::move(file)) {}
-  shard::SafetensorsFile file_;
-};
-
-bool python_has_torch() {
-  const std::string command =
-      std::string(COSHARD_PYTHON) + " -c 'import torch, safetensors.torch' 2>/dev/null";
-  return std::system(command.c_str()) == 0;
-}
-
 class EngineVsPyTorch : public ::testing::TestWithParam<bool> {};
 INSTANTIATE_TEST_SUITE_P(FusedAndPlain, EngineVsPyTorch, ::testing::Bool());
 
 TEST_P(EngineVsPyTorch, LogitsLossesGradientsAndTenSteps) {
-  if (!python_has_torch())
-    GTEST_SKIP() << COSHARD_PYTHON << " has no torch or safetensors: run deploy/setup --cuda";
+  if (!python_has(COSHARD_PYTHON, "torch, safetensors.torch"))
+    GTEST_SKIP() << COSHARD_PYTHON << " has no torch or safetensors: run deploy/setup";
   const auto folder =
       std::filesystem::temp_directory_path() / ("coshard-golden-" + std::to_string(::getpid()));
   std::filesystem::create_directories(folder);
@@ -138,12 +80,13 @@ TEST_P(EngineVsPyTorch, LogitsLossesGradientsAndTenSteps) {
   shard::StageEngine& engine = pipeline.engine(0);
   write_case(folder / "case.json", options, pipeline);
   ASSERT_TRUE(engine.save(folder / "weights.safetensors", StepId(0)));
-  const auto reference = Reference::run(folder);
+  const auto reference = run_reference(COSHARD_PYTHON, COSHARD_GOLDEN_DIR "/llama_reference.py",
+                                       folder, "reference.safetensors");
   ASSERT_TRUE(reference) << reference.error().message;
 
   const auto logits = engine.logits(pipeline.batch(StepId(1), 0));
   ASSERT_TRUE(logits) << logits.error().message;
-  EXPECT_LT(error_of(floats(*logits), reference->tensor("logits")), 5e-6);
+  EXPECT_LT(largest_error(floats(*logits), floats(*reference, "logits")), 5e-6);
 
   for (std::uint32_t m = 0; m < options.microbatches; ++m) {
     const shard::TokenBatch batch = pipeline.batch(StepId(1), m);
@@ -153,13 +96,14 @@ TEST_P(EngineVsPyTorch, LogitsLossesGradientsAndTenSteps) {
   for (const auto& parameter : shard::parameters(options.spec, whole)) {
     const auto gradient = engine.gradient(parameter.name);
     ASSERT_TRUE(gradient);
-    EXPECT_LT(error_of(floats(*gradient), reference->tensor("grad/" + parameter.name)),
+    EXPECT_LT(largest_error(floats(*gradient), floats(*reference, "grad/" + parameter.name)),
               gradient_tolerance(parameter.name))
         << parameter.name;
   }
   engine.abort_step();
 
-  const std::vector<float> losses = reference->tensor("loss");
+  const std::vector<float> losses = floats(*reference, "loss");
+  ASSERT_EQ(losses.size(), kSteps);
   for (std::uint64_t step = 0; step < kSteps; ++step)
     EXPECT_NEAR(pipeline.step().loss, losses[step], 2e-6 * losses[step]) << "step " << step + 1;
   for (const auto& parameter : shard::parameters(options.spec, whole)) {
@@ -168,7 +112,7 @@ TEST_P(EngineVsPyTorch, LogitsLossesGradientsAndTenSteps) {
     const auto found = engine.parameter(parameter.name);
     ASSERT_TRUE(found);
     const std::vector<float> values = floats(*found);
-    const std::vector<float> expected = reference->tensor("step10/" + parameter.name);
+    const std::vector<float> expected = floats(*reference, "step10/" + parameter.name);
     ASSERT_EQ(values.size(), expected.size());
     for (std::size_t i = 0; i < values.size(); ++i)
       ASSERT_NEAR(values[i], expected[i], 2e-4 * 10 * 2e-3) << parameter.name << "[" << i << "]";
