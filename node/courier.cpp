@@ -18,8 +18,7 @@ Courier::Courier(transport::Transport& transport, const crypto::Identity& identi
       sealer_(identity.operating(), crypto::kNoNetwork, Incarnation(0)) {
   transport_.set_handler(
       [this](const NodeId& from, const wire::Frame& frame) { handle(from, frame); });
-  transport_.set_event_handler(
-      [this](const transport::PeerEvent& event) { handle_event(event); });
+  transport_.set_event_handler([this](const transport::PeerEvent& event) { handle_event(event); });
 }
 
 void Courier::speak_as(NetworkId network, Incarnation incarnation, Generation generation) {
@@ -36,8 +35,8 @@ void Courier::admit(const Correspondent& peer) {
   COSHARD_ON(net_);
   transport_.allow(peer.node, peer.curve_public);
   Entry& entry = correspondents_[peer.node];
-  const bool same = entry.sender.incarnation == peer.incarnation && !entry.lost &&
-                    entry.peer.node == peer.node;
+  const bool same =
+      entry.sender.incarnation == peer.incarnation && !entry.lost && entry.peer.node == peer.node;
   entry.peer = peer;
   entry.lost = false;
   if (!same) entry.sender = wire::SenderState{};
@@ -63,8 +62,8 @@ Result<void> Courier::send(const NodeId& to, const Message& message,
   counters_.sealing += clock_.now() - began;
   if (!frame) {
     ++counters_.send_failures;
-    log(LogLevel::kError, "courier", "sealing for " + to.short_hex() + ": " +
-                                         frame.error().message);
+    log(LogLevel::kError, "courier",
+        "sealing for " + to.short_hex() + ": " + frame.error().message);
     return tl::unexpected(frame.error());
   }
   const std::size_t bytes = frame->size_bytes();
@@ -95,8 +94,7 @@ void Courier::handle(const NodeId& from, const wire::Frame& frame) {
   counters_.opening += now - began;
   if (!opened) {
     // Stale is what honest peers are after a restart; everything else is a fault.
-    if (opened.error().code != ErrorCode::kFailedPrecondition)
-      fault(from, opened.error().message);
+    if (opened.error().code != ErrorCode::kFailedPrecondition) fault(from, opened.error().message);
     return;
   }
   if (Entry* entry = find(from)) {

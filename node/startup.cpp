@@ -79,9 +79,10 @@ Result<Invitation> read_invitation(const std::string& text_or_file) {
   std::ifstream file(text_or_file);
   std::string line;
   if (!file || !std::getline(file, line))
-    return fail(ErrorCode::kNotFound, "--join: expected an invitation or a file with one, found "
-                                      "neither at \"" +
-                                          text_or_file + "\"");
+    return fail(ErrorCode::kNotFound,
+                "--join: expected an invitation or a file with one, found "
+                "neither at \"" +
+                    text_or_file + "\"");
   auto invitation = parse_invitation(line);
   if (!invitation) return tl::unexpected(invitation.error().within(text_or_file));
   return invitation;
@@ -148,8 +149,7 @@ Result<void> prepare_directory(const std::filesystem::path& directory) {
   return {};
 }
 
-Result<void> replace_file(const std::filesystem::path& file, std::string_view text,
-                          unsigned mode) {
+Result<void> replace_file(const std::filesystem::path& file, std::string_view text, unsigned mode) {
   const std::string temporary = file.string() + ".new";
   const auto trouble = [&] {
     const std::string why = std::strerror(errno);

@@ -45,12 +45,11 @@ Result<void> open_sockets(CoordinatorContext& context) {
   const CoordinatorOptions& options = context.options;
   COSHARD_ASSIGN(const std::string listen, listen_endpoint(options.listen));
   context.reactor = std::make_unique<transport::Reactor>(context.clock);
-  COSHARD_ASSIGN(context.transport,
-                 transport::make_zmq_transport(
-                     *context.reactor, *context.identity,
-                     {.listen = listen,
-                      .admission = transport::Admission::kOpen,
-                      .payload_bytes_max = limits::kControlPayloadBytesMax}));
+  COSHARD_ASSIGN(context.transport, transport::make_zmq_transport(
+                                        *context.reactor, *context.identity,
+                                        {.listen = listen,
+                                         .admission = transport::Admission::kOpen,
+                                         .payload_bytes_max = limits::kControlPayloadBytesMax}));
   const std::string token = to_hex(crypto::random_bytes(32));
   COSHARD_TRY(replace_file(options.directory / "control.token", token + "\n", 0600));
   const auto control = [&context](ControlCommand command) {
@@ -75,16 +74,15 @@ Result<void> announce(const CoordinatorContext& context, const CoordinatorSetup&
   const Invitation invitation{
       {context.identity->node(), endpoint, context.identity->curve().public_key()}, setup.network};
   COSHARD_TRY(replace_file(options.directory / "invitation", format_invitation(invitation) + "\n"));
-  const nlohmann::json document = {
-      {"pid", ::getpid()},
-      {"endpoint", endpoint},
-      {"http", context.http->address()},
-      {"node_id", context.identity->node().hex()},
-      {"curve_public", to_hex(context.identity->curve().public_key())},
-      {"account_id", context.identity->account().hex()},
-      {"network_id", setup.network.hex()},
-      {"model", setup.round.model.name},
-      {"generation", context.net->status().generation.value}};
+  const nlohmann::json document = {{"pid", ::getpid()},
+                                   {"endpoint", endpoint},
+                                   {"http", context.http->address()},
+                                   {"node_id", context.identity->node().hex()},
+                                   {"curve_public", to_hex(context.identity->curve().public_key())},
+                                   {"account_id", context.identity->account().hex()},
+                                   {"network_id", setup.network.hex()},
+                                   {"model", setup.round.model.name},
+                                   {"generation", context.net->status().generation.value}};
   return replace_file(options.directory / "coordinator.json", document.dump(2) + "\n");
 }
 

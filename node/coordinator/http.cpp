@@ -93,7 +93,8 @@ void HttpServer::State::serve_log_file(const httplib::Request& request,
   std::ostringstream content;
   content << file.rdbuf();
   const bool is_tile = path.find("/tile/") != std::string::npos;
-  response.set_header("Cache-Control", is_tile ? "public, max-age=31536000, immutable" : "no-cache");
+  response.set_header("Cache-Control",
+                      is_tile ? "public, max-age=31536000, immutable" : "no-cache");
   response.set_content(content.str(), is_tile ? "application/octet-stream" : "text/plain");
 }
 
@@ -121,10 +122,10 @@ void HttpServer::State::routes() {
     const std::lock_guard lock(mutex);
     response.set_content(metrics_text, "text/plain; version=0.0.4");
   });
-  server.Get(R"(/ledger/(.+))", [this](const httplib::Request& request,
-                                       httplib::Response& response) {
-    serve_log_file(request, response);
-  });
+  server.Get(R"(/ledger/(.+))",
+             [this](const httplib::Request& request, httplib::Response& response) {
+               serve_log_file(request, response);
+             });
   const std::pair<const char*, ControlCommand> commands[] = {{"/pause", ControlCommand::kPause},
                                                              {"/resume", ControlCommand::kResume},
                                                              {"/finish", ControlCommand::kFinish}};

@@ -91,8 +91,9 @@ Result<void> Journal::run(const char* sql) {
 Result<void> Journal::prepare() {
   COSHARD_ON(net_);
   // Exclusive locking: a second coordinator on the same folder fails here instead of diverging.
-  COSHARD_TRY(run("PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; "
-                  "PRAGMA synchronous=FULL; BEGIN EXCLUSIVE; COMMIT"));
+  COSHARD_TRY(
+      run("PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; "
+          "PRAGMA synchronous=FULL; BEGIN EXCLUSIVE; COMMIT"));
   COSHARD_TRY(check_version());
   Statement check(db_, "PRAGMA integrity_check");
   if (check.step() != SQLITE_ROW || as_text(check.blob(0)) != "ok")
@@ -115,9 +116,9 @@ Result<void> Journal::check_version() {
     return run(fresh.c_str());
   }
   if (id.number(0) != kApplicationId || version.number(0) != kVersion)
-    return fail(ErrorCode::kCorruption,
-                "expected a coordinator's journal of version " + std::to_string(kVersion) + " in " +
-                    file_.string() + ", found another kind of file");
+    return fail(ErrorCode::kCorruption, "expected a coordinator's journal of version " +
+                                            std::to_string(kVersion) + " in " + file_.string() +
+                                            ", found another kind of file");
   return {};
 }
 
@@ -133,8 +134,8 @@ Result<std::vector<Bytes>> Journal::records() {
     chain = next_link(chain, sequence, bytes);
     if (static_cast<std::uint64_t>(read.number(0)) != sequence ||
         to_array<32>(read.blob(1)) != chain)
-      return fail(ErrorCode::kCorruption, "journal " + file_.string() +
-                                              " is damaged: record " + std::to_string(sequence) +
+      return fail(ErrorCode::kCorruption, "journal " + file_.string() + " is damaged: record " +
+                                              std::to_string(sequence) +
                                               " does not follow from the ones before it");
     records.push_back(to_bytes(bytes));
   }

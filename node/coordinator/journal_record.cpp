@@ -222,8 +222,7 @@ Result<std::vector<round::JournalRecord>> decode_records(std::span<const Bytes> 
   for (const Bytes& bytes : records) {
     auto record = decode_record(bytes);
     if (!record)
-      return tl::unexpected(
-          record.error().within("record " + std::to_string(decoded.size() + 1)));
+      return tl::unexpected(record.error().within("record " + std::to_string(decoded.size() + 1)));
     decoded.push_back(std::move(*record));
   }
   return decoded;

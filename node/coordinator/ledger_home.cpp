@@ -22,16 +22,13 @@ Result<crypto::KeyPair> open_log_key(const std::filesystem::path& file,
 
 }  // namespace
 
-Result<std::unique_ptr<LedgerHome>> LedgerHome::open(const std::filesystem::path& directory,
-                                                     const RoundFile& round,
-                                                     std::string_view round_text,
-                                                     const crypto::Identity& identity,
-                                                     crypto::Passphrase passphrase,
-                                                     const Clock& clock) {
+Result<std::unique_ptr<LedgerHome>> LedgerHome::open(
+    const std::filesystem::path& directory, const RoundFile& round, std::string_view round_text,
+    const crypto::Identity& identity, crypto::Passphrase passphrase, const Clock& clock) {
   COSHARD_ASSIGN(crypto::KeyPair log_key, open_log_key(directory / "log.key", passphrase));
   COSHARD_ASSIGN(auto store, ledger::open_sqlite_store(directory / "ledger.sqlite"));
-  auto home = std::unique_ptr<LedgerHome>(new LedgerHome(
-      std::move(log_key), std::move(store), directory / "ledger" / round.model.name));
+  auto home = std::unique_ptr<LedgerHome>(new LedgerHome(std::move(log_key), std::move(store),
+                                                         directory / "ledger" / round.model.name));
   COSHARD_ASSIGN(home->ledger_,
                  ledger::RoundLedger::open(*home->store_, home->folder_, identity.operating(),
                                            home->log_key_, clock));

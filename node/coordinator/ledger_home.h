@@ -21,12 +21,9 @@ class LedgerHome {
   /// Opens DIR/ledger.sqlite, DIR/ledger/<model>/ and DIR/log.key (made when missing, under the
   /// same passphrase as the coordinator's key), and begins the log when there is none yet.
   /// kFailedPrecondition when the log is of another round file; errors of RoundLedger::open.
-  static Result<std::unique_ptr<LedgerHome>> open(const std::filesystem::path& directory,
-                                                  const RoundFile& round,
-                                                  std::string_view round_text,
-                                                  const crypto::Identity& identity,
-                                                  crypto::Passphrase passphrase,
-                                                  const Clock& clock);
+  static Result<std::unique_ptr<LedgerHome>> open(
+      const std::filesystem::path& directory, const RoundFile& round, std::string_view round_text,
+      const crypto::Identity& identity, crypto::Passphrase passphrase, const Clock& clock);
 
   ledger::RoundLedger& ledger() { return *ledger_; }
   const Bytes& genesis_entry() const { return genesis_entry_; }

@@ -156,8 +156,8 @@ Result<void> LedgerThread::settle_what_is_due(bool all) {
   for (auto entry = open_.begin(); entry != open_.end();) {
     const LedgerEpoch epoch = entry->first;
     const bool closed = epoch.value < home_.ledger().accounts().epochs().size();
-    const bool due = all || now >= entry->second.deadline ||
-                     home_.ledger().missing_batches(epoch).empty();
+    const bool due =
+        all || now >= entry->second.deadline || home_.ledger().missing_batches(epoch).empty();
     if (!closed || !due) {
       ++entry;
       continue;
@@ -172,9 +172,9 @@ Result<void> LedgerThread::settle(LedgerEpoch epoch) {
   using Status = ledger::EpochState::Status;
   COSHARD_ASSIGN(const std::size_t missing, home_.ledger().admit_missing(epoch));
   if (missing > 0)
-    log(LogLevel::kInfo, "ledger", std::to_string(missing) + " work batches of epoch " +
-                                       std::to_string(epoch.value) +
-                                       " were handed in for nodes that are gone");
+    log(LogLevel::kInfo, "ledger",
+        std::to_string(missing) + " work batches of epoch " + std::to_string(epoch.value) +
+            " were handed in for nodes that are gone");
   // Voided by a rollback: credited again once a checkpoint covers its steps.
   if (home_.ledger().accounts().epochs()[epoch.value].status == Status::kClosed)
     COSHARD_TRY(home_.ledger().credit(epoch));

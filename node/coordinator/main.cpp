@@ -30,9 +30,10 @@ int conclude(const CoordinatorOutcome& outcome, const std::string& resume_comman
                static_cast<unsigned long long>(end.last_step.value), end.text.c_str());
   for (const std::string& lost : outcome.lost)
     std::fprintf(stderr, "coshard-coordinator: lost %s\n", lost.c_str());
-  std::fprintf(stderr,
-               "coshard-coordinator: it can go on from step %llu: start the nodes again, and\n  %s\n",
-               static_cast<unsigned long long>(end.resumable_step.value), resume_command.c_str());
+  std::fprintf(
+      stderr,
+      "coshard-coordinator: it can go on from step %llu: start the nodes again, and\n  %s\n",
+      static_cast<unsigned long long>(end.resumable_step.value), resume_command.c_str());
   return kExitEndedEarly;
 }
 
@@ -66,13 +67,12 @@ int main(int argc, char** argv) {
   if (!*options) return kExitDone;
   if (const auto made = prepare_directory((*options)->directory); !made)
     return refuse(made.error(), kExitUsage);
-  if (const auto logging = start_logging(
-          {"coordinator", (*options)->directory / "logs", (*options)->log_level});
+  if (const auto logging =
+          start_logging({"coordinator", (*options)->directory / "logs", (*options)->log_level});
       !logging)
     return refuse(logging.error(), kExitUsage);
   auto context = open_coordinator(**options);
-  const int code =
-      context ? run(**signals, **context) : refuse(context.error(), kExitUsage);
+  const int code = context ? run(**signals, **context) : refuse(context.error(), kExitUsage);
   stop_logging();
   return code;
 }

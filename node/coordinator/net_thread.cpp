@@ -10,10 +10,9 @@ namespace coshard::node {
 
 namespace {
 
-CourierHandlers handlers_of(
-    std::function<void(const NodeId&, wire::Opened)> message,
-    std::function<void(const NodeId&, const std::string&)> lost,
-    std::function<void(const transport::PeerEvent&)> link) {
+CourierHandlers handlers_of(std::function<void(const NodeId&, wire::Opened)> message,
+                            std::function<void(const NodeId&, const std::string&)> lost,
+                            std::function<void(const transport::PeerEvent&)> link) {
   return {std::move(message), std::move(lost), std::move(link)};
 }
 
@@ -28,16 +27,14 @@ CoordinatorNet::CoordinatorNet(CoordinatorSetup setup, Surroundings surroundings
     : setup_(std::move(setup)),
       at_(surroundings),
       courier_(at_.transport, at_.identity, at_.clock,
-               handlers_of([this](const NodeId& from, wire::Opened opened) {
-                             on_message(from, std::move(opened));
-                           },
-                           [this](const NodeId& peer, const std::string& reason) {
-                             on_lost(peer, reason);
-                           },
-                           [this](const transport::PeerEvent& event) { on_link(event); })),
+               handlers_of(
+                   [this](const NodeId& from, wire::Opened opened) {
+                     on_message(from, std::move(opened));
+                   },
+                   [this](const NodeId& peer, const std::string& reason) { on_lost(peer, reason); },
+                   [this](const transport::PeerEvent& event) { on_link(event); })),
       machine_(coordinator_config(setup_.round, setup_.fingerprint_secret), history) {
-  welcome_payloads_ = {text_payload(setup_.round_text),
-                       wire::hashed(share(setup_.genesis_entry)),
+  welcome_payloads_ = {text_payload(setup_.round_text), wire::hashed(share(setup_.genesis_entry)),
                        text_payload(setup_.manifest_text)};
 }
 
@@ -74,7 +71,8 @@ void CoordinatorNet::on_message(const NodeId& from, wire::Opened opened) {
   if (const auto* batch = std::get_if<WorkBatchSubmission>(&opened.message)) {
     if (!at_.ledger.submit(
             LedgerWorkBatch{from, batch->epoch, batch->stage, *opened.payloads.front().bytes}))
-      log(LogLevel::kWarning, "coordinator", "cs-ledger is behind; a work batch waits for its repeat");
+      log(LogLevel::kWarning, "coordinator",
+          "cs-ledger is behind; a work batch waits for its repeat");
     return;
   }
   handle(round::Received{from, std::move(opened.message), {}});
@@ -83,8 +81,7 @@ void CoordinatorNet::on_message(const NodeId& from, wire::Opened opened) {
 void CoordinatorNet::join(const NodeId& from, wire::Opened opened) {
   const auto channel = channels_.find(from);
   const auto certificate = admit_certificate(
-      from, opened,
-      channel == channels_.end() ? std::nullopt : std::optional(channel->second));
+      from, opened, channel == channels_.end() ? std::nullopt : std::optional(channel->second));
   if (!certificate) {
     log(LogLevel::kDebug, "coordinator", certificate.error().message);
     courier_.fault(from, certificate.error().message);
@@ -99,10 +96,9 @@ void CoordinatorNet::on_lost(const NodeId& peer, const std::string& reason) {
   const bool ending = machine_.phase() >= round::CoordinatorPhase::kEnding;
   for (const round::NodeStatus& node : machine_.status().nodes) {
     if (node.member.node != peer || ending) continue;
-    outcome_.lost.push_back("node " + peer.hex() + " (stage " +
-                            std::to_string(node.member.stage.value) + ", replica " +
-                            std::to_string(node.member.replica.value) + ") at " +
-                            node.member.endpoint + ": " + reason);
+    outcome_.lost.push_back(
+        "node " + peer.hex() + " (stage " + std::to_string(node.member.stage.value) + ", replica " +
+        std::to_string(node.member.replica.value) + ") at " + node.member.endpoint + ": " + reason);
     log(LogLevel::kError, "coordinator", "lost " + outcome_.lost.back());
   }
   courier_.dismiss(peer);
@@ -277,7 +273,8 @@ void CoordinatorNet::leave_when_quiet() {
 void CoordinatorNet::publish() {
   if (at_.http == nullptr) return;
   std::map<NodeId, std::string> accounts;
-  for (const auto& [node, certificate] : certificates_) accounts[node] = certificate.account().hex();
+  for (const auto& [node, certificate] : certificates_)
+    accounts[node] = certificate.account().hex();
   const round::CoordinatorStatus status = machine_.status();
   const ProgressView view{status,   machine_.counters(), courier_,
                           accounts, outcome_.finished,   setup_.resume_command};

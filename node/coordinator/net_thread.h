@@ -96,8 +96,8 @@ class CoordinatorNet {
   Courier courier_;
   round::Coordinator machine_;
   std::vector<wire::Payload> welcome_payloads_;
-  std::map<NodeId, crypto::CurveKey> channels_;               // of strangers and members
-  std::map<NodeId, crypto::NodeCertificate> certificates_;    // of those who asked to join
+  std::map<NodeId, crypto::CurveKey> channels_;             // of strangers and members
+  std::map<NodeId, crypto::NodeCertificate> certificates_;  // of those who asked to join
   std::deque<round::CoordinatorEvent> events_;
   bool executing_ = false;
   std::optional<TimePoint> leave_by_;

@@ -95,8 +95,7 @@ json nodes_json(const ProgressView& view) {
          {"outstanding", node.heartbeat.outstanding},
          {"tokens_per_second", node.heartbeat.tokens_per_second},
          {"units_this_step", node.units_this_step},
-         {"silent_ms",
-          std::chrono::duration_cast<std::chrono::milliseconds>(silence).count()}});
+         {"silent_ms", std::chrono::duration_cast<std::chrono::milliseconds>(silence).count()}});
   }
   return nodes;
 }
@@ -150,8 +149,7 @@ Result<void> ProgressLog::committed(const round::StepRecord& record) {
                      {"skipped", record.scalars.skip},
                      {"tokens_per_second", tokens_per_second(record)}};
   const std::string text = line.dump() + "\n";
-  if (std::fwrite(text.data(), 1, text.size(), stream_) != text.size() ||
-      std::fflush(stream_) != 0)
+  if (std::fwrite(text.data(), 1, text.size(), stream_) != text.size() || std::fflush(stream_) != 0)
     return fail(ErrorCode::kUnavailable, "cannot write " + file_.string() + ": " +
                                              std::strerror(errno) +
                                              "; free space on that disk and start again");
@@ -182,8 +180,7 @@ std::string ProgressLog::status_json(const ProgressView& view, TimePoint now) {
       {"seconds_left", nullptr},
       {"nodes", nodes_json(view)},
       {"missing", missing_json(round_, status)},
-      {"ledger",
-       {{"origin", ledger_.origin}, {"size", ledger_.size}, {"root", ledger_.root_hex}}},
+      {"ledger", {{"origin", ledger_.origin}, {"size", ledger_.size}, {"root", ledger_.root_hex}}},
       {"checkpoint", {{"step", status.resumable_step.value}}},
       {"ended", nullptr},
       {"reason", ""},

@@ -52,8 +52,8 @@ class ProgressLog {
   const std::filesystem::path file_;
   std::FILE* stream_;
   std::optional<round::StepRecord> last_;
-  double seconds_total_ = 0;         ///< in steps committed by this process
-  std::uint64_t steps_total_ = 0;    ///< committed by this process
+  double seconds_total_ = 0;       ///< in steps committed by this process
+  std::uint64_t steps_total_ = 0;  ///< committed by this process
   std::uint64_t tokens_total_ = 0;
   std::string waiting_for_;
   std::optional<TimePoint> waiting_since_;

@@ -102,20 +102,19 @@ std::vector<HeldCheckpoint> held_checkpoints(const std::filesystem::path& checkp
   std::vector<HeldCheckpoint> held;
   for (const auto& [step, folder] : folders) {
     for (const auto& entry : std::filesystem::directory_iterator(folder, none)) {
-      const auto stage =
-          number_between(entry.path().filename().string(), "stage-", ".safetensors");
+      const auto stage = number_between(entry.path().filename().string(), "stage-", ".safetensors");
       if (!stage || *stage >= limits::kStagesMax) continue;
       const auto file = shard::ReadFile::open(entry.path(), shard::Symlinks::kRefuse);
       if (!file) continue;
       const auto hash = file->hash();
-      if (hash) held.push_back({StageIndex(static_cast<std::uint32_t>(*stage)), StepId(step), *hash});
+      if (hash)
+        held.push_back({StageIndex(static_cast<std::uint32_t>(*stage)), StepId(step), *hash});
     }
   }
   return held;
 }
 
-void drop_old_checkpoints(const std::filesystem::path& checkpoints, StepId step,
-                          StageIndex stage) {
+void drop_old_checkpoints(const std::filesystem::path& checkpoints, StepId step, StageIndex stage) {
   std::error_code ignored;
   std::size_t kept = 0;
   for (const auto& [number, folder] : step_folders(checkpoints)) {
@@ -175,10 +174,11 @@ Result<round::StageReady> raise_stage(EngineHome& home, const StagePlan& plan) {
                       to_hex(plan.checkpoint_hash) + ", found " + to_hex(hash));
     COSHARD_TRY(home.engine->load(plan.checkpoint));
   }
-  return round::StageReady{
-      .shape = round_shape(plan.round),
-      .schedule = round_schedule(plan.round),
-      .chunks = static_cast<std::uint32_t>(home.engine->layout().size())};
+  COSHARD_ASSIGN(const Fingerprint digest, home.engine->fingerprint({}));
+  return round::StageReady{.shape = round_shape(plan.round),
+                           .schedule = round_schedule(plan.round),
+                           .chunks = static_cast<std::uint32_t>(home.engine->layout().size()),
+                           .digest = digest};
 }
 
 }  // namespace coshard::node

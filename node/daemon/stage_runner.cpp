@@ -68,7 +68,7 @@ void StageRunner::fail_engine(const std::string& what) {
 }
 
 void StageRunner::keep(const round::PayloadKey& key, TensorBlob blob) {
-  const Result<void> kept = store_.put(key, KeptTensor{std::move(blob), std::nullopt, 0});
+  const Result<void> kept = store_.put(key, KeptTensor{std::move(blob), std::nullopt, {}, 0});
   if (!kept) fail_engine(kept.error().message);
 }
 
@@ -106,7 +106,7 @@ void StageRunner::run(const round::KeepPayload& action) {
   COSHARD_ON(net_);
   if (incoming_payloads_ == nullptr || incoming_payloads_->empty()) return;
   const wire::Payload& payload = incoming_payloads_->front();
-  KeptTensor tensor{chunk_blob(payload.bytes), payload.hash, 0};
+  KeptTensor tensor{chunk_blob(payload.bytes), payload.hash, incoming_from_, 0};
   const auto describe = [&](const TensorHeader& header) {
     tensor.blob = {header.dtype, header.encoding, header.shape, payload.bytes};
   };
@@ -118,19 +118,19 @@ void StageRunner::run(const round::KeepPayload& action) {
   if (!kept) fail_engine(kept.error().message);
 }
 
-std::optional<TensorBlob> StageRunner::compute_input(const round::Work& work) {
+std::optional<KeptTensor> StageRunner::compute_input(const round::Work& work) {
   const TensorKey key = input_key(work);
   KeptTensor* kept = store_.find(key);
   if (kept == nullptr) return std::nullopt;
   store_.mark_used(key);
-  return kept->blob;
+  return *kept;  // shares the bytes
 }
 
 void StageRunner::run(const round::Compute& action) {
   COSHARD_ON(net_);
   const round::Work work = action.work;
   const bool from_tokens = work.op != WorkOp::kBackward && stage_.value == 0;
-  std::optional<TensorBlob> input;
+  std::optional<KeptTensor> input;
   if (!from_tokens) {
     input = compute_input(work);
     if (!input) {
@@ -139,14 +139,15 @@ void StageRunner::run(const round::Compute& action) {
     }
   }
   submit([this, work, input = std::move(input)](EngineHome& home) -> EngineThread::Reply {
-    auto outcome = compute(home, work, input);
-    return [this, work, outcome = std::move(outcome)]() mutable {
-      computed(work, std::move(outcome));
+    auto outcome = compute(home, work, input ? std::optional(input->blob) : std::nullopt);
+    return [this, work, input, outcome = std::move(outcome)]() mutable {
+      computed(work, input, std::move(outcome));
     };
   });
 }
 
-void StageRunner::computed(const round::Work& work, Result<ComputeOutcome> outcome) {
+void StageRunner::computed(const round::Work& work, const std::optional<KeptTensor>& input,
+                           Result<ComputeOutcome> outcome) {
   round::ComputeDone done{work, tokens_per_microbatch_, 0, ""};
   if (!outcome) {
     // The input's fault is the neighbour's; everything else is ours.
@@ -158,6 +159,7 @@ void StageRunner::computed(const round::Work& work, Result<ComputeOutcome> outco
     ports_.post(std::move(done));
     return;
   }
+  if (input) ports_.used(input_key(work), *input);
   const Direction direction =
       work.op == WorkOp::kForward ? Direction::kForward : Direction::kBackward;
   if (outcome->output.bytes != nullptr && !outcome->output.bytes->empty())
@@ -169,13 +171,13 @@ void StageRunner::computed(const round::Work& work, Result<ComputeOutcome> outco
   ports_.post(std::move(done));
 }
 
-Hash StageRunner::input_hash(const Unit& unit, Direction direction) {
-  const bool backward = direction == Direction::kBackward;
-  const bool last = plan_ && unit.stage.value + 1 == plan_->round.model.stages();
-  // The last stage's gradient comes from its forward input; a first stage's output from tokens.
-  const WorkOp op = backward && !last ? WorkOp::kBackward : WorkOp::kForward;
-  if (op == WorkOp::kForward && unit.stage.value == 0) return Hash{};
-  KeptTensor* kept = store_.find(input_key({op, unit}));
+Hash StageRunner::input_hash(const TensorKey& output) {
+  const bool last = plan_ && output.unit.stage.value + 1 == plan_->round.model.stages();
+  // The last stage's gradient comes from its targets: the chain begins there, as it does where a
+  // first stage starts from tokens.
+  if (output.direction == Direction::kBackward ? last : output.unit.stage.value == 0) return Hash{};
+  const WorkOp op = output.direction == Direction::kBackward ? WorkOp::kBackward : WorkOp::kForward;
+  KeptTensor* kept = store_.find(input_key({op, output.unit}));
   return kept == nullptr ? Hash{} : kept->payload().hash;
 }
 
@@ -194,7 +196,7 @@ void StageRunner::run(const round::SendTensor& action) {
   const wire::Payload payload = kept->payload();
   counters_.boundary_bytes_sent += payload.bytes->size();
   if (action.direction == Direction::kForward) counters_.boundary_tokens += tokens_per_microbatch_;
-  ports_.sent(action.to, key, *kept);
+  ports_.sent(action.to, key, *kept, input_hash(key));
   store_.mark_used(key);
   deliver({action.to, std::move(message), {payload}});
 }
@@ -241,21 +243,21 @@ void StageRunner::run(const round::ReduceChunk& action) {
   }
   // Alone on the stage nobody needs the average's bytes: the engine uses its sum as it is.
   if (plan_->round.admission.replicas == 1) bytes->clear();
-  submit([this, action, parts = std::move(*bytes)](EngineHome& home) mutable
-         -> EngineThread::Reply {
-    auto reduced = reduce(*home.engine, action, std::move(parts));
-    return [this, action, reduced = std::move(reduced)] {
-      if (!reduced) {
-        fail_engine(reduced.error().message);
-        return;
-      }
-      if (reduced->bytes != nullptr)
-        keep(round::ChunkKey{action.step, action.attempt, action.chunk, ports_.self, true},
-             chunk_blob(reduced->bytes));
-      ports_.post(round::ChunkReduced{action.step, action.attempt, action.chunk,
-                                      reduced->squared_norm});
-    };
-  });
+  submit(
+      [this, action, parts = std::move(*bytes)](EngineHome& home) mutable -> EngineThread::Reply {
+        auto reduced = reduce(*home.engine, action, std::move(parts));
+        return [this, action, reduced = std::move(reduced)] {
+          if (!reduced) {
+            fail_engine(reduced.error().message);
+            return;
+          }
+          if (reduced->bytes != nullptr)
+            keep(round::ChunkKey{action.step, action.attempt, action.chunk, ports_.self, true},
+                 chunk_blob(reduced->bytes));
+          ports_.post(round::ChunkReduced{action.step, action.attempt, action.chunk,
+                                          reduced->squared_norm});
+        };
+      });
 }
 
 void StageRunner::run(const round::SendAverage& action) {
@@ -305,9 +307,14 @@ void StageRunner::run(const round::ApplyUpdate& action) {
       if (!report)
         fail_engine(report.error().message);
       else
-        ports_.post(round::UpdateApplied{step, report->digest});
+        applied(step, report->digest);
     };
   });
+}
+
+void StageRunner::applied(StepId step, const Fingerprint& digest) {
+  ports_.updated(step, digest);
+  ports_.post(round::UpdateApplied{step, digest});
 }
 
 void StageRunner::run(const round::SaveCheckpoint& action) {

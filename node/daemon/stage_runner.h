@@ -21,16 +21,22 @@ struct RunnerPorts {
   /// An event for the machine; never handled inside the call.
   std::function<void(round::ParticipantEvent)> post;
   std::function<Result<void>(const NodeId&, const Message&, std::span<const wire::Payload>)> send;
-  /// A boundary tensor left for `to`: the receipts' business.
-  std::function<void(const NodeId& to, const round::TensorKey&, const KeptTensor&)> sent;
+  /// A boundary tensor left for `to`, computed from the tensor of that hash: the receipts'
+  /// business.
+  std::function<void(const NodeId& to, const round::TensorKey&, const KeptTensor&, const Hash&)>
+      sent;
+  /// A tensor that came from a neighbour was checked and computed with.
+  std::function<void(const round::TensorKey&, const KeptTensor&)> used;
+  /// The stage's parameters after `step`.
+  std::function<void(StepId step, const Fingerprint&)> updated;
 };
 
 /// Since the start of this process.
 struct RunnerCounters {
   std::uint64_t boundary_bytes_sent = 0;  ///< payloads, both directions
   std::uint64_t boundary_tokens = 0;      ///< that went forward
-  std::uint64_t tokens_done = 0;      ///< through this stage, forward and backward
-  double loss_last = 0;               ///< per token, of the last microbatch; last stage only
+  std::uint64_t tokens_done = 0;          ///< through this stage, forward and backward
+  double loss_last = 0;                   ///< per token, of the last microbatch; last stage only
 };
 
 class StageRunner {
@@ -58,9 +64,6 @@ class StageRunner {
 
   /// Takes in what cs-engine has finished and sends again what found no room.
   void turn();
-  /// The hash of the tensor that `unit`'s output was computed from; zeros at the model's ends.
-  Hash input_hash(const Unit& unit, round::Direction direction);
-
   const RunnerCounters& counters() const { return counters_; }
   const TensorStore& store() const { return store_; }
   /// Once Begin has been answered well.
@@ -76,9 +79,13 @@ class StageRunner {
   void deliver(Parcel parcel);
   void keep(const round::PayloadKey& key, TensorBlob blob);
   void fail_engine(const std::string& what);
-  void computed(const round::Work& work, Result<ComputeOutcome> outcome);
+  void computed(const round::Work& work, const std::optional<KeptTensor>& input,
+                Result<ComputeOutcome> outcome);
+  void applied(StepId step, const Fingerprint& digest);
   Result<std::vector<SharedBytes>> contributions(const round::ReduceChunk& action);
-  std::optional<TensorBlob> compute_input(const round::Work& work);
+  /// The hash of the tensor that an output was computed from; zeros where that was tokens.
+  Hash input_hash(const round::TensorKey& output);
+  std::optional<KeptTensor> compute_input(const round::Work& work);
 
   EngineThread& engine_;
   const StageSite site_;

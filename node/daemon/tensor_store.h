@@ -19,6 +19,7 @@ namespace coshard::node {
 struct KeptTensor {
   TensorBlob blob;
   std::optional<Hash> hash;
+  NodeId sender;            ///< who it came from; zeros: made here
   double squared_norm = 0;  ///< of an averaged chunk: what its reducer signed
 
   /// The bytes as a frame's payload.

@@ -88,6 +88,8 @@ inline constexpr std::chrono::seconds kSettleTimeout{10};
 inline constexpr std::chrono::seconds kFarewellTimeout{3};
 
 // ---- Queues between threads
+/// Threads of libtorch's pool that a command line may ask for.
+inline constexpr int kThreadsMax = 1024;
 inline constexpr std::size_t kEngineQueueMax = 1024;
 inline constexpr std::size_t kLedgerQueueMax = 4096;
 
@@ -103,6 +105,8 @@ inline constexpr std::size_t kNoteBytesMax = 64 * 1024;
 inline constexpr std::size_t kNoteSignaturesMax = 100;
 /// Ledger epochs that may wait for work batches at one time.
 inline constexpr std::size_t kOpenEpochsMax = 64;
+/// Ledger epochs whose receipt windows a node keeps on its disk.
+inline constexpr std::uint64_t kReceiptEpochsKept = 64;
 /// Receipts under one signed window.
 inline constexpr std::size_t kWindowReceiptsMax = 4096;
 /// Entries that a reader takes on at once.

@@ -1,0 +1,44 @@
+// Opening the node, step by step. SPDX-License-Identifier: Apache-2.0
+#include "node/daemon/context.h"
+
+#include "protocol/transport/zmq_transport.h"
+
+namespace coshard::node {
+
+Result<std::unique_ptr<NodeContext>> open_node(const NodeOptions& options) {
+  auto context = std::make_unique<NodeContext>();
+  context->options = options;
+  NodeSetup setup;
+  COSHARD_ASSIGN(setup.invitation, read_invitation(options.join));
+  COSHARD_ASSIGN(const shard::Device device, shard::choose_device(options.device));
+  COSHARD_ASSIGN(shard::DeviceKernels * kernels, shard::kernels_of(device));
+  const shard::DeviceProperties properties = kernels->properties();
+  COSHARD_ASSIGN(const auto passphrase, read_passphrase(options.passphrase_fd));
+  COSHARD_ASSIGN(crypto::Identity identity, open_identity(options.key, passphrase));
+  context->identity = std::make_unique<crypto::Identity>(std::move(identity));
+  COSHARD_ASSIGN(const std::string listen, listen_endpoint(options.listen));
+  context->reactor = std::make_unique<transport::Reactor>(context->clock);
+  COSHARD_ASSIGN(
+      context->transport,
+      transport::make_zmq_transport(*context->reactor, *context->identity, {.listen = listen}));
+  setup.directory = options.directory;
+  setup.endpoint = advertised_endpoint(context->transport->endpoint(), options.advertise);
+  setup.device_name = properties.name;
+  setup.site = {.directory = options.directory,
+                .data = options.data,
+                .checkpoints = options.checkpoints,
+                .device = device,
+                .threads = options.threads,
+                .memory_bytes =
+                    properties.memory_bytes > 0 ? properties.memory_bytes : machine_memory_bytes()};
+  context->engine = std::make_unique<EngineThread>([raw = context.get()] {
+    if (!raw->reactor->post([raw] { raw->net->engine_ready(); })) raw->reactor->wake();
+  });
+  context->net = std::make_unique<NodeNet>(
+      std::move(setup),
+      NodeNet::Surroundings{*context->reactor, *context->transport, *context->identity,
+                            context->clock, *context->engine});
+  return context;
+}
+
+}  // namespace coshard::node

@@ -1,0 +1,68 @@
+// coshard-node: opens what a node needs, in order, runs until the round is over, closes in reverse.
+// SPDX-License-Identifier: Apache-2.0
+#include <cstdio>
+
+#include "node/daemon/context.h"
+#include "node/logging.h"
+#include "node/net_host.h"
+
+namespace {
+
+using namespace coshard;
+using namespace coshard::node;
+
+/// An ordered stop that takes longer than this is cut short.
+constexpr std::chrono::seconds kStopPatience{10};
+
+int refuse(const Error& error, int code) {
+  std::fprintf(stderr, "coshard-node: %s\n", error.message.c_str());
+  return code;
+}
+
+int conclude(const NodeOutcome& outcome, bool interrupted) {
+  if (!outcome.ended) return interrupted ? kExitDone : kExitInternal;
+  const round::Ended& end = *outcome.ended;
+  std::fprintf(stderr, "coshard-node: %s\n", end.text.c_str());
+  if (end.refused) return kExitRefused;
+  if (end.reason == EndReason::kFinished || interrupted) return kExitDone;
+  return end.reason == EndReason::kInternal ? kExitInternal : kExitEndedEarly;
+}
+
+int run(Signals& signals, NodeContext& context) {
+  NetHost net;
+  context.engine->start();
+  net.start(*context.reactor, signals, [&] { context.net->start(); });
+  bool interrupted = false;
+  Wake wake = signals.wait();
+  while (wake != Wake::kThread) {
+    if (interrupted) context.reactor->stop();  // a second signal, or patience is over
+    if (wake == Wake::kSignal && !interrupted)
+      (void)context.reactor->post([&] { context.net->leave("stopped by its operator"); });
+    interrupted = true;
+    wake = signals.wait(kStopPatience);
+  }
+  const bool sound = net.join();
+  (void)context.transport->close();
+  context.engine->close();
+  return sound ? conclude(context.net->outcome(), interrupted) : kExitInternal;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  auto signals = Signals::block();
+  if (!signals) return refuse(signals.error(), kExitInternal);
+  const auto options = parse_node_options(argc, argv);
+  if (!options) return refuse(options.error(), kExitUsage);
+  if (!*options) return kExitDone;
+  if (const auto made = prepare_directory((*options)->directory); !made)
+    return refuse(made.error(), kExitUsage);
+  if (const auto logging =
+          start_logging({"node", (*options)->directory / "logs", (*options)->log_level});
+      !logging)
+    return refuse(logging.error(), kExitUsage);
+  auto context = open_node(**options);
+  const int code = context ? run(**signals, **context) : refuse(context.error(), kExitUsage);
+  stop_logging();
+  return code;
+}

@@ -1,0 +1,320 @@
+// Events in, actions out, in order. SPDX-License-Identifier: Apache-2.0
+#include "node/daemon/net_thread.h"
+
+#include "crypto/signed_payload.h"
+#include "protocol/base/log.h"
+
+namespace coshard::node {
+
+namespace {
+
+constexpr std::chrono::seconds kStatusInterval{1};
+
+round::ParticipantConfig participant_config(const NodeSetup& setup, const NodeId& self) {
+  round::ParticipantConfig config;
+  config.self = self;
+  config.coordinator = setup.invitation.coordinator.node;
+  config.join.endpoint = setup.endpoint;
+  config.join.software = std::string(kSoftwareVersion);
+  config.join.device = setup.device_name;
+  config.join.memory_bytes = setup.site.memory_bytes;
+  config.join.checkpoints = held_checkpoints(setup.site.checkpoints);
+  return config;
+}
+
+std::string text_of(const wire::Payload& payload) { return std::string(as_text(*payload.bytes)); }
+
+}  // namespace
+
+NodeNet::NodeNet(NodeSetup setup, Surroundings surroundings)
+    : setup_(std::move(setup)),
+      at_(surroundings),
+      courier_(
+          at_.transport, at_.identity, at_.clock,
+          {[this](const NodeId& from, wire::Opened opened) { on_message(from, std::move(opened)); },
+           [this](const NodeId& peer, const std::string& reason) { on_lost(peer, reason); },
+           [this](const transport::PeerEvent& event) { on_link(event); }}),
+      runner_(
+          at_.engine, setup_.site,
+          {.self = at_.identity.node(),
+           .post = [this](round::ParticipantEvent event) { events_.push_back(std::move(event)); },
+           .send =
+               [this](const NodeId& to, const Message& message,
+                      std::span<const wire::Payload> payloads) {
+                 return courier_.send(to, message, payloads);
+               },
+           .sent = [this](const NodeId& to, const round::TensorKey& key, const KeptTensor& tensor,
+                          const Hash& input) { receipts_.sent(to, key, tensor, input); },
+           .used = [this](const round::TensorKey& key,
+                          const KeptTensor& tensor) { receipts_.used(key, tensor); },
+           .updated = [this](StepId step,
+                             const Fingerprint& digest) { receipts_.set_weights(step, digest); }}),
+      receipts_(at_.identity, at_.clock, setup_.directory / "receipts",
+                {[this](const NodeId& to, const Message& message,
+                        std::span<const wire::Payload> payloads) {
+                   return courier_.send(to, message, payloads);
+                 },
+                 [this](LedgerEpoch epoch) { events_.push_back(round::EpochSettled{epoch}); }}),
+      machine_(participant_config(setup_, at_.identity.node())),
+      status_(setup_.directory / "status.json", at_.clock),
+      certificate_(wire::hashed(share(at_.identity.certificate().encode()))) {}
+
+void NodeNet::start() {
+  COSHARD_ON(net_);
+  admit_coordinator();
+  execute(machine_.start(at_.clock.now()));
+  at_.reactor.every(limits::kUnitReportInterval, [this] { tick(); });
+  at_.reactor.every(limits::kHeartbeatInterval, [this] { heartbeat(); });
+  at_.reactor.every(kStatusInterval, [this] { write_status(); });
+  write_status();
+}
+
+/// The invitation names the coordinator's keys. Its incarnation is its generation, which only it
+/// knows: a signed newer one replaces the old one.
+void NodeNet::admit_coordinator() {
+  const transport::PeerAddress& address = setup_.invitation.coordinator;
+  courier_.admit({.node = address.node,
+                  .curve_public = address.curve_public,
+                  .incarnation = Incarnation(0),
+                  .newer_incarnation_allowed = true,
+                  .generation_min = std::nullopt,
+                  .session_bound = false});
+  if (const auto dialled = at_.transport.connect(address); !dialled)
+    outcome_.coordinator_trouble = dialled.error().message;
+}
+
+// ---- what comes in ------------------------------------------------------------------------------
+
+void NodeNet::on_link(const transport::PeerEvent& event) {
+  if (event.peer != setup_.invitation.coordinator.node) return;
+  const std::string& where = setup_.invitation.coordinator.endpoint;
+  if (event.kind == transport::PeerEventKind::kConnected) {
+    outcome_.coordinator_trouble.clear();
+    log(LogLevel::kInfo, "node", "connected to the coordinator at " + where);
+    return;
+  }
+  // Said once per cause, not once per attempt.
+  const std::string trouble = "cannot reach the coordinator at " + where + " (" + event.reason +
+                              "); trying again; check that it runs and that the address is right";
+  if (trouble != outcome_.coordinator_trouble) log(LogLevel::kWarning, "node", trouble);
+  outcome_.coordinator_trouble = trouble;
+}
+
+void NodeNet::on_lost(const NodeId& peer, const std::string& reason) {
+  COSHARD_ON(net_);
+  if (peer == setup_.invitation.coordinator.node) {
+    // It may come back from its journal; until somebody listens there is nothing to do but ask.
+    log(LogLevel::kWarning, "node", "the coordinator is gone: " + reason);
+    admit_coordinator();
+  } else {
+    receipts_.lost(peer);
+  }
+  handle(round::PeerLost{peer, reason});
+}
+
+void NodeNet::on_message(const NodeId& from, wire::Opened opened) {
+  COSHARD_ON(net_);
+  if (const auto* welcome = std::get_if<Welcome>(&opened.message))
+    if (!on_welcome(opened, *welcome)) return;
+  if (for_receipts(from, opened)) {
+    drain();
+    return;
+  }
+  if (from == setup_.invitation.coordinator.node) overhear(opened.message);
+  const Message message = opened.message;
+  runner_.set_incoming(from, &message, &opened.payloads);
+  handle(round::Received{from, std::move(opened.message), {}});
+  runner_.set_incoming(from, nullptr, nullptr);
+}
+
+/// Takes the round's network, rules and data from what came with the Welcome; false when they do
+/// not fit the invitation.
+bool NodeNet::on_welcome(const wire::Opened& opened, const Welcome& welcome) {
+  const NodeId& coordinator = setup_.invitation.coordinator.node;
+  if (opened.header.sender != coordinator || opened.payloads.size() != 3) {
+    courier_.fault(opened.header.sender, "a Welcome that is none");
+    return false;
+  }
+  const Bytes& entry = *opened.payloads[1].bytes;
+  const NetworkId network{crypto::network_id(entry)};
+  const auto genesis = genesis_in(entry);
+  const bool expected = !setup_.invitation.network || *setup_.invitation.network == network;
+  if (!genesis || !expected || opened.header.network != network ||
+      genesis->coordinator != coordinator.bytes) {
+    courier_.fault(coordinator, "a Welcome to another network than it was sent in");
+    return false;
+  }
+  if (machine_.phase() != round::ParticipantPhase::kJoining) return true;
+  runner_.set_package({text_of(opened.payloads[0]), entry, text_of(opened.payloads[2])});
+  courier_.speak_as(network, welcome.incarnation, opened.header.generation);
+  receipts_.take_seat({*genesis, network, coordinator, welcome.stage, welcome.incarnation});
+  log(LogLevel::kInfo, "node",
+      "admitted to " + genesis->model + ": stage " + std::to_string(welcome.stage.value) +
+          ", replica " + std::to_string(welcome.replica.value));
+  return true;
+}
+
+/// Messages of the ledger's side, which the machine need not see.
+bool NodeNet::for_receipts(const NodeId& from, const wire::Opened& opened) {
+  Result<void> taken;
+  if (const auto* window = std::get_if<ReceiptWindow>(&opened.message))
+    taken = receipts_.on_window(from, *window, *opened.payloads.front().bytes);
+  else if (const auto* reply = std::get_if<ReceiptCountersigned>(&opened.message))
+    taken = receipts_.on_countersigned(from, *reply, *opened.payloads.front().bytes);
+  else if (const auto* batch = std::get_if<WorkBatchSubmission>(&opened.message);
+           batch != nullptr && from == setup_.invitation.coordinator.node)
+    receipts_.batch_taken(*batch);
+  else
+    return false;
+  if (!taken) courier_.fault(from, taken.error().message);
+  return true;
+}
+
+/// What the coordinator decides also tells which work counted, and in which ledger epoch.
+void NodeNet::overhear(const Message& message) {
+  if (const auto* closed = std::get_if<StageClosed>(&message)) receipts_.stage_closed(*closed);
+  if (const auto* commit = std::get_if<Commit>(&message)) receipts_.committed(*commit);
+}
+
+void NodeNet::engine_ready() {
+  COSHARD_ON(net_);
+  runner_.turn();
+  drain();
+}
+
+void NodeNet::leave(const std::string& reason) {
+  COSHARD_ON(net_);
+  handle(round::LeaveRequested{reason});
+}
+
+void NodeNet::tick() {
+  COSHARD_ON(net_);
+  courier_.tick();
+  runner_.turn();
+  receipts_.tick();
+  handle(round::Tick{});
+  if (leave_by_) leave_when_quiet();
+}
+
+// ---- what goes out ------------------------------------------------------------------------------
+
+void NodeNet::handle(round::ParticipantEvent event) {
+  events_.push_back(std::move(event));
+  drain();
+}
+
+void NodeNet::drain() {
+  if (executing_) return;
+  while (!events_.empty()) {
+    const round::ParticipantEvent next = std::move(events_.front());
+    events_.pop_front();
+    execute(machine_.on(next, at_.clock.now()));
+  }
+}
+
+void NodeNet::execute(round::ParticipantActions actions) {
+  executing_ = true;
+  for (const round::ParticipantAction& action : actions)
+    std::visit([this](const auto& known) { run(known); }, action);
+  executing_ = false;
+}
+
+void NodeNet::run(const round::SendMessage& action) {
+  const bool join = std::holds_alternative<JoinRequest>(action.message);
+  (void)courier_.send(
+      action.to, action.message,
+      join ? std::span<const wire::Payload>(&certificate_, 1) : std::span<const wire::Payload>());
+}
+
+void NodeNet::run(const round::UseTable& action) {
+  const auto seat = machine_.seat();
+  COSHARD_CHECK(seat.has_value());
+  std::set<NodeId> present;
+  for (const Member& member : action.table.members) {
+    present.insert(member.node);
+    if (member.node != at_.identity.node()) admit_member(member, seat->stage.value);
+  }
+  for (const auto& [node, stage] : std::map(stages_)) {
+    if (present.contains(node)) continue;
+    courier_.dismiss(node);
+    neighbours_.erase(node);
+    stages_.erase(node);
+  }
+}
+
+/// Nodes of neighbouring stages and of our own exchange tensors; of two, the smaller id dials.
+void NodeNet::admit_member(const Member& member, std::uint32_t own_stage) {
+  const std::uint32_t low = std::min(own_stage, member.stage.value);
+  const std::uint32_t high = std::max(own_stage, member.stage.value);
+  if (high - low > 1) return;
+  const auto certificate = crypto::NodeCertificate::decode(member.certificate);
+  if (!certificate || !certificate->verify() || certificate->node() != member.node) {
+    courier_.fault(setup_.invitation.coordinator.node, "a table with a false certificate");
+    return;
+  }
+  courier_.admit({.node = member.node,
+                  .curve_public = certificate->curve_public,
+                  .incarnation = member.incarnation,
+                  .generation_min = std::nullopt});
+  neighbours_.insert(member.node);
+  stages_[member.node] = member.stage;
+  if (at_.identity.node() < member.node)
+    (void)at_.transport.connect({member.node, member.endpoint, certificate->curve_public});
+}
+
+void NodeNet::run(const round::DropStep& action) {
+  receipts_.dropped(action.step);
+  runner_.run(action);
+}
+
+void NodeNet::run(const round::SettleEpoch& action) { receipts_.settle(action.epoch); }
+
+void NodeNet::run(const round::PeerFault& action) { courier_.fault(action.peer, action.reason); }
+
+void NodeNet::run(const round::Ended& action) {
+  outcome_.ended = action;
+  log(LogLevel::kInfo, "node", "the round is over: " + action.text);
+  write_status();
+  leave_by_ = at_.clock.now() + limits::kFarewellTimeout;
+}
+
+void NodeNet::heartbeat() {
+  COSHARD_ON(net_);
+  Heartbeat alive = machine_.heartbeat();
+  const RunnerCounters& done = runner_.counters();
+  alive.tokens_per_second = status_.tokens_per_second(done.tokens_done);
+  alive.boundary_bytes_sent = done.boundary_bytes_sent;
+  alive.boundary_tokens = done.boundary_tokens;
+  if (machine_.seat()) (void)courier_.send(setup_.invitation.coordinator.node, alive);
+  for (const NodeId& neighbour : neighbours_) (void)courier_.send(neighbour, alive);
+}
+
+void NodeNet::write_status() {
+  Heartbeat state = machine_.heartbeat();
+  state.tokens_per_second = status_.tokens_per_second(runner_.counters().tokens_done);
+  StatusView view{.phase = machine_.phase(),
+                  .seat = machine_.seat(),
+                  .heartbeat = state,
+                  .runner = runner_.counters(),
+                  .receipts = receipts_.counters(),
+                  .courier = courier_,
+                  .links = stages_,
+                  .engine_busy = at_.engine.busy(),
+                  .kept_bytes = runner_.store().bytes(),
+                  .model = runner_.plan() ? runner_.plan()->round.model.name : "",
+                  .waiting_for = outcome_.coordinator_trouble};
+  if (view.waiting_for.empty() && view.phase == round::ParticipantPhase::kJoining)
+    view.waiting_for = "the coordinator's answer";
+  status_.write(view);
+}
+
+/// Everything said has left, or nobody takes it any more.
+void NodeNet::leave_when_quiet() {
+  std::size_t waiting = at_.transport.bytes_in_flight(setup_.invitation.coordinator.node);
+  for (const NodeId& neighbour : neighbours_) waiting += at_.transport.bytes_in_flight(neighbour);
+  if (waiting > 0 && at_.clock.now() < *leave_by_) return;
+  write_status();
+  at_.reactor.stop();
+}
+
+}  // namespace coshard::node

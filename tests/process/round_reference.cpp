@@ -1,0 +1,87 @@
+// One engine, all layers. SPDX-License-Identifier: Apache-2.0
+#include "tests/process/round_reference.h"
+
+#include <gtest/gtest.h>
+
+#include "node/daemon/stage_host.h"
+#include "node/round_setup.h"
+#include "protocol/round/lr_schedule.h"
+#include "shard/engine/stage_engine.h"
+
+namespace coshard::test {
+
+namespace {
+
+shard::StageConfig engine_config(const node::RoundFile& round, const shard::StageSlice& slice,
+                                 std::uint32_t stage) {
+  shard::StageConfig config;
+  config.spec = round.model.spec;
+  config.slice = slice;
+  config.stage = StageIndex(stage);
+  config.seed = round.training.seed;
+  config.threads = 1;
+  return config;
+}
+
+std::vector<std::string> parameters_of(shard::StageEngine& engine, const shard::ModelSpec& spec,
+                                       const shard::StageSlice& slice) {
+  std::vector<std::string> all;
+  for (const shard::ParameterSpec& parameter : shard::parameters(spec, slice))
+    all.emplace_back(as_text(engine.parameter(parameter.name).value().view()));
+  return all;
+}
+
+MetricsLine reference_step(shard::StageEngine& engine, const shard::TokenSource& tokens,
+                           const node::RoundFile& round, StepId step) {
+  double loss_sum = 0;
+  for (std::uint32_t m = 0; m < round.training.microbatches; ++m) {
+    const shard::TokenBatch batch = tokens.batch(step, MicrobatchIndex(m)).value();
+    loss_sum += engine.forward_loss(MicrobatchIndex(m), batch, batch).value().loss_sum;
+  }
+  const auto token_count = static_cast<double>(round.tokens_per_step());
+  std::vector<double> norms;
+  for (std::uint32_t chunk = 0; chunk < engine.layout().size(); ++chunk)
+    norms.push_back(
+        engine.reduce_chunk(ChunkIndex(chunk), {}, 1.0F / static_cast<float>(token_count))
+            .value()
+            .squared_norm);
+  const double norm = round::gradient_norm(std::span(&norms, 1));
+  const round::OptimizerConfig optimizer = node::coordinator_config(round, 0).optimizer;
+  EXPECT_TRUE(engine.apply_update(round::commit_scalars(optimizer, step, norm, {})));
+  return {step.value, loss_sum / token_count, norm, round.tokens_per_step()};
+}
+
+}  // namespace
+
+ReferenceRun reference_run(const node::RoundFile& round, const Path& manifest) {
+  const shard::StageSlice whole = shard::whole_model(round.model.spec);
+  const auto engine = shard::make_stage_engine(engine_config(round, whole, 0)).value();
+  const auto tokens = shard::TokenSource::open(manifest, node::token_order(round)).value();
+  ReferenceRun run;
+  for (std::uint64_t step = 1; step <= round.training.steps; ++step)
+    run.lines.push_back(reference_step(*engine, tokens, round, StepId(step)));
+  run.parameters = parameters_of(*engine, round.model.spec, whole);
+  return run;
+}
+
+std::vector<std::string> checkpoint_parameters(const node::RoundFile& round,
+                                               const std::vector<Path>& checkpoint_folders,
+                                               std::uint64_t step) {
+  std::vector<std::string> all;
+  for (std::uint32_t stage = 0; stage < round.model.stages(); ++stage) {
+    const shard::StageSlice& slice = round.model.slices[stage];
+    const auto engine = shard::make_stage_engine(engine_config(round, slice, stage)).value();
+    bool loaded = false;
+    for (const Path& folder : checkpoint_folders) {
+      const Path file = node::checkpoint_path(folder, StepId(step), StageIndex(stage));
+      if (loaded || !std::filesystem::exists(file)) continue;
+      loaded = engine->load(file).has_value();
+    }
+    EXPECT_TRUE(loaded) << "no checkpoint of stage " << stage << " after step " << step;
+    const auto own = parameters_of(*engine, round.model.spec, slice);
+    all.insert(all.end(), own.begin(), own.end());
+  }
+  return all;
+}
+
+}  // namespace coshard::test

@@ -1,0 +1,165 @@
+// Files and processes of a round. SPDX-License-Identifier: Apache-2.0
+#include "tests/support/round_fixture.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "crypto/hash.h"
+#include "protocol/base/check.h"
+#include "protocol/base/rng.h"
+#include "shard/data/manifest.h"
+
+namespace coshard::test {
+
+using nlohmann::json;
+
+namespace {
+
+constexpr int kVocab = 64;
+
+/// Tokens that a model can learn: each mostly follows from the one before.
+Bytes learnable_tokens(std::size_t count) {
+  Bytes bytes;
+  std::uint32_t token = 1;
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::uint32_t chance = philox(7, i, 0)[0];
+    token = chance % 8 == 0 ? chance / 8 % kVocab : (token * 5 + 3) % kVocab;
+    put_le(bytes, static_cast<std::uint16_t>(token));
+  }
+  return bytes;
+}
+
+}  // namespace
+
+std::string round_text(const TinyRound& round) {
+  std::ostringstream text;
+  text << "[model]\nname = \"mite\"\nhidden = 32\nlayers = " << round.layers
+       << "\nheads = 2\nkv_heads = 2\nffn_hidden = 64\nvocab = " << kVocab
+       << "\nsequence = 16\nstages = " << round.stages << "\nweights = \"open\"\n"
+       << "[data]\nmanifest = \"data/manifest.json\"\n"
+       << "[training]\nsteps = " << round.steps << "\nmicrobatches = " << round.microbatches
+       << "\nmicrobatch_sequences = 2\nprecision = \"fp32\"\nseed = 3\nschedule_order = \""
+       << round.order << "\"\ncheckpoint_epochs = " << round.checkpoint_epochs
+       << "\noptimizer = { name = \"adamw\", lr = 1e-2, betas = [0.9, 0.95], eps = 1e-8, "
+          "weight_decay = 0.1, clip_norm = 1.0, warmup = 2, schedule = \"cosine\" }\n"
+       << "[boundary]\ncompression = \"none\"\n"
+       << "[ownership]\nunits = 1_000_000_000_000\nemission = \"constant\"\n"
+       << "split = { compute = 10000, data = 0, design = 0, treasury = 0 }\n"
+       << "[admission]\nmode = \"open\"\nreplicas = " << round.replicas << "\n"
+       << "[ledger]\ndomain = \"coshard.local\"\nepoch_steps = " << round.epoch_steps << "\n";
+  return text.str();
+}
+
+Path program(const std::string& name) {
+  return std::filesystem::read_symlink("/proc/self/exe").parent_path() / name;
+}
+
+RoundFixture::RoundFixture(const TinyRound& round) {
+  write_data();
+  const std::string text = round_text(round);
+  write_text(dir_ / "round.toml", text);
+  auto parsed = node::parse_round(text, "round.toml");
+  COSHARD_CHECK_OP(parsed.has_value() ? "" : parsed.error().message, ==, "");
+  round_ = *parsed;
+  std::filesystem::create_directories(coordinator_dir());
+}
+
+void RoundFixture::write_data() {
+  std::filesystem::create_directories(dir_ / "data");
+  shard::Manifest manifest;
+  manifest.tokenizer.id = "bytes";
+  manifest.tokenizer.sha256 = crypto::sha256(as_bytes("bytes"));
+  manifest.vocab = kVocab;
+  for (const char* name : {"first.bin", "second.bin"}) {
+    const Bytes tokens = learnable_tokens(name[0] == 'f' ? 1600 : 900);
+    write_text(dir_.path() / "data" / name, std::string(as_text(tokens)));
+    manifest.shards.push_back({name, tokens.size() / 2, crypto::sha256(tokens)});
+  }
+  write_text(manifest(), shard::manifest_text(manifest));
+}
+
+bool RoundFixture::start_coordinator(const std::vector<std::string>& more) {
+  const Path description = coordinator_dir() / "coordinator.json";
+  std::filesystem::remove(description);
+  FolderWatch watch({coordinator_dir(), dir_.path()});
+  std::vector<std::string> arguments{"--round", (dir_ / "round.toml").string(), "--dir",
+                                     coordinator_dir().string()};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  coordinator_ = std::make_unique<ChildProcess>(
+      Spawn{program("coshard-coordinator"), arguments, dir_ / "coordinator.out", {}, {}});
+  const bool listening = watch.wait_until(
+      [&] { return std::filesystem::exists(description) || !coordinator_->running(); },
+      std::chrono::seconds(60));
+  if (listening && coordinator_->running()) return true;
+  std::fprintf(stderr, "%s", outputs().c_str());
+  return false;
+}
+
+ChildProcess& RoundFixture::start_node(std::size_t index, const std::vector<std::string>& more) {
+  std::filesystem::create_directories(node_dir(index));
+  std::vector<std::string> arguments{"--join",    (coordinator_dir() / "invitation").string(),
+                                     "--dir",     node_dir(index).string(),
+                                     "--data",    (dir_ / "data").string(),
+                                     "--device",  "cpu",
+                                     "--threads", "1"};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  nodes_[index] =
+      std::make_unique<ChildProcess>(Spawn{program("coshard-node"),
+                                           arguments,
+                                           dir_ / ("node-" + std::to_string(index) + ".out"),
+                                           {},
+                                           {}});
+  return *nodes_[index];
+}
+
+bool RoundFixture::start_all() {
+  if (!start_coordinator()) return false;
+  const std::size_t count = std::size_t{round_.model.stages()} * round_.admission.replicas;
+  for (std::size_t i = 0; i < count; ++i) start_node(i);
+  return true;
+}
+
+std::vector<MetricsLine> RoundFixture::metrics() const {
+  std::vector<MetricsLine> lines;
+  std::istringstream text(read_text(coordinator_dir() / "metrics.jsonl"));
+  for (std::string line; std::getline(text, line);) {
+    const json parsed = json::parse(line, nullptr, false);
+    if (parsed.is_discarded()) break;  // the last line is being written
+    lines.push_back({parsed["step"], parsed["loss"], parsed["grad_norm"], parsed["tokens"]});
+  }
+  return lines;
+}
+
+bool RoundFixture::wait_for_step(std::uint64_t step, std::chrono::milliseconds limit) {
+  FolderWatch watch({coordinator_dir(), dir_.path()});
+  return watch.wait_until(
+      [&] {
+        const auto lines = metrics();
+        return (!lines.empty() && lines.back().step >= step) || !coordinator_->running();
+      },
+      limit);
+}
+
+std::string RoundFixture::coordinator_field(const std::string& name) const {
+  const json parsed = json::parse(read_text(coordinator_dir() / "coordinator.json"));
+  return parsed.at(name).is_string() ? parsed.at(name).get<std::string>() : parsed.at(name).dump();
+}
+
+std::string RoundFixture::node_status(std::size_t index, const std::string& name) const {
+  const json parsed = json::parse(read_text(node_dir(index) / "status.json"), nullptr, false);
+  return parsed.is_discarded() || !parsed.contains(name) ? "" : parsed[name].dump();
+}
+
+std::string RoundFixture::outputs() const {
+  std::string all;
+  for (const auto& entry : std::filesystem::directory_iterator(dir_.path())) {
+    if (entry.path().extension() != ".out") continue;
+    all += "---- " + entry.path().filename().string() + "\n" + read_text(entry.path());
+  }
+  return all;
+}
+
+}  // namespace coshard::test

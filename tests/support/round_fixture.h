@@ -1,0 +1,79 @@
+// A whole round on loopback with real programs: data, round file, coordinator, nodes, in one
+// temporary folder. One thread. SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "node/round_file.h"
+#include "tests/support/process.h"
+
+namespace coshard::test {
+
+/// A model small enough that a step takes milliseconds.
+struct TinyRound {
+  std::uint32_t stages = 2;
+  std::uint32_t replicas = 1;
+  std::uint64_t steps = 6;
+  std::uint32_t microbatches = 4;
+  std::uint64_t epoch_steps = 3;
+  std::uint64_t checkpoint_epochs = 1;
+  int layers = 2;
+  std::string order = "1f1b";
+};
+std::string round_text(const TinyRound& round);
+
+struct MetricsLine {
+  std::uint64_t step = 0;
+  double loss = 0;
+  double grad_norm = 0;
+  std::uint64_t tokens = 0;
+  bool operator==(const MetricsLine&) const = default;
+};
+
+/// The folder of the programs under test: where the build puts them.
+Path program(const std::string& name);
+
+class RoundFixture {
+ public:
+  explicit RoundFixture(const TinyRound& round);
+
+  const Path& path() const { return dir_.path(); }
+  Path coordinator_dir() const { return dir_ / "coordinator"; }
+  Path node_dir(std::size_t index) const { return dir_ / ("node-" + std::to_string(index)); }
+  const node::RoundFile& round() const { return round_; }
+  Path manifest() const { return dir_ / "data/manifest.json"; }
+
+  /// Starts the coordinator and waits until it listens; false (with its output printed) otherwise.
+  bool start_coordinator(const std::vector<std::string>& more = {});
+  /// Starts node `index`; the same index again is the same identity again.
+  ChildProcess& start_node(std::size_t index, const std::vector<std::string>& more = {});
+  /// Starts coordinator and stages x replicas nodes.
+  bool start_all();
+
+  ChildProcess& coordinator() { return *coordinator_; }
+  ChildProcess& node(std::size_t index) { return *nodes_.at(index); }
+  std::size_t node_count() const { return nodes_.size(); }
+
+  /// All committed steps so far, in order; a step done again after a resume comes again.
+  std::vector<MetricsLine> metrics() const;
+  bool wait_for_step(std::uint64_t step, std::chrono::milliseconds limit);
+  /// What the coordinator wrote about itself.
+  std::string coordinator_field(const std::string& name) const;
+  /// A value of node `index`'s status.json; empty when there is none yet.
+  std::string node_status(std::size_t index, const std::string& name) const;
+  /// Everything that the programs said, for a failing test.
+  std::string outputs() const;
+
+ private:
+  void write_data();
+  TempDir dir_;
+  node::RoundFile round_;
+  std::unique_ptr<ChildProcess> coordinator_;
+  std::map<std::size_t, std::unique_ptr<ChildProcess>> nodes_;
+};
+
+}  // namespace coshard::test
