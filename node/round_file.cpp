@@ -1,5 +1,4 @@
 // See round_file.h: the rules of a round file, section by section.
-//
 // SPDX-License-Identifier: Apache-2.0
 #include "node/round_file.h"
 

@@ -1,8 +1,7 @@
 // The TOML file that describes a round (design 2.3), parsed and checked whole before anything
-// opens. One rule per line of node/README.md; the first broken one is reported as
+// opens. Every key is explained in deploy/rounds/tiny.toml; the first broken rule is reported as
 // "FILE:LINE: KEY: expected …, found …". Value types and pure functions, any thread; only
 // load_round() and validate_against_disk() touch files.
-//
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 

@@ -1,5 +1,4 @@
 // See round_file.h: the data that a round file names.
-//
 // SPDX-License-Identifier: Apache-2.0
 #include <system_error>
 

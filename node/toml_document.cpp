@@ -1,5 +1,4 @@
 // See toml_document.h.
-//
 // SPDX-License-Identifier: Apache-2.0
 #include "node/toml_document.h"
 

@@ -1,6 +1,5 @@
 // A TOML file as plain values that know their line, so that every message can name it. The one file
 // that sees toml++ is toml_document.cpp. Value types, any thread.
-//
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 

@@ -1,5 +1,4 @@
 // See toml_reader.h.
-//
 // SPDX-License-Identifier: Apache-2.0
 #include "node/toml_reader.h"
 

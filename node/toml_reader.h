@@ -1,7 +1,6 @@
 // Reading one TOML table against rules: known keys, types, ranges. The first broken rule is kept
 // and everything after it is ignored, so a caller lists its rules straight down and asks once at
 // the end. Not shared between threads.
-//
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 

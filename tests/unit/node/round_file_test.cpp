@@ -1,5 +1,4 @@
 // A round file is believed only whole: one table row per rule, with the line that is named.
-//
 // SPDX-License-Identifier: Apache-2.0
 #include "node/round_file.h"
 
@@ -253,6 +252,16 @@ TEST(RoundFile, RefusesAFileOverTheLimitBeforeParsingIt) {
   ASSERT_FALSE(round);
   EXPECT_EQ(round.error().code, ErrorCode::kResourceExhausted);
   EXPECT_THAT(round.error().message, HasSubstr("big.toml: expected a round file of at most"));
+}
+
+TEST(RoundFile, TheExamplesThatWeShipAreRight) {
+  int files = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(COSHARD_ROUNDS_DIR)) {
+    const auto loaded = load_round(entry.path());
+    EXPECT_TRUE(loaded) << loaded.error().message;
+    ++files;
+  }
+  EXPECT_GE(files, 2);
 }
 
 TEST(RoundFile, NamesAMissingFile) {
