@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <thread>
 #include <vector>
 #include <zmq.hpp>
@@ -25,13 +26,37 @@ constexpr std::size_t kPayload = std::size_t{1} << 20;
 constexpr int kFrames = 200;
 
 double now_seconds() { return seconds(SystemClock().now().time_since_epoch()); }
-double megabytes_per_second(double seconds) {
-  return static_cast<double>(kFrames) * static_cast<double>(kPayload) / 1e6 / seconds;
+double cpu_seconds(clockid_t clock) {
+  timespec time{};
+  clock_gettime(clock, &time);
+  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
 }
+
+// Both by the wall and by the processor time of all threads of both ends, which other programs on
+// the machine do not change.
+struct Rate {
+  double mb_per_s = 0;
+  double cpu_s_per_gb = 0;
+};
+class Stopwatch {
+ public:
+  void start() {
+    wall_ = now_seconds();
+    cpu_ = cpu_seconds(CLOCK_PROCESS_CPUTIME_ID);
+  }
+  Rate stop() const {
+    const double bytes = static_cast<double>(kFrames) * static_cast<double>(kPayload);
+    return {bytes / 1e6 / (now_seconds() - wall_),
+            (cpu_seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu_) / (bytes / 1e9)};
+  }
+
+ private:
+  double wall_ = 0, cpu_ = 0;
+};
 
 // Bare libzmq: one thread sends 1 MiB messages from shared memory, this one receives and drops
 // them.
-double raw_zmq(bool curve) {
+Rate raw_zmq(bool curve) {
   zmq::context_t server_context, client_context;
   zmq::socket_t server(server_context, ZMQ_ROUTER);
   const auto keys = crypto::CurveKeyPair::generate();
@@ -61,19 +86,19 @@ double raw_zmq(bool curve) {
       client.send(message, zmq::send_flags::none);
     }
   });
-  double start = 0;
+  Stopwatch watch;
   for (int i = 0; i <= kFrames; ++i) {
     zmq::message_t route, message;
     COSHARD_CHECK(server.recv(route) && server.recv(message));
-    if (i == 0) start = now_seconds();
+    if (i == 0) watch.start();
   }
-  const double elapsed = now_seconds() - start;
+  const Rate rate = watch.stop();
   sender.join();
-  return megabytes_per_second(elapsed);
+  return rate;
 }
 
 // Two transports, each on its own thread, as in two processes; the sender pushes until refused.
-double through_transport() {
+Rate through_transport() {
   const auto server_id = crypto::Identity::generate();
   const auto client_id = crypto::Identity::generate();
   SystemClock clock;
@@ -84,10 +109,10 @@ double through_transport() {
   server->allow(client_id.node(), client_id.curve().public_key());
   const PeerAddress address{server_id.node(), server->endpoint(), server_id.curve().public_key()};
   int received = 0;
-  double start = 0;
+  Stopwatch watch;
   server->set_handler([&](const NodeId&, wire::Frame frame) {
     COSHARD_CHECK_OP(frame.payloads.at(0)->size(), ==, kPayload);
-    if (received++ == 0) start = now_seconds();
+    if (received++ == 0) watch.start();
   });
 
   std::atomic<bool> done{false};
@@ -112,18 +137,18 @@ double through_transport() {
     COSHARD_CHECK(client->close().has_value());
   });
   while (received <= kFrames) server_loop.run_once(std::chrono::milliseconds(10));
-  const double elapsed = now_seconds() - start;
+  const Rate rate = watch.stop();
   done = true;
   sender.join();
-  return megabytes_per_second(elapsed);
+  return rate;
 }
 
-// Seconds of one call, over enough calls to measure.
+// Processor seconds of one call, over enough calls to measure.
 template <class Call>
 double each(int calls, Call call) {
-  const double start = now_seconds();
+  const double start = cpu_seconds(CLOCK_THREAD_CPUTIME_ID);
   for (int i = 0; i < calls; ++i) call();
-  return (now_seconds() - start) / calls;
+  return (cpu_seconds(CLOCK_THREAD_CPUTIME_ID) - start) / calls;
 }
 
 struct EnvelopeCost {
@@ -158,17 +183,24 @@ double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
   return values[values.size() / 2];
 }
+double median_of(const std::vector<Rate>& rates, double Rate::*what) {
+  std::vector<double> values;
+  for (const Rate& rate : rates) values.push_back(rate.*what);
+  return median(std::move(values));
+}
 
 }  // namespace
 
 int main(int count, char** arguments) {
   const int rounds = count > 1 ? std::atoi(arguments[1]) : 5;
-  std::vector<double> null_rates, curve_rates, transport_rates, ratios;
+  std::vector<Rate> plain, curve, transport;
+  std::vector<double> ratios, cpu_ratios;
   for (int round = 0; round < rounds; ++round) {
-    null_rates.push_back(raw_zmq(false));
-    curve_rates.push_back(raw_zmq(true));
-    transport_rates.push_back(through_transport());
-    ratios.push_back(transport_rates.back() / curve_rates.back());
+    plain.push_back(raw_zmq(false));
+    curve.push_back(raw_zmq(true));
+    transport.push_back(through_transport());
+    ratios.push_back(transport.back().mb_per_s / curve.back().mb_per_s);
+    cpu_ratios.push_back(transport.back().cpu_s_per_gb / curve.back().cpu_s_per_gb);
   }
   const TensorHeader tensor{
       DType::kU8, BoundaryEncoding::kNone, {static_cast<std::int64_t>(kPayload)}};
@@ -179,14 +211,19 @@ int main(int count, char** arguments) {
     const SharedBytes copied = share(to_bytes(source));
     COSHARD_CHECK(copied->back() == 1);
   });
+  const auto print = [](const char* name, const std::vector<Rate>& rates) {
+    std::printf(" \"%s\": {\"mb_per_s\": %.0f, \"cpu_s_per_gb\": %.2f},\n", name,
+                median_of(rates, &Rate::mb_per_s), median_of(rates, &Rate::cpu_s_per_gb));
+  };
+  std::printf("{\"frame_bytes\": %zu, \"rounds\": %d,\n", kPayload, rounds);
+  print("zmq_null", plain);
+  print("zmq_curve", curve);
+  print("transport", transport);
   std::printf(
-      "{\"frame_bytes\": %zu, \"rounds\": %d,\n"
-      " \"zmq_null_mb_per_s\": %.0f, \"zmq_curve_mb_per_s\": %.0f, \"transport_mb_per_s\": %.0f,\n"
-      " \"transport_to_zmq_curve\": %.3f,\n"
-      " \"seal_1mib_us\": %.0f, \"open_1mib_us\": %.0f, \"receive_copy_1mib_us\": %.0f,\n"
-      " \"seal_small_us\": %.1f, \"open_small_us\": %.1f}\n",
-      kPayload, rounds, median(null_rates), median(curve_rates), median(transport_rates),
-      median(ratios), large.seal * 1e6, large.open * 1e6, copy * 1e6, small.seal * 1e6,
-      small.open * 1e6);
+      " \"transport_to_zmq_curve\": {\"mb_per_s\": %.3f, \"cpu_s_per_gb\": %.3f},\n"
+      " \"cpu_us\": {\"seal_1mib\": %.0f, \"open_1mib\": %.0f, \"receive_copy_1mib\": %.0f,"
+      " \"seal_small\": %.1f, \"open_small\": %.1f}}\n",
+      median(ratios), median(cpu_ratios), large.seal * 1e6, large.open * 1e6, copy * 1e6,
+      small.seal * 1e6, small.open * 1e6);
   return 0;
 }
