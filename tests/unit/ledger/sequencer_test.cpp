@@ -212,7 +212,8 @@ TEST_P(SequencerTest, StopsAtEveryWriteAndGoesOn) {
         ASSERT_OK(verified);
         if (early) {
           std::vector<Hash> leaves;
-          for (const Bytes& entry : *round_.store->read(0, early->size)) {
+          const std::vector<Bytes> entries = *round_.store->read(0, early->size);
+          for (const Bytes& entry : entries) {
             leaves.push_back(leaf_hash(entry));
           }
           EXPECT_EQ(root_of(leaves), early->root) << "forked after stop " << at;
