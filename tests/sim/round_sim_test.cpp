@@ -13,7 +13,8 @@
 namespace coshard::simtest {
 namespace {
 
-using namespace std::chrono_literals;
+using std::chrono_literals::operator""ms;
+using std::chrono_literals::operator""s;
 
 /// Seeds [1, count], or the one that COSHARD_SIM_SEED names. COSHARD_SIM_TIMES multiplies.
 std::vector<std::uint64_t> seeds(std::uint64_t count) {

@@ -11,7 +11,8 @@
 namespace coshard::round {
 namespace {
 
-using namespace std::chrono_literals;
+using std::chrono_literals::operator""ms;
+using std::chrono_literals::operator""s;
 
 /// A round of two stages of two replicas, nodes 0..3 as (stage, replica) 0.0 1.0 0.1 1.1, whose
 /// nodes say what the test makes them say.
@@ -304,7 +305,7 @@ TEST_F(CoordinatorTest, ANodeThatWasLostLearnsThatItIsOut) {
 TEST_F(CoordinatorTest, ResumesAfterTheLastCompleteCheckpointAndRollsBackOnce) {
   config.ledger_epoch_steps = 1;
   open_training();
-  for (const std::uint64_t step : {1, 2}) do_step(step);
+  for (const std::uint64_t step : {1U, 2U}) do_step(step);
   for (std::uint32_t n = 0; n < 4; ++n)
     hear(n, CheckpointReport{StepId(1), StageIndex(n % 2), Hash{static_cast<std::uint8_t>(n % 2)},
                              10, ""});

@@ -42,7 +42,7 @@ TEST(LearningRate, ConstantAndWithoutWarmup) {
 }
 
 TEST(CommitScalars, AreTheClosedFormsRoundedOnce) {
-  for (const std::uint64_t step : {1, 2, 19, 20, 21, 77, 200}) {
+  for (const std::uint64_t step : {1U, 2U, 19U, 20U, 21U, 77U, 200U}) {
     const CommitScalars scalars = commit_scalars(config(), StepId(step), 0.5, {1, 2, 3});
     const long double rate = learning_rate(config(), StepId(step));
     const auto t = static_cast<long double>(step);

@@ -9,7 +9,7 @@
 namespace coshard::round {
 namespace {
 
-using namespace std::chrono_literals;
+using std::chrono_literals::operator""s;
 
 const NodeId kCoordinator = node(100);
 
@@ -131,7 +131,7 @@ TEST_F(ParticipantTest, StageZeroPullsWhatItCanHold) {
 TEST_F(ParticipantTest, EngineWorkComesBeforeNetworkWorkInItsActions) {
   sit(2);
   hear(4, SlotGrant{2});
-  for (const std::uint32_t m : {0, 1}) hear(0, ForwardTensor{unit(1, m, 0), {}});
+  for (const std::uint32_t m : {0U, 1U}) hear(0, ForwardTensor{unit(1, m, 0), {}});
   hear(1, ForwardTensor{unit(1, 2, 0), {}});
   did.clear();
   done(WorkOp::kForward, unit(1, 0, 1));
@@ -167,7 +167,7 @@ TEST_F(ParticipantTest, RefusesWhatNeighboursMayNotSend) {
 
 TEST_F(ParticipantTest, KeepsNoMoreThanItGranted) {
   sit(2);
-  for (const std::uint32_t m : {0, 1, 2}) hear(0, ForwardTensor{unit(1, m, 0), {}});
+  for (const std::uint32_t m : {0U, 1U, 2U}) hear(0, ForwardTensor{unit(1, m, 0), {}});
   EXPECT_EQ(all<KeepPayload>().size(), 2U);
   EXPECT_EQ(all<PeerFault>().size(), 1U);
   hear(0, ForwardTensor{unit(1, 1, 0), {}});

@@ -11,7 +11,8 @@
 namespace coshard::round {
 namespace {
 
-using namespace std::chrono_literals;
+using std::chrono_literals::operator""ms;
+using std::chrono_literals::operator""s;
 constexpr TimePoint kStart{};
 
 TEST(Router, ReplicaIPrefersPeerIAmongEquals) {

@@ -30,7 +30,7 @@ TEST(Settlement, AnEpochIsTakenWhenTheDigestsOfAllItsStepsAreIn) {
   settlement.committed(step(1));
   settlement.committed(step(2, true));
   settlement.committed(step(3));
-  for (const std::uint64_t s : {1, 2}) {
+  for (const std::uint64_t s : {1U, 2U}) {
     EXPECT_EQ(settlement.digest(node(0), update(s, 0, 1)), Entry::kEntered);
     EXPECT_EQ(settlement.digest(node(0), update(s, 0, 1)), Entry::kRepeated);
     EXPECT_TRUE(settlement.take_epoch(kMembers, false).empty());
