@@ -1,0 +1,98 @@
+// Writes the seeds of the ledger's and the key file's fuzz targets: make_ledger_seeds CORPUS.
+// SPDX-License-Identifier: Apache-2.0
+#include <filesystem>
+#include <fstream>
+
+#include "crypto/secret_file.h"
+#include "ledger/merkle.h"
+#include "ledger/tiles.h"
+#include "tests/unit/ledger/small_round.h"
+
+namespace {
+
+using namespace coshard;
+using namespace coshard::ledger;
+
+std::filesystem::path corpus;
+
+void seed(const std::string& target, const std::string& name, ByteView bytes) {
+  std::filesystem::create_directories(corpus / target);
+  std::ofstream(corpus / target / name, std::ios::binary) << as_text(bytes);
+}
+
+void seed_entries(SmallRound& round) {
+  const auto entries = round.store->read(0, *round.store->size());
+  std::vector<Hash> leaves;
+  for (const Bytes& entry : *entries) leaves.push_back(leaf_hash(entry));
+  for (std::size_t i = 0; i < entries->size(); ++i) {
+    const auto body = decode_body(decode_entry((*entries)[i])->body);
+    seed("ledger_entry", std::string(to_string(type_of(body->leaf))), (*entries)[i]);
+    seed("ledger_entry", "body_" + std::string(to_string(type_of(body->leaf))),
+         decode_entry((*entries)[i])->body);
+  }
+  Bytes proof;
+  put_le<std::uint64_t>(proof, 2);
+  put_le<std::uint64_t>(proof, 3);
+  put_le<std::uint64_t>(proof, leaves.size());
+  append(proof, leaves[2]);
+  append(proof, root_of(leaves));
+  for (const Hash& hash : inclusion_path(leaves, LogIndex(2))) append(proof, hash);
+  seed("ledger_proof", "inclusion", proof);
+  proof.resize(24);
+  append(proof, root_of(std::span(leaves).first(3)));
+  append(proof, root_of(leaves));
+  for (const Hash& hash : consistency_path(leaves, 3)) append(proof, hash);
+  seed("ledger_proof", "consistency", proof);
+  const Bytes bundle = encode_bundle(std::span(*entries).last(3));
+  seed("ledger_tile_path", "bundle", bundle);
+}
+
+void seed_windows(const SmallRound& round) {
+  ReceiptChain chain(NetworkId{}, round.nodes[0].node(), Incarnation(1));
+  TensorSent sent;
+  sent.stage_to = StageIndex(1);
+  sent.receiver = round.nodes[1].node();
+  sent.shape = {8, 128, 128};
+  std::vector<Receipt> receipts;
+  TensorsReceived received;
+  for (std::uint32_t m = 0; m < 2; ++m) {
+    const Unit unit{StepId(1), MicrobatchIndex(m), StageIndex(0), Attempt(0)};
+    receipts.push_back(chain.make_receipt(unit, sent));
+    received.record(round.nodes[0].node(), unit, Direction::kForward,
+                    {sent.dtype, sent.encoding, sent.shape, 0, Hash{}, true});
+  }
+  const SignedWindow window = sign_window(round.nodes[0].operating(), receipts, 0);
+  seed("ledger_window", "signed", encode(window));
+  seed("ledger_window", "receipt", window.receipts[0]);
+  seed("ledger_window", "countersigned",
+       encode(*countersign(round.nodes[1].operating(), NetworkId{}, window, received)));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 2) return 2;
+  corpus = argv[1];
+  SmallRound round;
+  auto ledger = round.begin();
+  if (!ledger || !round.run_epoch(*ledger, 0, 1, 10) || !ledger->post(StepId(10), round.shards()) ||
+      !ledger->burn_rest("end") || !ledger->publish()) {
+    return 1;
+  }
+  seed_entries(round);
+  seed_windows(round);
+  auto& files = static_cast<MemoryFolder&>(*round.folder).files;
+  seed("ledger_units_file", "epoch_0", files.at("units/0"));
+  seed("ledger_checkpoint", "small", as_bytes(Checkpoint{"o", 3, Hash{}}.text()));
+  seed("ledger_note", "vkey", files.at("log.vkey"));
+  seed("ledger_note", "checkpoint", files.at("checkpoint"));
+  for (const char* path : {"tile/0/x001/x234/067", "tile/entries/000.p/17", "tile/7/999"}) {
+    seed("ledger_tile_path", std::to_string(std::string(path).size()), as_bytes(path));
+  }
+  const auto secret = round.nodes[0].encode_secret();
+  seed("crypto_key_file", "open", *crypto::seal_secret(secret.view(), std::nullopt));
+  seed("crypto_key_file", "sealed",
+       *crypto::seal_secret(secret.view(), "passphrase", crypto::KdfCost::cheap()));
+  seed("crypto_key_file", "certificate", round.nodes[0].certificate().encode());
+  return 0;
+}
