@@ -9,7 +9,7 @@
 
 namespace coshard::transport {
 
-using namespace std::chrono_literals;
+using std::chrono_literals::operator""ms;
 
 ZmqLink::ZmqLink(Shared shared, PeerAddress peer, LinkEvents events)
     : shared_(shared), peer_(std::move(peer)), events_(std::move(events)) {}

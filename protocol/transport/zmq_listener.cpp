@@ -11,14 +11,18 @@
 namespace coshard::transport {
 namespace {
 
-using namespace std::chrono_literals;
+using std::chrono_literals::operator""ms;
 
 }  // namespace
 
 ZmqListener::ZmqListener(Shared shared, ListenerEvents events)
-    : shared_(shared), events_(std::move(events)), zap_(shared.reactor, [this](const auto& key) {
-        return events_.admits_strangers() || events_.registered(key).has_value();
-      }) {}
+    : shared_(shared),
+      events_(std::move(events)),
+      zap_(shared.reactor, [this](const auto& key) { return may_connect(key); }) {}
+
+bool ZmqListener::may_connect(const crypto::CurveKey& key) const {
+  return events_.admits_strangers() || events_.registered(key).has_value();
+}
 
 ZmqListener::~ZmqListener() { stop(0ms); }
 
@@ -109,7 +113,7 @@ ZmqListener::Route* ZmqListener::route_for_hello(const Incoming& incoming) {
   on_events();
   const auto registered = events_.registered(*incoming.key);
   std::optional<ChannelRefusal> refusal;
-  if (!registered && !events_.admits_strangers()) refusal = ChannelRefusal::kNotAdmitted;
+  if (!may_connect(*incoming.key)) refusal = ChannelRefusal::kNotAdmitted;
   if (routes_.size() >= limits::kPeersMax) refusal = ChannelRefusal::kFull;
   if (refusal) {
     ++shared_.counters.hellos_refused;

@@ -61,6 +61,7 @@ class ZmqListener {
   };
   using Routes = std::unordered_map<RoutingId, Route>;
 
+  bool may_connect(const crypto::CurveKey& key) const;
   void on_messages();
   void on_events();
   void on_message(const Incoming& incoming);

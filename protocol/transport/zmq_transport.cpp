@@ -11,7 +11,7 @@
 namespace coshard::transport {
 namespace {
 
-using namespace std::chrono_literals;
+using std::chrono_literals::operator""ms;
 
 // Last words (a RoundEnd, a LeaveNotice) get this long to leave when the transport closes.
 constexpr std::chrono::milliseconds kCloseLinger = 500ms;

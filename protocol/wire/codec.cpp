@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "protocol/wire/codec.h"
 
+#include <google/protobuf/arena.h>
+#include <google/protobuf/message.h>
+
 #include <array>
 #include <exception>
 #include <memory>
 
 #include "crypto/identity.h"
+#include "protocol/base/check.h"
 #include "protocol/wire/codec_fields.h"
 #include "protocol/wire/control.pb.h"
 #include "protocol/wire/data.pb.h"
@@ -41,7 +45,7 @@ const std::array<Row, kMessageKinds>& rows() {
       {proto::WorkBatchSubmission::default_instance(), {1, 1, kControl}},
       {proto::PeerComplaint::default_instance(), {}},
       {proto::LeaveNotice::default_instance(), {}},
-      {proto::Welcome::default_instance(), {2, 2, kControl}},
+      {proto::Welcome::default_instance(), {2, 3, kControl}},
       {proto::Refused::default_instance(), {}},
       {proto::MembershipTable::default_instance(), {}},
       {proto::StepOpen::default_instance(), {}},

@@ -2,12 +2,44 @@
 #include "protocol/wire/field_io.h"
 
 #include <google/protobuf/descriptor.h>
+#include <google/protobuf/message.h>
 
 #include <cmath>
 
+#include "protocol/base/check.h"
 #include "protocol/wire/clean_text.h"
 
 namespace coshard::wire {
+FieldIo::FieldIo(Direction direction, google::protobuf::Message& message)
+    : direction_(direction),
+      message_(message),
+      type_(*message.GetDescriptor()),
+      access_(*message.GetReflection()) {}
+
+void FieldIo::finish() const { COSHARD_CHECK(error_.has_value() || next_ == type_.field_count()); }
+
+const FieldIo::Field* FieldIo::next() { return type_.field(next_++); }
+
+const std::string& FieldIo::name() const { return type_.name(); }
+
+google::protobuf::Message& FieldIo::child(const Field* field) {
+  return *access_.MutableMessage(&message_, field);
+}
+
+google::protobuf::Message& FieldIo::item(const Field* field, std::size_t index) {
+  return reading() ? *access_.MutableRepeatedMessage(&message_, field, static_cast<int>(index))
+                   : *access_.AddMessage(&message_, field);
+}
+
+std::size_t FieldIo::count(const Field* field) const {
+  return static_cast<std::size_t>(access_.FieldSize(message_, field));
+}
+
+void FieldIo::repeated_number(const Field* field, std::size_t index, std::uint32_t& value) {
+  reading() ? void(value = access_.GetRepeatedUInt32(message_, field, static_cast<int>(index)))
+            : access_.AddUInt32(&message_, field, value);
+}
+
 void FieldIo::flag(bool& value) {
   const auto* field = next();
   if (error_) return;
@@ -53,7 +85,7 @@ void FieldIo::blob(Bytes& value, std::size_t bytes_max) {
 void FieldIo::magnitudes(std::vector<double>& values) {
   const auto* field = next();
   if (error_ || !count_fits(field, values.size(), limits::kListItemsMax)) return;
-  if (reading()) values.resize(static_cast<std::size_t>(access_.FieldSize(message_, field)));
+  if (reading()) values.resize(count(field));
   for (std::size_t i = 0; i < values.size() && !error_; ++i) {
     reading() ? void(values[i] = access_.GetRepeatedDouble(message_, field, static_cast<int>(i)))
               : access_.AddDouble(&message_, field, values[i]);
@@ -64,7 +96,7 @@ void FieldIo::magnitudes(std::vector<double>& values) {
 void FieldIo::shape(std::vector<std::int64_t>& values) {
   const auto* field = next();
   if (error_ || !count_fits(field, values.size(), limits::kDimensionsMax)) return;
-  if (reading()) values.resize(static_cast<std::size_t>(access_.FieldSize(message_, field)));
+  if (reading()) values.resize(count(field));
   for (std::size_t i = 0; i < values.size() && !error_; ++i) {
     if (reading()) {
       values[i] = static_cast<std::int64_t>(
@@ -79,7 +111,7 @@ void FieldIo::shape(std::vector<std::int64_t>& values) {
 void FieldIo::keys(std::vector<NodeId>& values, std::size_t items_max) {
   const auto* field = next();
   if (error_ || !count_fits(field, values.size(), items_max)) return;
-  if (reading()) values.resize(static_cast<std::size_t>(access_.FieldSize(message_, field)));
+  if (reading()) values.resize(count(field));
   for (std::size_t i = 0; i < values.size() && !error_; ++i) {
     if (!reading()) {
       access_.AddString(&message_, field, std::string(as_text(values[i].view())));
@@ -99,11 +131,10 @@ void FieldIo::require(bool holds, const char* otherwise) {
 }
 
 bool FieldIo::count_fits(const Field* field, std::size_t writing, std::size_t items_max) {
-  const std::size_t count =
-      reading() ? static_cast<std::size_t>(access_.FieldSize(message_, field)) : writing;
-  if (count <= items_max) return true;
+  const std::size_t items = reading() ? count(field) : writing;
+  if (items <= items_max) return true;
   refuse(field,
-         "has " + std::to_string(count) + " items; expected at most " + std::to_string(items_max));
+         "has " + std::to_string(items) + " items; expected at most " + std::to_string(items_max));
   return false;
 }
 

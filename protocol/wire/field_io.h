@@ -4,18 +4,23 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <google/protobuf/message.h>
-
 #include <array>
+#include <cstring>
 #include <limits>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "protocol/base/check.h"
 #include "protocol/base/error.h"
 #include "protocol/base/ids.h"
 #include "protocol/base/limits.h"
+
+namespace google::protobuf {
+class Descriptor;
+class FieldDescriptor;
+class Message;
+class Reflection;
+}  // namespace google::protobuf
 
 namespace coshard::wire {
 
@@ -24,11 +29,7 @@ class FieldIo {
   enum class Direction { kWrite, kRead };
   static constexpr std::uint64_t kAny = std::numeric_limits<std::uint64_t>::max();
 
-  FieldIo(Direction direction, google::protobuf::Message& message)
-      : direction_(direction),
-        message_(message),
-        type_(*message.GetDescriptor()),
-        access_(*message.GetReflection()) {}
+  FieldIo(Direction direction, google::protobuf::Message& message);
 
   bool reading() const { return direction_ == Direction::kRead; }
 
@@ -76,18 +77,16 @@ class FieldIo {
   void nested(T& value) {
     const auto* field = next();
     if (error_) return;
-    within(*access_.MutableMessage(&message_, field), value);
+    within(child(field), value);
   }
 
   template <class T>
   void list(std::vector<T>& values, std::size_t items_max = limits::kListItemsMax) {
     const auto* field = next();
     if (error_ || !count_fits(field, values.size(), items_max)) return;
-    if (reading()) values.resize(static_cast<std::size_t>(access_.FieldSize(message_, field)));
+    if (reading()) values.resize(count(field));
     for (std::size_t i = 0; i < values.size() && !error_; ++i) {
-      within(reading() ? *access_.MutableRepeatedMessage(&message_, field, static_cast<int>(i))
-                       : *access_.AddMessage(&message_, field),
-             values[i]);
+      within(item(field, i), values[i]);
     }
   }
 
@@ -96,13 +95,9 @@ class FieldIo {
   void ascending(std::vector<StrongInt<Tag, std::uint32_t>>& values, std::uint32_t bound) {
     const auto* field = next();
     if (error_ || !count_fits(field, values.size(), limits::kListItemsMax)) return;
-    if (reading()) values.resize(static_cast<std::size_t>(access_.FieldSize(message_, field)));
+    if (reading()) values.resize(count(field));
     for (std::size_t i = 0; i < values.size() && !error_; ++i) {
-      if (reading()) {
-        values[i].value = access_.GetRepeatedUInt32(message_, field, static_cast<int>(i));
-      } else {
-        access_.AddUInt32(&message_, field, values[i].value);
-      }
+      repeated_number(field, i, values[i].value);
       if (values[i].value >= bound) refuse_number(field, bound - 1, values[i].value);
       require(i == 0 || values[i - 1] < values[i], field, "is not strictly ascending");
     }
@@ -115,19 +110,25 @@ class FieldIo {
 
   std::optional<Error> take_error() && { return std::move(error_); }
   /// Every field was named: anything else is our bug.
-  void finish() const { COSHARD_CHECK(error_.has_value() || next_ == type_.field_count()); }
+  void finish() const;
 
  private:
   using Field = google::protobuf::FieldDescriptor;
 
-  const Field* next() { return type_.field(next_++); }
+  const Field* next();
+  google::protobuf::Message& child(const Field* field);
+  /// Reading: the item at `index`; writing: a new one.
+  google::protobuf::Message& item(const Field* field, std::size_t index);
+  std::size_t count(const Field* field) const;
+  void repeated_number(const Field* field, std::size_t index, std::uint32_t& value);
   template <class T>
   void within(google::protobuf::Message& message, T& value) {
     FieldIo inner(direction_, message);
     describe(inner, value);
     inner.finish();
-    if (inner.error_) error_ = inner.error_->within(type_.name());
+    if (inner.error_) error_ = inner.error_->within(name());
   }
+  const std::string& name() const;
   bool count_fits(const Field* field, std::size_t writing, std::size_t items_max);
   void require(bool holds, const Field* field, const char* otherwise);
   void refuse(const Field* field, const std::string& why);

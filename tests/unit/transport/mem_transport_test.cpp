@@ -13,7 +13,9 @@
 namespace coshard::transport::testing {
 namespace {
 
-using namespace std::chrono_literals;
+using std::chrono_literals::operator""ns;
+using std::chrono_literals::operator""ms;
+using std::chrono_literals::operator""s;
 
 std::vector<std::uint64_t> arrivals(const MemLinkOptions& options, std::uint64_t seed,
                                     std::uint64_t frames) {

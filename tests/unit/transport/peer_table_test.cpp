@@ -6,7 +6,8 @@
 namespace coshard::transport {
 namespace {
 
-using namespace std::chrono_literals;
+using std::chrono_literals::operator""ms;
+using std::chrono_literals::operator""s;
 
 const NodeId kPeer{{1}};
 constexpr TimePoint at(Duration since_start) { return TimePoint{} + since_start; }

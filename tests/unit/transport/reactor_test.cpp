@@ -12,7 +12,9 @@
 namespace coshard::transport {
 namespace {
 
-using namespace std::chrono_literals;
+using std::chrono_literals::operator""ms;
+using std::chrono_literals::operator""s;
+using std::chrono_literals::operator""h;
 
 // A turn waits in real time and timers are due in the time of the clock that the test moves: with a
 // manual clock a turn of no wait is all there is.

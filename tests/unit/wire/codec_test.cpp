@@ -189,6 +189,7 @@ TEST(Codec, PayloadSizesFitTheMessage) {
   EXPECT_FALSE(ok(GradientChunk{}, {limits::kChunkElements * 4 + 4}));
   EXPECT_FALSE(ok(Heartbeat{}, {1}));
   EXPECT_TRUE(ok(Welcome{}, {1, 1}));
+  EXPECT_TRUE(ok(Welcome{}, {1, 1, 1}));
   EXPECT_FALSE(ok(Welcome{}, {1}));
   EXPECT_FALSE(ok(ReceiptWindow{}, {limits::kControlPayloadBytesMax + 1}));
 }

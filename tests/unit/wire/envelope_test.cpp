@@ -11,7 +11,6 @@
 #include "crypto/hash.h"
 #include "crypto/identity.h"
 #include "crypto/signed_payload.h"
-#include "protocol/wire/envelope.pb.h"
 #include "tests/support/allocation_meter.h"
 #include "tests/support/random_message.h"
 #include "tests/support/wire_writer.h"
@@ -25,6 +24,35 @@ using coshard::testing::WireWriter;
 using crypto::KeyPair;
 
 const NetworkId kNetwork{{42}};
+
+const TensorHeader kTensor{DType::kF32, BoundaryEncoding::kNone, {2, 3}};
+
+// The header of Envelope::tensor_frame(), field by field, written without Protobuf.
+struct HeaderFields {
+  std::uint64_t version = 1;
+  Bytes network = to_bytes(kNetwork.view());
+  Bytes sender, receiver;
+  std::uint64_t incarnation = 3, generation = 1, sequence = 0;
+  std::uint64_t kind = static_cast<std::uint64_t>(MessageKind::kForwardTensor);
+  Bytes body = encode_body(kTensor);
+  std::size_t payloads = 1;
+  std::uint64_t payload_size = 24;
+  Bytes payload_hash;
+
+  static Bytes encode_body(const TensorHeader& tensor) {
+    return wire::encode(ForwardTensor{Unit{StepId(1), {}, {}, {}}, tensor}).value();
+  }
+  Bytes encode() const {
+    WireWriter header;
+    header.number(1, version).bytes(2, network).bytes(3, sender).bytes(4, receiver);
+    header.number(5, incarnation).number(6, generation).number(7, sequence);
+    header.number(8, kind).bytes(9, body);
+    WireWriter payload;
+    payload.number(1, payload_size).bytes(2, payload_hash);
+    for (std::size_t i = 0; i < payloads; ++i) header.bytes(10, payload);
+    return to_bytes(header.view());
+  }
+};
 
 class Envelope : public ::testing::Test {
  protected:
@@ -41,8 +69,7 @@ class Envelope : public ::testing::Test {
   }
   Frame tensor_frame() {
     const Payload payload = hashed(share(Bytes(24, 7)));
-    const ForwardTensor message{Unit{StepId(1), {}, {}, {}},
-                                {DType::kF32, BoundaryEncoding::kNone, {2, 3}}};
+    const ForwardTensor message{Unit{StepId(1), {}, {}, {}}, kTensor};
     return seal(keys_, header(), message, {&payload, 1}).value();
   }
   Frame heartbeat(const EnvelopeHeader& as) { return seal(keys_, as, Heartbeat{}).value(); }
@@ -51,10 +78,14 @@ class Envelope : public ::testing::Test {
   template <class Change>
   Frame forged(Change change) {
     Frame frame = tensor_frame();
-    proto::Envelope fields;
-    EXPECT_TRUE(fields.ParseFromArray(frame.header.data(), static_cast<int>(frame.header.size())));
+    HeaderFields fields;
+    fields.sender = to_bytes(sender_.view());
+    fields.receiver = to_bytes(receiver_.view());
+    fields.sequence = sequence_;
+    fields.payload_hash = to_bytes(crypto::sha256(*frame.payloads[0]));
+    EXPECT_EQ(fields.encode(), frame.header);  // honest so far, byte for byte
     change(fields);
-    frame.header = to_bytes(as_bytes(fields.SerializeAsString()));
+    frame.header = fields.encode();
     return signed_again(std::move(frame));
   }
   Frame signed_again(Frame frame) {
@@ -134,14 +165,12 @@ TEST_F(Envelope, RefusesMalformedHeaders) {
   Frame frame = tensor_frame();
   frame.header.resize(frame.header.size() - 1);
   refuse(signed_again(frame));
-  refuse(forged([](auto& fields) { fields.set_kind(0); }));
-  refuse(forged([](auto& fields) { fields.set_kind(28); }));
-  refuse(forged([](auto& fields) { fields.set_network("short"); }));
-  refuse(forged([](auto& fields) { fields.set_receiver(std::string(33, 'x')); }));
-  refuse(forged([](auto& fields) { fields.mutable_payloads(0)->set_sha256("x"); }));
-  refuse(forged([](auto& fields) {
-    while (fields.payloads_size() < 5) *fields.add_payloads() = fields.payloads(0);
-  }));
+  refuse(forged([](auto& fields) { fields.kind = 0; }));
+  refuse(forged([](auto& fields) { fields.kind = 28; }));
+  refuse(forged([](auto& fields) { fields.network = Bytes(5); }));
+  refuse(forged([](auto& fields) { fields.receiver = Bytes(33); }));
+  refuse(forged([](auto& fields) { fields.payload_hash = Bytes(1); }));
+  refuse(forged([](auto& fields) { fields.payloads = 5; }));
   frame = tensor_frame();
   append(frame.header, WireWriter().number(60, 1).view());  // unknown field
   refuse(signed_again(frame));
@@ -151,7 +180,7 @@ TEST_F(Envelope, RefusesMalformedHeaders) {
 }
 
 TEST_F(Envelope, RefusesAnotherVersionNetworkReceiverAndSender) {
-  expect_refused(forged([](auto& fields) { fields.set_version(2); }), RefusalReason::kVersion,
+  expect_refused(forged([](auto& fields) { fields.version = 2; }), RefusalReason::kVersion,
                  ErrorCode::kInvalidArgument);
   EnvelopeHeader foreign = header();
   foreign.network = NetworkId{{43}};
@@ -178,7 +207,7 @@ TEST_F(Envelope, RefusesFalseSignatures) {
   refuse(frame);
   frame.signature.fill(0);  // unsigned
   refuse(frame);
-  frame = forged([](auto& fields) { fields.set_sequence(999); });
+  frame = forged([](auto& fields) { fields.sequence = 999; });
   frame.signature = tensor_frame().signature;  // of other bytes
   refuse(frame);
   frame = tensor_frame();  // B1: a signature with another meaning
@@ -254,23 +283,22 @@ TEST_F(Envelope, RefusesOtherPayloadsThanAnnounced) {
   expect_refused(with({share(Bytes(24, 7)), share({})}), RefusalReason::kPayloadSize,
                  ErrorCode::kCorruption);
   expect_refused(with({share(flipped)}), RefusalReason::kPayloadHash, ErrorCode::kCorruption);
-  expect_refused(forged([](auto& fields) { fields.mutable_payloads(0)->set_size(1ULL << 63); }),
+  expect_refused(forged([](auto& fields) { fields.payload_size = 1ULL << 63; }),
                  RefusalReason::kPayloadSize, ErrorCode::kCorruption);
 }
 
 TEST_F(Envelope, RefusesBodiesThatBreakARule) {
   const auto body = [&](const WireWriter& bytes) {
-    return forged([&](auto& fields) { fields.set_body(std::string(as_text(bytes.view()))); });
+    return forged([&](auto& fields) { fields.body = to_bytes(bytes.view()); });
   };
   expect_refused(body(WireWriter().number(9, 1)), RefusalReason::kBody,
                  ErrorCode::kInvalidArgument);
   expect_refused(body(WireWriter()), RefusalReason::kBody, ErrorCode::kInvalidArgument);
   // An honest body of another kind, and a tensor of another shape than its payload.
-  expect_refused(forged([](auto& fields) { fields.set_kind(2); }), RefusalReason::kBody,
+  expect_refused(forged([](auto& fields) { fields.kind = 2; }), RefusalReason::kBody,
                  ErrorCode::kInvalidArgument);
   const TensorHeader larger{DType::kF32, BoundaryEncoding::kNone, {2, 4}};
-  const Bytes lying = encode(ForwardTensor{{}, larger}).value();
-  expect_refused(forged([&](auto& fields) { fields.set_body(std::string(as_text(lying))); }),
+  expect_refused(forged([&](auto& fields) { fields.body = HeaderFields::encode_body(larger); }),
                  RefusalReason::kBody, ErrorCode::kInvalidArgument);
 }
 
