@@ -1,4 +1,5 @@
-// The fold itself: order, signatures, idempotency, conservation. SPDX-License-Identifier: Apache-2.0
+// The fold itself: order, signatures, idempotency, conservation.
+// SPDX-License-Identifier: Apache-2.0
 #include "ledger/accounts.h"
 
 #include <algorithm>

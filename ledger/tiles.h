@@ -1,6 +1,6 @@
 // Writing and reading a log as C2SP tlog-tiles files. The bytes of tiles and bundles are pure
-// functions of the entries; only publish_tiles and read_log touch a folder. SPDX-License-Identifier:
-// Apache-2.0
+// functions of the entries; only publish_tiles, prune_partials and the readers touch a folder.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <functional>

@@ -22,7 +22,8 @@ constexpr const char* kSetUp = R"(
 constexpr const char* kSchema = R"(
   CREATE TABLE IF NOT EXISTS entries (idx INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
   CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
-  CREATE TABLE IF NOT EXISTS signed (one INTEGER PRIMARY KEY CHECK (one = 1), note TEXT NOT NULL) STRICT;
+  CREATE TABLE IF NOT EXISTS signed (one INTEGER PRIMARY KEY CHECK (one = 1), note TEXT NOT NULL)
+    STRICT;
   PRAGMA application_id = 1668248424;
 )";
 static_assert(kApplicationId == 1668248424);
