@@ -168,6 +168,7 @@ void Coordinator::Impl::join(const Received& event, const JoinRequest& request) 
                     ? Refused{ErrorCode::kResourceExhausted, "the round is full"}
                     : Refused{ErrorCode::kFailedPrecondition,
                               "the round is under way and takes no node before it is resumed"});
+  if (member != nullptr && peers_.at(event.from).loaded) return join_again(event.from);
   if (member == nullptr) {
     const auto seat = members_.admit(event.from, request, event.certificate);
     if (!seat) return send(event.from, Refused{seat.error().code, seat.error().message});
@@ -181,6 +182,17 @@ void Coordinator::Impl::join(const Received& event, const JoinRequest& request) 
   }
   send(event.from, Welcome{member->stage, member->replica, member->incarnation, members_.epoch(),
                            resume_step_, resume_hash(member->stage)});
+}
+
+/// One request of a member that was ready is a late one. When it goes on asking, its process was
+/// started anew, faster than its silence could be noticed, and what it held is gone.
+void Coordinator::Impl::join_again(const NodeId& node) {
+  ++counters_.repeated;
+  auto& since = peers_.at(node).asked_again;
+  if (!since)
+    since = now_;
+  else if (now_ - *since >= 2 * limits::kRepeatInterval)
+    handle(PeerLost{node, "it was started anew"});
 }
 
 void Coordinator::Impl::hear(const Member& from, const Heartbeat& message) {

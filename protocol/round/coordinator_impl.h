@@ -34,6 +34,7 @@ class Coordinator::Impl {
     StepId heard_step;  ///< newest step of which it has said anything
     std::uint64_t pull_request = 0;
     StepId pull_step;
+    std::optional<TimePoint> asked_again;  ///< to be let in, although it is in and was ready
   };
   struct Complaint {
     NodeId from, about;
@@ -64,6 +65,7 @@ class Coordinator::Impl {
     fault(from.node, "a message that nodes do not send to the coordinator");
   }
   void join(const Received& event, const JoinRequest& request);
+  void join_again(const NodeId& node);
 
   // Training.
   void advance();

@@ -294,6 +294,17 @@ TEST_F(CoordinatorTest, StrangersAndStaleMessagesAreCountedAndChangeNothing) {
   EXPECT_EQ(machine->status().units_done, 0U);
 }
 
+TEST_F(CoordinatorTest, ANodeThatCameBackBeforeItWasMissedIsLostAllTheSame) {
+  open_training();
+  said.clear();
+  hear(3, JoinRequest{});  // late: said before the node was let in
+  pass(5s);
+  EXPECT_EQ(machine->phase(), CoordinatorPhase::kTraining);
+  hear(3, JoinRequest{});
+  EXPECT_FALSE(last_to<Welcome>(3).has_value());
+  expect_end(EndReason::kNodeLost, {node(3).short_hex(), "started anew"});
+}
+
 TEST_F(CoordinatorTest, ANodeThatWasLostLearnsThatItIsOut) {
   open();
   hear(0, JoinRequest{});
