@@ -2,6 +2,7 @@
 #include "protocol/transport/zmq_socket.h"
 
 #include <algorithm>
+#include <atomic>
 #include <zmq.hpp>
 
 #include "protocol/base/limits.h"
@@ -78,10 +79,13 @@ struct Lease {
   SharedBytes bytes;
   std::shared_ptr<Flow> flow;
   std::size_t counted = 0;
+  // libzmq orders the hand-over to its thread; said once more where a sanitizer can see it.
+  std::atomic<bool> handed_over{false};
 };
 
 void release(void*, void* hint) {
   const std::unique_ptr<Lease> lease(static_cast<Lease*>(hint));
+  COSHARD_CHECK(lease->handed_over.load(std::memory_order_acquire));
   lease->flow->give_back(lease->counted);
 }
 
@@ -91,6 +95,7 @@ zmq::message_t shared_part(SharedBytes bytes, const std::shared_ptr<Flow>& flow,
   auto* data = const_cast<std::uint8_t*>(bytes->data());
   const std::size_t size = bytes->size();
   auto* lease = new Lease{std::move(bytes), flow, counted};
+  lease->handed_over.store(true, std::memory_order_release);
   // An empty vector may have no address, and libzmq would not call back.
   static std::uint8_t nothing = 0;
   return zmq::message_t(size == 0 ? &nothing : data, size, release, lease);
