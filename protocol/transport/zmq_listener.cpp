@@ -13,6 +13,24 @@ namespace {
 
 using std::chrono_literals::operator""ms;
 
+tl::unexpected<Error> why_not_bound(int error, const std::string& endpoint) {
+  const std::string what = "cannot listen on \"" + endpoint + "\": ";
+  switch (error) {
+    case EADDRINUSE:
+      return fail(ErrorCode::kUnavailable,
+                  what + "the port is taken; choose another, or stop the program that has it");
+    case ENODEV:
+    case EADDRNOTAVAIL:
+      return fail(ErrorCode::kUnavailable,
+                  what + "expected an address of this machine, as a number or an interface's name");
+    case EINVAL:
+    case EPROTONOSUPPORT:
+      return fail(ErrorCode::kInvalidArgument, what + "expected the form tcp://0.0.0.0:4601");
+    default:
+      return fail(ErrorCode::kUnavailable, what + zmq_strerror(error));
+  }
+}
+
 }  // namespace
 
 ZmqListener::ZmqListener(Shared shared, ListenerEvents events)
@@ -28,14 +46,12 @@ ZmqListener::~ZmqListener() { stop(0ms); }
 
 Result<void> ZmqListener::start(const std::string& endpoint) {
   COSHARD_TRY(zap_.start(shared_.context));
+  const bool ipv6 = endpoint.find('[') != std::string::npos;
   COSHARD_ASSIGN(socket_, make_listener_socket(shared_.context, shared_.self.curve(),
-                                               shared_.payload_bytes_max));
+                                               shared_.payload_bytes_max, ipv6));
   COSHARD_ASSIGN(monitor_, make_monitor(shared_.context, *socket_));
   if (zmq_bind(socket_->handle(), endpoint.c_str()) != 0) {
-    const bool malformed = zmq_errno() == EINVAL || zmq_errno() == EPROTONOSUPPORT;
-    return fail(malformed ? ErrorCode::kInvalidArgument : ErrorCode::kUnavailable,
-                "cannot listen on \"" + endpoint + "\": " + zmq_strerror(zmq_errno()) +
-                    (zmq_errno() == EADDRINUSE ? "; choose another port, or stop who has it" : ""));
+    return why_not_bound(zmq_errno(), endpoint);
   }
   char bound[256] = {};
   std::size_t size = sizeof bound;

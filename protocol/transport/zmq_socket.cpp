@@ -61,8 +61,7 @@ void set_limits(OptionSetter& set, std::size_t payload_bytes_max) {
       .number(ZMQ_TCP_KEEPALIVE_IDLE, 30, "TCP_KEEPALIVE_IDLE")
       .number(ZMQ_TCP_KEEPALIVE_INTVL, 10, "TCP_KEEPALIVE_INTVL")
       .number(ZMQ_TCP_KEEPALIVE_CNT, 3, "TCP_KEEPALIVE_CNT")
-      .number(ZMQ_LINGER, 0, "LINGER")
-      .number(ZMQ_IPV6, 1, "IPV6");
+      .number(ZMQ_LINGER, 0, "LINGER");
 }
 
 Result<std::unique_ptr<zmq::socket_t>> make_socket(zmq::context_t& context, int type) {
@@ -127,7 +126,8 @@ std::string ending_of(std::uint16_t event) {
 
 Result<std::unique_ptr<zmq::socket_t>> make_listener_socket(zmq::context_t& context,
                                                             const crypto::CurveKeyPair& keys,
-                                                            std::size_t payload_bytes_max) {
+                                                            std::size_t payload_bytes_max,
+                                                            bool ipv6) {
   COSHARD_ASSIGN(auto socket, make_socket(context, ZMQ_ROUTER));
   OptionSetter set(*socket);
   set_limits(set, payload_bytes_max);
@@ -137,7 +137,8 @@ Result<std::unique_ptr<zmq::socket_t>> make_listener_socket(zmq::context_t& cont
       .number(kZapEnforceDomain, 1, "ZAP_ENFORCE_DOMAIN")
       .number(ZMQ_ROUTER_MANDATORY, 1, "ROUTER_MANDATORY")
       .number(ZMQ_ROUTER_HANDOVER, 0, "ROUTER_HANDOVER")
-      .number(ZMQ_BACKLOG, 1024, "BACKLOG");
+      .number(ZMQ_BACKLOG, 1024, "BACKLOG")
+      .number(ZMQ_IPV6, ipv6 ? 1 : 0, "IPV6");
   COSHARD_TRY(set.result());
   return socket;
 }
@@ -154,7 +155,8 @@ Result<std::unique_ptr<zmq::socket_t>> make_dealer_socket(zmq::context_t& contex
       .bytes(ZMQ_CURVE_PUBLICKEY, own.data(), own.size(), "CURVE_PUBLICKEY")
       .bytes(ZMQ_CURVE_SECRETKEY, keys.secret().data(), keys.secret().size(), "CURVE_SECRETKEY")
       .number(ZMQ_CONNECT_TIMEOUT, limits::kHandshakeTimeout.count(), "CONNECT_TIMEOUT")
-      .number(ZMQ_RECONNECT_IVL, -1, "RECONNECT_IVL");
+      .number(ZMQ_RECONNECT_IVL, -1, "RECONNECT_IVL")
+      .number(ZMQ_IPV6, 1, "IPV6");  // IPv4 as well
   COSHARD_TRY(set.result());
   return socket;
 }

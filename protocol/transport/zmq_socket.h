@@ -23,9 +23,11 @@ class socket_t;
 namespace coshard::transport {
 
 /// A ROUTER that listens as CURVE server: ZAP domain set and enforced, all limits set, not bound.
+/// `ipv6`: for an address in brackets; libzmq would show an IPv4 address as [::ffff:192.0.2.7].
 Result<std::unique_ptr<zmq::socket_t>> make_listener_socket(zmq::context_t& context,
                                                             const crypto::CurveKeyPair& keys,
-                                                            std::size_t payload_bytes_max);
+                                                            std::size_t payload_bytes_max,
+                                                            bool ipv6);
 /// A DEALER that dials one CURVE server, whose key is pinned, once: it never reconnects by itself.
 Result<std::unique_ptr<zmq::socket_t>> make_dealer_socket(zmq::context_t& context,
                                                           const crypto::CurveKeyPair& keys,

@@ -141,11 +141,29 @@ TEST_F(ZmqTransportTest, NamesAnAddressThatIsTakenOrNone) {
   ASSERT_FALSE(taken);
   EXPECT_EQ(taken.error().code, ErrorCode::kUnavailable);
   EXPECT_NE(taken.error().message.find(options.listen), std::string::npos);
+  EXPECT_NE(taken.error().message.find("taken"), std::string::npos) << taken.error().message;
+  options.listen = "tcp://192.0.2.1:*";  // of nobody
+  EXPECT_EQ(make_zmq_transport(bed_.reactor(), identity, options).error().code,
+            ErrorCode::kUnavailable);
   options.listen = "127.0.0.1";
   EXPECT_EQ(make_zmq_transport(bed_.reactor(), identity, options).error().code,
             ErrorCode::kInvalidArgument);
   EXPECT_EQ(server.transport->connect({identity.node(), "no endpoint", {}}).error().code,
             ErrorCode::kInvalidArgument);
+}
+
+TEST_F(ZmqTransportTest, ListensOnIpv6AndShowsIpv4AsSuch) {
+  End v4(bed_), client(bed_);
+  EXPECT_EQ(v4.transport->endpoint().rfind("tcp://127.0.0.1:", 0), 0u) << v4.transport->endpoint();
+  ZmqOptions options;
+  options.listen = "tcp://[::1]:*";
+  const auto identity = crypto::Identity::generate();
+  auto v6 = make_zmq_transport(bed_.reactor(), identity, options);
+  if (!v6) GTEST_SKIP() << "no IPv6 here: " << v6.error().message;
+  (*v6)->allow(client.node(), client.identity.curve().public_key());
+  ASSERT_TRUE(client.transport->connect(
+      {identity.node(), (*v6)->endpoint(), identity.curve().public_key()}));
+  EXPECT_TRUE(wait_for([&] { return client.transport->connected(identity.node()); }));
 }
 
 TEST_F(ZmqTransportTest, NothingIsDeliveredBeforeTheProof) {
