@@ -17,14 +17,11 @@ Result<void> TomlProblems::result() const {
   return {};
 }
 
-TomlReader::TomlReader(const TomlTable& table, std::string path, std::uint32_t line,
-                       std::initializer_list<std::string_view> known, TomlProblems& problems)
-    : table_(table), path_(std::move(path)), line_(line), problems_(problems) {
-  const std::span<const std::string_view> names(known.begin(), known.size());
+void TomlReader::refuse_unknown(std::span<const std::string_view> known) const {
   for (const TomlEntry& entry : table_.entries) {
-    if (std::find(names.begin(), names.end(), entry.key) != names.end()) continue;
+    if (std::find(known.begin(), known.end(), entry.key) != known.end()) continue;
     std::string what = full_key(entry.key) + ": expected a known key, found \"" + entry.key + "\"";
-    if (const auto near = nearest_name(entry.key, names))
+    if (const auto near = nearest_name(entry.key, known))
       what += "; did you mean \"" + std::string(*near) + "\"?";
     problems_.report(entry.value.line, what);
   }

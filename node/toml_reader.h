@@ -40,7 +40,10 @@ class TomlReader {
   /// `path` names the table in messages, "" for the whole file. Reports keys that are not `known`
   /// at once: a misspelt key is the likely reason for a missing one. All arguments outlive this.
   TomlReader(const TomlTable& table, std::string path, std::uint32_t line,
-             std::initializer_list<std::string_view> known, TomlProblems& problems);
+             std::initializer_list<std::string_view> known, TomlProblems& problems)
+      : table_(table), path_(std::move(path)), line_(line), problems_(problems) {
+    refuse_unknown({known.begin(), known.size()});
+  }
 
   const TomlValue* find(std::string_view key) const { return table_.find(key); }
   bool has(std::string_view key) const { return find(key) != nullptr; }
@@ -74,6 +77,7 @@ class TomlReader {
   TomlProblems& problems() const { return problems_; }
 
  private:
+  void refuse_unknown(std::span<const std::string_view> known) const;
   std::optional<std::int64_t> integer_in(std::string_view key, Presence presence, std::int64_t min,
                                          std::int64_t max) const;
 

@@ -3,8 +3,6 @@
 #include "node/cli/round_handle.h"
 
 #include <algorithm>
-#include <cerrno>
-#include <csignal>
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
@@ -79,8 +77,16 @@ Result<RoundHandle> find_round(const std::string& id, const node::Config& config
                                         "), a round's folder or the http URL of a coordinator");
 }
 
+/// The state letter after the name in /proc/PID/stat. A process that has ended but that nobody has
+/// waited for (Z) still answers signals.
 bool is_running(const RoundHandle& round) {
-  return round.pid > 0 && (kill(round.pid, 0) == 0 || errno == EPERM);
+  std::ifstream in("/proc/" + std::to_string(round.pid) + "/stat");
+  std::string line;
+  if (round.pid <= 0 || !std::getline(in, line)) return false;
+  const std::size_t name_end = line.rfind(')');
+  if (name_end == std::string::npos || name_end + 2 >= line.size()) return false;
+  const char state = line[name_end + 2];
+  return state != 'Z' && state != 'X';
 }
 
 Result<std::string> ask_status_json(const std::string& url) {

@@ -2,6 +2,9 @@
 // coordinator that can be listed, watched, asked and told.
 // SPDX-License-Identifier: Apache-2.0
 #include <gmock/gmock.h>
+#include <poll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <nlohmann/json.hpp>
@@ -57,9 +60,15 @@ class CliRound : public ::testing::Test {
   /// Ends the coordinator in order and waits until it has.
   void stop_coordinator() {
     ASSERT_EQ(kill(pid_, SIGTERM), 0);
-    FolderWatch watch({round_dir()});
-    EXPECT_TRUE(watch.wait_until([&] { return kill(pid_, 0) != 0; }, std::chrono::seconds(20)) ||
-                kill(pid_, 0) != 0);
+    const auto ended = [this] {
+      const std::string stat = read_text("/proc/" + std::to_string(pid_) + "/stat");
+      return stat.empty() || stat.find(") Z") != std::string::npos;
+    };
+    const int pid_fd = static_cast<int>(syscall(SYS_pidfd_open, pid_, 0));
+    pollfd end{pid_fd, POLLIN, 0};
+    EXPECT_EQ(poll(&end, 1, 20'000), 1);
+    close(pid_fd);
+    EXPECT_TRUE(ended());
     pid_ = 0;
   }
 

@@ -29,7 +29,7 @@ constexpr std::string_view kStatus = R"json({
      "applied_step": 6, "silent_ms": 2500}],
   "missing": [{"stage": 1, "replicas": 1}],
   "ledger": {"origin": "coshard.local/coshard/m/gcide", "size": 12, "root": "ab"},
-  "checkpoint": {"step": 5}, "ended": null, 
+  "checkpoint": {"step": 5}, "ended": null,
   "waiting_for": {"what": "the averages of stage 1", "seconds": 0.21}})json";
 
 RoundStatus status() { return *parse_round_status(kStatus); }

@@ -13,7 +13,8 @@ using ::testing::Not;
 using ::testing::StartsWith;
 
 // Line numbers matter to the tests below: line 1 is "[model]".
-constexpr std::string_view kValid = R"([model]
+constexpr std::string_view kValid =
+    R"([model]
 name = "gcide-10m"
 preset = "tiny"
 stages = 2
@@ -24,7 +25,9 @@ manifest = "data/manifest.json"
 steps = 200
 microbatches = 8
 microbatch_sequences = 8
-optimizer = { name = "adamw", lr = 1e-3, betas = [0.9, 0.95], eps = 1e-8, weight_decay = 0.1, clip_norm = 1.0, warmup = 20, schedule = "cosine" }
+optimizer = { name = "adamw", lr = 1e-3, betas = [0.9, 0.95], )"
+    R"(eps = 1e-8, weight_decay = 0.1, clip_norm = 1.0, )"
+    R"(warmup = 20, schedule = "cosine" }
 precision = "auto"
 seed = 1
 [boundary]
@@ -33,8 +36,12 @@ compression = "none"
 units = 1_000_000_000_000
 emission = "constant"
 split = { compute = 8000, data = 1500, design = 500, treasury = 0 }
-data = [ { account = "00000000000000000000000000000000000000000000000000000000000000aa", basis_points = 10000 } ]
-design = [ { account = "00000000000000000000000000000000000000000000000000000000000000bb", basis_points = 10000 } ]
+data = [ { account = ")"
+    "00000000000000000000000000000000000000000000000000000000000000aa"
+    R"(", basis_points = 10000 } ]
+design = [ { account = ")"
+    "00000000000000000000000000000000000000000000000000000000000000bb"
+    R"(", basis_points = 10000 } ]
 [admission]
 mode = "open"
 [ledger]
