@@ -7,38 +7,49 @@
 
 #include <exception>
 #include <functional>
+#include <optional>
 #include <thread>
 
 #include "node/signals.h"
-#include "protocol/base/log.h"
+#include "protocol/base/error.h"
 #include "protocol/transport/reactor.h"
 
 namespace coshard::node {
 
 class NetHost {
  public:
-  /// Runs `begin` and then the reactor on cs-net; wakes main when the reactor has stopped.
-  void start(transport::Reactor& reactor, Signals& signals, std::function<void()> begin) {
-    thread_ = std::thread([this, &reactor, &signals, begin = std::move(begin)] {
-      pthread_setname_np(pthread_self(), "cs-net");
-      try {
-        begin();
-        reactor.run();
-      } catch (const std::exception& error) {
-        log(LogLevel::kError, "net", error.what());
-        failed_ = true;
-      }
-      signals.wake();
-    });
+  /// Runs `open`, then the reactor, then `close` on cs-net (sockets belong to the thread that makes
+  /// them); wakes main when that is over. When `open` fails there is nothing to run.
+  void start(transport::Reactor& reactor, Signals& signals, std::function<Result<void>()> open,
+             std::function<void()> close) {
+    thread_ =
+        std::thread([this, &reactor, &signals, open = std::move(open), close = std::move(close)] {
+          pthread_setname_np(pthread_self(), "cs-net");
+          try {
+            if (auto opened = open())
+              reactor.run();
+            else
+              refusal_ = opened.error();
+          } catch (const std::exception& error) {
+            failure_ = Error{ErrorCode::kInternal, error.what()};
+          }
+          close();
+          signals.wake();
+        });
   }
-  /// Waits for the end; false when a library threw.
-  bool join() {
+  void join() {
     if (thread_.joinable()) thread_.join();
-    return !failed_;
   }
 
+  // After join():
+  /// Why nothing was started.
+  const std::optional<Error>& refusal() const { return refusal_; }
+  /// What a library threw while it ran.
+  const std::optional<Error>& failure() const { return failure_; }
+
  private:
-  bool failed_ = false;
+  std::optional<Error> refusal_;
+  std::optional<Error> failure_;
   std::thread thread_;
 };
 

@@ -44,7 +44,6 @@ Result<void> open_stores(CoordinatorContext& context, const LoadedRound& loaded)
 Result<void> open_sockets(CoordinatorContext& context) {
   const CoordinatorOptions& options = context.options;
   COSHARD_ASSIGN(const std::string listen, listen_endpoint(options.listen));
-  context.reactor = std::make_unique<transport::Reactor>(context.clock);
   COSHARD_ASSIGN(context.transport, transport::make_zmq_transport(
                                         *context.reactor, *context.identity,
                                         {.listen = listen,
@@ -92,34 +91,43 @@ Result<std::unique_ptr<CoordinatorContext>> open_coordinator(const CoordinatorOp
   auto context = std::make_unique<CoordinatorContext>();
   context->options = options;
   context->resume_command = resume_command(options);
-  COSHARD_ASSIGN(const LoadedRound loaded, load_round(options.round));
+  context->reactor = std::make_unique<transport::Reactor>(context->clock);
+  COSHARD_ASSIGN(context->round, load_round(options.round));
+  const LoadedRound& loaded = context->round;
   COSHARD_TRY(validate_against_disk(loaded.round, loaded.folder));
   COSHARD_ASSIGN(const Bytes manifest,
                  shard::read_whole(manifest_path(loaded.round, loaded.folder),
                                    limits::kManifestBytesMax, shard::Symlinks::kFollow));
+  context->manifest_text = as_text(manifest);
   COSHARD_TRY(open_stores(*context, loaded));
   COSHARD_ASSIGN(const std::vector<Bytes> records, context->journal->records());
   auto history = decode_records(records);
   if (!history)
     return tl::unexpected(
         history.error().within("journal " + (options.directory / "journal.sqlite").string()));
-  COSHARD_TRY(open_sockets(*context));
-  CoordinatorSetup setup{.round = loaded.round,
-                         .round_text = loaded.text,
-                         .manifest_text = std::string(as_text(manifest)),
-                         .genesis_entry = context->ledger_home->genesis_entry(),
-                         .network = context->ledger_home->network(),
-                         .fingerprint_secret = fingerprint_secret(*context->identity),
-                         .directory = options.directory,
-                         .resume_command = context->resume_command};
-  context->net = std::make_unique<CoordinatorNet>(
-      setup,
-      CoordinatorNet::Surroundings{*context->reactor, *context->transport, *context->identity,
-                                   context->clock, *context->journal, *context->ledger_thread,
-                                   *context->progress, context->http.get()},
-      *history);
-  COSHARD_TRY(announce(*context, setup));
+  context->history = std::move(*history);
   return context;
+}
+
+Result<void> open_network(CoordinatorContext& context) {
+  COSHARD_TRY(open_sockets(context));
+  const CoordinatorSetup setup{.round = context.round.round,
+                               .round_text = context.round.text,
+                               .manifest_text = context.manifest_text,
+                               .genesis_entry = context.ledger_home->genesis_entry(),
+                               .network = context.ledger_home->network(),
+                               .fingerprint_secret = fingerprint_secret(*context.identity),
+                               .directory = context.options.directory,
+                               .resume_command = context.resume_command};
+  context.net = std::make_unique<CoordinatorNet>(
+      setup,
+      CoordinatorNet::Surroundings{*context.reactor, *context.transport, *context.identity,
+                                   context.clock, *context.journal, *context.ledger_thread,
+                                   *context.progress, context.http.get()},
+      context.history);
+  COSHARD_TRY(announce(context, setup));
+  context.net->start();
+  return {};
 }
 
 }  // namespace coshard::node

@@ -1,5 +1,5 @@
 // Everything coshard-coordinator owns, in the order in which it is opened; closed in reverse. No
-// behaviour here but opening. Home: main. SPDX-License-Identifier: Apache-2.0
+// behaviour here but opening. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <memory>
@@ -20,8 +20,11 @@ namespace coshard::node {
 struct CoordinatorContext {
   CoordinatorOptions options;
   SystemClock clock;
+  LoadedRound round;
+  std::string manifest_text;
   std::unique_ptr<crypto::Identity> identity;
   std::unique_ptr<Journal> journal;
+  std::vector<round::JournalRecord> history;  ///< what the journal held
   std::unique_ptr<LedgerHome> ledger_home;
   std::unique_ptr<LedgerThread> ledger_thread;
   std::unique_ptr<ProgressLog> progress;
@@ -32,8 +35,11 @@ struct CoordinatorContext {
   std::string resume_command;
 };
 
-/// Checks and opens everything; starts no thread of ours. The first thing that is wrong is the
-/// error, in one line; what was opened is closed again.
+/// Checks the round and opens what is on disk; starts no thread of ours. The first thing that is
+/// wrong is the error, in one line; what was opened is closed again. Main.
 Result<std::unique_ptr<CoordinatorContext>> open_coordinator(const CoordinatorOptions& options);
+
+/// Opens sockets and HTTP, says where it listens, starts the machine. cs-net.
+Result<void> open_network(CoordinatorContext& context);
 
 }  // namespace coshard::node

@@ -40,7 +40,9 @@ int conclude(const CoordinatorOutcome& outcome, const std::string& resume_comman
 int run(Signals& signals, CoordinatorContext& context) {
   NetHost net;
   context.ledger_thread->start();
-  net.start(*context.reactor, signals, [&] { context.net->start(); });
+  net.start(
+      *context.reactor, signals, [&] { return open_network(context); },
+      [&] { context.transport.reset(); });
   bool asked = false;
   for (Wake wake = signals.wait(); wake != Wake::kThread; wake = signals.wait()) {
     if (asked) {  // a second signal: the operator does not want to wait
@@ -50,11 +52,12 @@ int run(Signals& signals, CoordinatorContext& context) {
     asked = true;
     (void)context.reactor->post([&] { context.net->control(round::ControlVerb::kStop); });
   }
-  const bool sound = net.join();
+  net.join();
   context.ledger_thread->close();
   if (context.http) context.http->close();
-  (void)context.transport->close();
-  return sound ? conclude(context.net->outcome(), context.resume_command) : kExitInternal;
+  if (net.refusal()) return refuse(*net.refusal(), kExitUsage);
+  if (net.failure()) return refuse(*net.failure(), kExitInternal);
+  return conclude(context.net->outcome(), context.resume_command);
 }
 
 }  // namespace

@@ -42,8 +42,8 @@ void CoordinatorNet::start() {
   COSHARD_ON(net_);
   courier_.accept_joins();
   at_.ledger.set_reply_handler([this](const LedgerReply& reply) {
-    if (!at_.reactor.post([this, reply] { on_ledger(reply); }))
-      log(LogLevel::kError, "coordinator", "cs-net takes no more of the ledger's replies");
+    // Refused once the reactor has stopped: then nobody waits for an answer.
+    (void)at_.reactor.post([this, reply] { on_ledger(reply); });
   });
   const Generation generation = machine_.status().generation;
   courier_.speak_as(setup_.network, Incarnation(generation.value), generation);

@@ -8,7 +8,7 @@ namespace coshard::node {
 Result<std::unique_ptr<NodeContext>> open_node(const NodeOptions& options) {
   auto context = std::make_unique<NodeContext>();
   context->options = options;
-  NodeSetup setup;
+  NodeSetup& setup = context->setup;
   COSHARD_ASSIGN(setup.invitation, read_invitation(options.join));
   COSHARD_ASSIGN(const shard::Device device, shard::choose_device(options.device));
   COSHARD_ASSIGN(shard::DeviceKernels * kernels, shard::kernels_of(device));
@@ -16,13 +16,7 @@ Result<std::unique_ptr<NodeContext>> open_node(const NodeOptions& options) {
   COSHARD_ASSIGN(const auto passphrase, read_passphrase(options.passphrase_fd));
   COSHARD_ASSIGN(crypto::Identity identity, open_identity(options.key, passphrase));
   context->identity = std::make_unique<crypto::Identity>(std::move(identity));
-  COSHARD_ASSIGN(const std::string listen, listen_endpoint(options.listen));
-  context->reactor = std::make_unique<transport::Reactor>(context->clock);
-  COSHARD_ASSIGN(
-      context->transport,
-      transport::make_zmq_transport(*context->reactor, *context->identity, {.listen = listen}));
   setup.directory = options.directory;
-  setup.endpoint = advertised_endpoint(context->transport->endpoint(), options.advertise);
   setup.device_name = properties.name;
   setup.site = {.directory = options.directory,
                 .data = options.data,
@@ -31,14 +25,24 @@ Result<std::unique_ptr<NodeContext>> open_node(const NodeOptions& options) {
                 .threads = options.threads,
                 .memory_bytes =
                     properties.memory_bytes > 0 ? properties.memory_bytes : machine_memory_bytes()};
+  context->reactor = std::make_unique<transport::Reactor>(context->clock);
   context->engine = std::make_unique<EngineThread>([raw = context.get()] {
     if (!raw->reactor->post([raw] { raw->net->engine_ready(); })) raw->reactor->wake();
   });
-  context->net = std::make_unique<NodeNet>(
-      std::move(setup),
-      NodeNet::Surroundings{*context->reactor, *context->transport, *context->identity,
-                            context->clock, *context->engine});
   return context;
+}
+
+Result<void> open_network(NodeContext& context) {
+  COSHARD_ASSIGN(const std::string listen, listen_endpoint(context.options.listen));
+  COSHARD_ASSIGN(context.transport, transport::make_zmq_transport(
+                                        *context.reactor, *context.identity, {.listen = listen}));
+  context.setup.endpoint =
+      advertised_endpoint(context.transport->endpoint(), context.options.advertise);
+  context.net = std::make_unique<NodeNet>(
+      context.setup, NodeNet::Surroundings{*context.reactor, *context.transport, *context.identity,
+                                           context.clock, *context.engine});
+  context.net->start();
+  return {};
 }
 
 }  // namespace coshard::node

@@ -1,5 +1,5 @@
 // Everything coshard-node owns, in the order in which it is opened; closed in reverse. No behaviour
-// here but opening. Home: main. SPDX-License-Identifier: Apache-2.0
+// here but opening. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <memory>
@@ -11,6 +11,7 @@ namespace coshard::node {
 
 struct NodeContext {
   NodeOptions options;
+  NodeSetup setup;
   SystemClock clock;
   std::unique_ptr<crypto::Identity> identity;
   std::unique_ptr<transport::Reactor> reactor;
@@ -19,8 +20,11 @@ struct NodeContext {
   std::unique_ptr<NodeNet> net;
 };
 
-/// Checks and opens everything; starts no thread of ours. Chooses the device, before the first
-/// torch call. The first thing that is wrong is the error, in one line.
+/// Checks what was asked and chooses the device, before the first torch call; starts no thread of
+/// ours. The first thing that is wrong is the error, in one line. Main.
 Result<std::unique_ptr<NodeContext>> open_node(const NodeOptions& options);
+
+/// Opens the sockets and asks to be let in. cs-net.
+Result<void> open_network(NodeContext& context);
 
 }  // namespace coshard::node

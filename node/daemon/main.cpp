@@ -31,7 +31,9 @@ int conclude(const NodeOutcome& outcome, bool interrupted) {
 int run(Signals& signals, NodeContext& context) {
   NetHost net;
   context.engine->start();
-  net.start(*context.reactor, signals, [&] { context.net->start(); });
+  net.start(
+      *context.reactor, signals, [&] { return open_network(context); },
+      [&] { context.transport.reset(); });
   bool interrupted = false;
   Wake wake = signals.wait();
   while (wake != Wake::kThread) {
@@ -41,10 +43,11 @@ int run(Signals& signals, NodeContext& context) {
     interrupted = true;
     wake = signals.wait(kStopPatience);
   }
-  const bool sound = net.join();
-  (void)context.transport->close();
+  net.join();
   context.engine->close();
-  return sound ? conclude(context.net->outcome(), interrupted) : kExitInternal;
+  if (net.refusal()) return refuse(*net.refusal(), kExitUsage);
+  if (net.failure()) return refuse(*net.failure(), kExitInternal);
+  return conclude(context.net->outcome(), interrupted);
 }
 
 }  // namespace
