@@ -3,6 +3,7 @@
 #include "shard/engine/torch_engine.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/DeviceGuard.h>
 
 #include <cmath>
 #include <exception>
@@ -18,13 +19,15 @@
 namespace coshard::shard {
 namespace {
 
-/// Runs `body`; what libraries throw becomes an error value.
+/// Runs `body` with `device` as the thread's current one; what libraries throw becomes an error
+/// value.
 template <class Body>
-auto guarded(std::string_view what, Body&& body) -> decltype(body()) {
+auto guarded(at::Device device, std::string_view what, Body&& body) -> decltype(body()) {
   const auto error = [&](ErrorCode code, const char* message) {
     return fail(code, std::string(what) + ": " + message);
   };
   try {
+    const c10::DeviceGuard guard(device);
     return body();
   } catch (const c10::OutOfMemoryError& e) {
     return error(ErrorCode::kResourceExhausted, e.what_without_backtrace());
@@ -121,7 +124,7 @@ Result<void> TorchEngine::check_sum() const {
 
 Result<TensorBlob> TorchEngine::forward(MicrobatchIndex microbatch, const StageInput& input) {
   COSHARD_ON(role_);
-  return guarded("forward", [&]() -> Result<TensorBlob> {
+  return guarded(device_, "forward", [&]() -> Result<TensorBlob> {
     if (config_.slice.has_head)
       return fail(ErrorCode::kFailedPrecondition, "forward: the last stage takes forward_loss");
     COSHARD_TRY(stash_.check_room(microbatch));
@@ -138,7 +141,7 @@ Result<TensorBlob> TorchEngine::forward(MicrobatchIndex microbatch, const StageI
 Result<LossResult> TorchEngine::forward_loss(MicrobatchIndex microbatch, const StageInput& input,
                                              const TokenBatch& targets) {
   COSHARD_ON(role_);
-  return guarded("forward_loss", [&]() -> Result<LossResult> {
+  return guarded(device_, "forward_loss", [&]() -> Result<LossResult> {
     if (!config_.slice.has_head)
       return fail(ErrorCode::kFailedPrecondition, "forward_loss: only the last stage has a loss");
     COSHARD_TRY(stash_.check_room(microbatch));
@@ -161,7 +164,7 @@ Result<LossResult> TorchEngine::forward_loss(MicrobatchIndex microbatch, const S
 Result<TensorBlob> TorchEngine::backward(MicrobatchIndex microbatch,
                                          const TensorBlob& output_grad) {
   COSHARD_ON(role_);
-  return guarded("backward", [&]() -> Result<TensorBlob> {
+  return guarded(device_, "backward", [&]() -> Result<TensorBlob> {
     const Stash* held = stash_.find(microbatch);
     if (held == nullptr)
       return fail(ErrorCode::kFailedPrecondition,
@@ -189,7 +192,7 @@ void TorchEngine::drop_stash(MicrobatchIndex microbatch) {
 
 Result<TensorBlob> TorchEngine::logits(const StageInput& input) {
   COSHARD_ON(role_);
-  return guarded("logits", [&]() -> Result<TensorBlob> {
+  return guarded(device_, "logits", [&]() -> Result<TensorBlob> {
     if (!config_.slice.has_head)
       return fail(ErrorCode::kFailedPrecondition, "logits: only the last stage has them");
     COSHARD_ASSIGN(const Placed placed, place(input));
@@ -200,7 +203,7 @@ Result<TensorBlob> TorchEngine::logits(const StageInput& input) {
 
 Result<SharedBytes> TorchEngine::gradient_chunk(ChunkIndex chunk) {
   COSHARD_ON(role_);
-  return guarded("gradient_chunk", [&]() -> Result<SharedBytes> {
+  return guarded(device_, "gradient_chunk", [&]() -> Result<SharedBytes> {
     COSHARD_TRY(optimizer_.check(chunk));
     COSHARD_TRY(check_sum());
     const GradientChunk& range = optimizer_.chunks()[chunk.value];
@@ -213,7 +216,7 @@ Result<AveragedChunk> TorchEngine::reduce_chunk(ChunkIndex chunk,
                                                 std::span<const SharedBytes> contributions,
                                                 float inv_tokens) {
   COSHARD_ON(role_);
-  return guarded("reduce_chunk", [&]() -> Result<AveragedChunk> {
+  return guarded(device_, "reduce_chunk", [&]() -> Result<AveragedChunk> {
     COSHARD_TRY(optimizer_.check(chunk));
     if (contributions.empty()) COSHARD_TRY(check_sum());
     COSHARD_ASSIGN(const double norm, optimizer_.reduce(chunk, contributions, inv_tokens));
@@ -223,7 +226,7 @@ Result<AveragedChunk> TorchEngine::reduce_chunk(ChunkIndex chunk,
 
 Result<double> TorchEngine::set_average(ChunkIndex chunk, const SharedBytes& average) {
   COSHARD_ON(role_);
-  return guarded("set_average", [&]() -> Result<double> {
+  return guarded(device_, "set_average", [&]() -> Result<double> {
     COSHARD_TRY(optimizer_.check(chunk));
     return optimizer_.set_average(chunk, average);
   });
@@ -231,7 +234,7 @@ Result<double> TorchEngine::set_average(ChunkIndex chunk, const SharedBytes& ave
 
 Result<StepReport> TorchEngine::apply_update(const CommitScalars& scalars) {
   COSHARD_ON(role_);
-  return guarded("apply_update", [&]() -> Result<StepReport> {
+  return guarded(device_, "apply_update", [&]() -> Result<StepReport> {
     COSHARD_TRY(optimizer_.apply(scalars));
     stash_.clear();
     spoiled_ = false;
@@ -241,6 +244,7 @@ Result<StepReport> TorchEngine::apply_update(const CommitScalars& scalars) {
 
 void TorchEngine::abort_step() {
   COSHARD_ON(role_);
+  const c10::DeviceGuard guard(device_);
   stash_.clear();
   optimizer_.zero_sums();
   spoiled_ = false;
@@ -255,23 +259,23 @@ Result<TensorBlob> TorchEngine::view_of(const at::Tensor& flat, std::string_view
 
 Result<TensorBlob> TorchEngine::parameter(std::string_view name) {
   COSHARD_ON(role_);
-  return guarded("parameter", [&] { return view_of(module_.weights(), name); });
+  return guarded(device_, "parameter", [&] { return view_of(module_.weights(), name); });
 }
 
 Result<TensorBlob> TorchEngine::gradient(std::string_view name) {
   COSHARD_ON(role_);
-  return guarded("gradient", [&] { return view_of(module_.gradients(), name); });
+  return guarded(device_, "gradient", [&] { return view_of(module_.gradients(), name); });
 }
 
 Result<Fingerprint> TorchEngine::fingerprint(const std::array<std::uint8_t, 16>& key) {
   COSHARD_ON(role_);
-  return guarded("fingerprint",
+  return guarded(device_, "fingerprint",
                  [&]() -> Result<Fingerprint> { return optimizer_.fingerprint(key); });
 }
 
 Result<StageCheckpointHashes> TorchEngine::save(const std::filesystem::path& path, StepId step) {
   COSHARD_ON(role_);
-  return guarded("save", [&] {
+  return guarded(device_, "save", [&] {
     return save_state({module_, optimizer_, kernels_},
                       {config_.spec, config_.slice, config_.stage, step}, path);
   });
@@ -279,14 +283,14 @@ Result<StageCheckpointHashes> TorchEngine::save(const std::filesystem::path& pat
 
 Result<StepId> TorchEngine::load(const std::filesystem::path& path) {
   COSHARD_ON(role_);
-  return guarded("load", [&] {
+  return guarded(device_, "load", [&] {
     return load_state({module_, optimizer_, kernels_}, config_.spec, config_.slice, path);
   });
 }
 
 Result<void> TorchEngine::load_hugging_face(const std::filesystem::path& directory) {
   COSHARD_ON(role_);
-  return guarded("load", [&] {
+  return guarded(device_, "load", [&] {
     return load_hugging_face_state({module_, optimizer_, kernels_}, config_.spec, directory);
   });
 }
@@ -302,11 +306,12 @@ Result<std::unique_ptr<StageEngine>> make_stage_engine(const StageConfig& config
   COSHARD_TRY(check_config(config));
   COSHARD_ASSIGN(DeviceKernels* const kernels, kernels_of(config.device));
   settle_torch(config.threads);
-  return guarded("stage engine", [&]() -> Result<std::unique_ptr<StageEngine>> {
-    auto engine = std::make_unique<TorchEngine>(config, *kernels);
-    engine->initialise_weights();
-    return engine;
-  });
+  return guarded(torch_device(config.device), "stage engine",
+                 [&]() -> Result<std::unique_ptr<StageEngine>> {
+                   auto engine = std::make_unique<TorchEngine>(config, *kernels);
+                   engine->initialise_weights();
+                   return engine;
+                 });
 }
 
 }  // namespace coshard::shard

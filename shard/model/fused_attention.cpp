@@ -40,6 +40,17 @@ Tensor gather(const Tensor& x, std::int64_t group) {
   return x.reshape({x.size(0), x.size(1) / group, group, x.size(2), x.size(3)}).sum(2);
 }
 
+/// Scaled dot-product attention by whichever kernel libtorch chooses. On the meta device, where it
+/// has none, something of the same shapes.
+Tensor any_attention(const Tensor& q, const Tensor& k, const Tensor& v) {
+  const std::int64_t group = q.size(1) / k.size(1);
+  if (q.is_meta())
+    return at::matmul(at::matmul(q, spread(k, group).transpose(-2, -1)), spread(v, group));
+  return at::scaled_dot_product_attention(q, k, v, /*attn_mask=*/{}, /*dropout_p=*/0.0,
+                                          /*is_causal=*/true, /*scale=*/std::nullopt,
+                                          /*enable_gqa=*/group != 1);
+}
+
 bool by_name(const Tensor& qkv) { return qkv.is_cpu() && qkv.scalar_type() == at::kFloat; }
 
 }  // namespace
@@ -63,9 +74,7 @@ Tensor attention(const Tensor& qkv, const BatchShape& shape, const HeadCounts& c
   const at::AutoGradMode with_grad(saved != nullptr);
   if (saved != nullptr)
     for (Tensor* leaf : {&q, &k, &v}) *leaf = leaf->detach().requires_grad_(true);
-  const Tensor y = at::scaled_dot_product_attention(q, k, v, /*attn_mask=*/{}, /*dropout_p=*/0.0,
-                                                    /*is_causal=*/true, /*scale=*/std::nullopt,
-                                                    /*enable_gqa=*/counts.heads != counts.kv_heads);
+  const Tensor y = any_attention(q, k, v);
   if (saved != nullptr)
     for (const Tensor& tensor : {q, k, v, y}) saved->push(tensor);
   return flatten(y.detach());

@@ -102,10 +102,11 @@ class FusedMath final : public StageMath {
   Tensor mlp_backward(const LayerTensors& w, const LayerTensors& dw, SavedTensors& saved,
                       const Tensor& dz) const {
     const Tensor inv_rms = saved.pop(), n = saved.pop(), y = saved.pop(), gate_up = saved.pop();
-    const auto [dgate_up, hidden] = ops::swiglu_backward(gate_up, at::mm(dz, w.down));
+    const Tensor hidden = at::mm(dz, w.down);
+    ops::swiglu_backward(gate_up, hidden);
     ops::accumulate_weight(dw.down, dz, hidden);
-    ops::accumulate_weight(dw.gate_up, dgate_up, n);
-    return ops::rms_norm_backward(at::mm(dgate_up, w.gate_up), y, w.mlp_norm, inv_rms, dz,
+    ops::accumulate_weight(dw.gate_up, gate_up, n);
+    return ops::rms_norm_backward(at::mm(gate_up, w.gate_up), y, w.mlp_norm, inv_rms, dz,
                                   dw.mlp_norm);
   }
 

@@ -102,18 +102,19 @@ Tensor swiglu(const Tensor& gate_up) {
   return y;
 }
 
-SwigluGrads swiglu_backward(const Tensor& gate_up, const Tensor& dy) {
+void swiglu_backward(const Tensor& gate_up, const Tensor& dy) {
   if (!on_cpu_fp32(gate_up)) {
-    const auto halves = gate_up.chunk(2, -1);
-    const Tensor silu = at::silu(halves[0]);
-    const Tensor dgate = at::silu_backward(dy * halves[1], halves[0]);
-    return {at::cat({dgate, dy * silu}, -1), silu * halves[1]};
+    Tensor gate = gate_up.chunk(2, -1)[0], up = gate_up.chunk(2, -1)[1], y = dy;
+    const Tensor silu = at::silu(gate), dup = dy * silu;
+    at::silu_backward_out(gate, dy * up, gate);
+    at::mul_out(y, silu, up);
+    up.copy_(dup);
+    return;
   }
   const std::int64_t rows = gate_up.size(0), width = gate_up.size(1) / 2;
   for_rows(rows, 2 * width, [&](std::int64_t first, std::int64_t count) {
     cpu::swiglu_backward(out(gate_up) + first * 2 * width, out(dy) + first * width, count, width);
   });
-  return {gate_up, dy};
 }
 
 CrossEntropy cross_entropy(const Tensor& logits, const Tensor& targets) {

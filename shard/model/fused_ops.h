@@ -28,12 +28,8 @@ void rope(const at::Tensor& x, const RopeTensors& rope, const BatchShape& shape,
 
 /// silu(gate) * up of gate_up: (rows, 2 * width).
 at::Tensor swiglu(const at::Tensor& gate_up);
-struct SwigluGrads {
-  at::Tensor dgate_up;
-  at::Tensor y;  ///< what swiglu returned, made again
-};
-/// May overwrite both arguments.
-SwigluGrads swiglu_backward(const at::Tensor& gate_up, const at::Tensor& dy);
+/// In place on every device: gate_up becomes its gradient, and dy what swiglu returned, made again.
+void swiglu_backward(const at::Tensor& gate_up, const at::Tensor& dy);
 
 /// Causal attention of qkv: (rows, (heads + 2 * kv_heads) * head_dim), queries and keys rotated.
 /// Returns (rows, heads * head_dim); pushes what attention_backward pops when `saved` is given.
