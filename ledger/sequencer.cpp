@@ -30,6 +30,12 @@ Result<void> Sequencer::require_healthy() const {
               "an earlier write of the ledger failed: start the coordinator again");
 }
 
+void Sequencer::grow(ByteView entry) {
+  const Hash leaf = leaf_hash(entry);
+  hashes_.append(leaf);
+  tree_.append(leaf);
+}
+
 Result<void> Sequencer::replay() {
   COSHARD_ASSIGN(const std::uint64_t size, store_->size());
   while (durable_ < size) {
@@ -41,7 +47,7 @@ Result<void> Sequencer::replay() {
         return fail(ErrorCode::kCorruption,
                     "stored entry " + std::to_string(durable_) + ": " + applied.error().message);
       }
-      leaves_.push_back(leaf_hash(bytes));
+      grow(bytes);
       ++durable_;
     }
   }
@@ -56,13 +62,13 @@ Result<NoteKey> Sequencer::note_key() const {
 
 /// A checkpoint that this log gave away must be one of its prefixes, or it would fork itself.
 Result<void> Sequencer::check_prefix(const Checkpoint& checkpoint, const std::string& whose) const {
-  if (checkpoint.size <= leaves_.size() &&
-      root_of(std::span(leaves_).first(checkpoint.size)) == checkpoint.root) {
+  if (checkpoint.size <= hashes_.size() &&
+      root_of(hashes_.leaves().first(checkpoint.size)) == checkpoint.root) {
     return {};
   }
   return fail(ErrorCode::kCorruption,
               "the " + whose + " checkpoint of " + std::to_string(checkpoint.size) +
-                  " entries does not belong to the " + std::to_string(leaves_.size()) +
+                  " entries does not belong to the " + std::to_string(hashes_.size()) +
                   " entries in the store: was an old copy restored? Nothing is signed");
 }
 
@@ -112,7 +118,7 @@ Result<LogIndex> Sequencer::append(const SignedBody& body, std::vector<SideFile>
                                                     " holds this event with other content");
   }
   LedgerEntry entry;
-  entry.index = LogIndex(leaves_.size());
+  entry.index = LogIndex(hashes_.size());
   entry.seq_ms = clock_->wall_ms();
   entry.body = body.body;
   entry.signatures = body.signatures;
@@ -123,7 +129,7 @@ Result<LogIndex> Sequencer::append(const SignedBody& body, std::vector<SideFile>
                     " bytes was expected, found " + std::to_string(bytes.size()));
   }
   COSHARD_TRY(accounts_.apply(entry.index, entry));
-  leaves_.push_back(leaf_hash(bytes));
+  grow(bytes);
   waiting_.push_back(bytes);
   std::move(files.begin(), files.end(), std::back_inserter(waiting_files_));
   return entry.index;
@@ -148,7 +154,7 @@ Result<Checkpoint> Sequencer::publish() {
   if (durable_ == 0) return fail(ErrorCode::kFailedPrecondition, "the log has no genesis entry");
   if (published_ && published_->size == durable_) return *published_;
   COSHARD_ASSIGN(const NoteKey key, note_key());
-  const Checkpoint next{key.name, durable_, root_of(leaves_)};
+  const Checkpoint next{key.name, durable_, tree_.root()};
   COSHARD_ASSIGN(const std::string note, sign_checkpoint(next, *log_key_));
   failed_ = true;  // until everything below is done
   COSHARD_TRY(store_->swap_signed_checkpoint(signed_, note));
@@ -169,8 +175,7 @@ Result<void> Sequencer::write_files(const std::string& note, const Checkpoint& c
   const auto from_store = [this](std::uint64_t first, std::uint64_t count) {
     return store_->read(first, count);
   };
-  COSHARD_TRY(
-      publish_tiles(*folder_, before, std::span(leaves_).first(checkpoint.size), from_store));
+  COSHARD_TRY(publish_tiles(*folder_, before, checkpoint.size, hashes_, from_store));
   COSHARD_TRY(folder_->write(kCheckpointFile, as_bytes(note)));
   unpublished_files_.clear();
   published_ = checkpoint;

@@ -54,6 +54,7 @@ class Sequencer {
   Result<void> check_prefix(const Checkpoint& checkpoint, const std::string& whose) const;
   Result<NoteKey> note_key() const;
   Result<void> write_files(const std::string& note, const Checkpoint& checkpoint);
+  void grow(ByteView entry);
   Result<void> require_healthy() const;
 
   Store* store_;
@@ -61,7 +62,8 @@ class Sequencer {
   const crypto::KeyPair* log_key_;
   const Clock* clock_;
   Accounts accounts_;
-  std::vector<Hash> leaves_;  // of every entry, appended or durable
+  LevelHashes hashes_;  // of every entry, appended or durable
+  CompactTree tree_;    // over the same
   std::uint64_t durable_ = 0;
   std::vector<Bytes> waiting_;  // appended, not durable
   std::vector<SideFile> waiting_files_;

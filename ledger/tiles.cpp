@@ -59,7 +59,7 @@ Error disagreement(const LogFolder& folder, const Checkpoint& checkpoint,
 
 /// The place where `found` differs from the part of `whole` that begins at `first`, or nothing.
 template <class T>
-std::optional<std::uint64_t> first_difference(const std::vector<T>& whole, std::uint64_t first,
+std::optional<std::uint64_t> first_difference(std::span<const T> whole, std::uint64_t first,
                                               const std::vector<T>& found) {
   for (std::uint64_t i = 0; i < found.size(); ++i) {
     if (whole[first + i] != found[i]) return first + i;
@@ -70,21 +70,21 @@ std::optional<std::uint64_t> first_difference(const std::vector<T>& whole, std::
 /// A partial file of an earlier size, which readers may still ask for: a prefix of what is there.
 Result<void> check_old_partial(const LogFolder& folder, const LogContents& contents,
                                const TileId& tile) {
-  const std::vector<Hash> level = level_hashes(contents.leaves, tile.is_entries() ? 0 : tile.level);
+  const std::span<const Hash> level = contents.hashes.level(tile.is_entries() ? 0 : tile.level);
   const std::uint64_t first = tile.number * kTileWidth;
   if (!tile.is_partial() || first > level.size() || tile.width > level.size() - first) {
     return corrupt(folder, tile,
-                   "is not a part of a log of " + std::to_string(contents.leaves.size()) +
+                   "is not a part of a log of " + std::to_string(contents.hashes.size()) +
                        " entries (a publication that was cut short is finished when the "
                        "coordinator starts again)");
   }
   std::optional<std::uint64_t> wrong;
   if (tile.is_entries()) {
     COSHARD_ASSIGN(const std::vector<Bytes> entries, read_bundle(folder, tile));
-    wrong = first_difference(contents.entries, first, entries);
+    wrong = first_difference<Bytes>(contents.entries, first, entries);
   } else {
     COSHARD_ASSIGN(const std::vector<Hash> hashes, read_tile(folder, tile));
-    wrong = first_difference(level, first, hashes);
+    wrong = first_difference<Hash>(level, first, hashes);
   }
   if (!wrong) return {};
   return corrupt(folder, tile, "index " + std::to_string(*wrong) + " differs from the newer file");
@@ -118,33 +118,33 @@ Result<std::vector<Bytes>> decode_bundle(ByteView bundle, std::uint64_t count) {
                                           std::to_string(out.size()));
 }
 
-std::vector<Hash> level_hashes(std::span<const Hash> leaves, std::uint32_t level) {
-  std::vector<Hash> hashes(leaves.begin(), leaves.end());
-  for (; level > 0; --level) {
-    std::vector<Hash> above;
-    for (std::size_t at = 0; at + kTileWidth <= hashes.size(); at += kTileWidth) {
-      above.push_back(root_of(std::span(hashes).subspan(at, kTileWidth)));
-    }
-    hashes = std::move(above);
+void LevelHashes::append(const Hash& leaf) {
+  Hash hash = leaf;
+  for (std::size_t level = 0;; ++level) {
+    if (level == levels_.size()) levels_.emplace_back();
+    std::vector<Hash>& row = levels_[level];
+    row.push_back(hash);
+    if (row.size() % kTileWidth != 0) return;
+    hash = root_of(std::span(row).last(kTileWidth));
   }
-  return hashes;
 }
 
-Result<void> publish_tiles(LogFolder& folder, std::uint64_t old_size, std::span<const Hash> leaves,
-                           const EntrySource& entries) {
-  std::uint32_t level = 0;
-  std::vector<Hash> hashes(leaves.begin(), leaves.end());
-  for (const TileId& tile : tiles_between(old_size, leaves.size())) {
+std::span<const Hash> LevelHashes::level(std::uint32_t level) const {
+  if (level >= levels_.size()) return {};
+  return levels_[level];
+}
+
+Result<void> publish_tiles(LogFolder& folder, std::uint64_t old_size, std::uint64_t size,
+                           const LevelHashes& hashes, const EntrySource& entries) {
+  for (const TileId& tile : tiles_between(old_size, size)) {
     const std::uint64_t first = tile.number * kTileWidth;
     if (tile.is_entries()) {
       COSHARD_ASSIGN(const std::vector<Bytes> bundle, entries(first, tile.width));
       COSHARD_TRY(folder.write(tile.path(), encode_bundle(bundle)));
-      continue;
+    } else {
+      const std::span<const Hash> level = hashes.level(tile.level);
+      COSHARD_TRY(folder.write(tile.path(), encode_tile(level.subspan(first, tile.width))));
     }
-    if (tile.level != level) hashes = level_hashes(hashes, tile.level - level);
-    level = tile.level;
-    COSHARD_TRY(
-        folder.write(tile.path(), encode_tile(std::span(hashes).subspan(first, tile.width))));
   }
   return {};
 }
@@ -184,20 +184,18 @@ Result<LogContents> read_log(const LogFolder& folder, const Checkpoint& checkpoi
       upper.push_back(tile);
     }
   }
-  for (const Bytes& entry : out.entries) out.leaves.push_back(leaf_hash(entry));
-  const auto wrong = std::mismatch(out.leaves.begin(), out.leaves.end(), level0.begin()).first;
-  if (wrong != out.leaves.end()) {
-    return tl::unexpected(disagreement(folder, checkpoint, level0,
-                                       static_cast<std::uint64_t>(wrong - out.leaves.begin())));
+  for (const Bytes& entry : out.entries) out.hashes.append(leaf_hash(entry));
+  if (const auto wrong = first_difference<Hash>(out.hashes.leaves(), 0, level0)) {
+    return tl::unexpected(disagreement(folder, checkpoint, level0, *wrong));
   }
-  if (root_of(out.leaves) != checkpoint.root) {
+  if (root_of(out.hashes.leaves()) != checkpoint.root) {
     return fail(ErrorCode::kCorruption,
                 folder.describe("checkpoint") + ": its root is not the root of the " +
                     std::to_string(checkpoint.size) + " entries in the folder");
   }
   for (const TileId& tile : upper) {
     COSHARD_ASSIGN(const std::vector<Hash> hashes, read_tile(folder, tile));
-    const std::vector<Hash> level = level_hashes(out.leaves, tile.level);
+    const std::span<const Hash> level = out.hashes.level(tile.level);
     for (std::uint64_t i = 0; i < tile.width; ++i) {
       if (hashes[i] == level[tile.number * kTileWidth + i]) continue;
       return corrupt(folder, tile, "hash " + std::to_string(i) + " is not the root below it");
@@ -208,7 +206,7 @@ Result<LogContents> read_log(const LogFolder& folder, const Checkpoint& checkpoi
 
 Result<void> check_other_tiles(const LogFolder& folder, const LogContents& contents) {
   COSHARD_ASSIGN(const std::vector<std::string> names, folder.list("tile"));
-  const std::vector<TileId> needed = tiles_of(contents.leaves.size());
+  const std::vector<TileId> needed = tiles_of(contents.hashes.size());
   for (const std::string& name : names) {
     if (is_temporary(name)) continue;
     const auto tile = TileId::parse(name);

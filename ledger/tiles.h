@@ -18,26 +18,36 @@ Bytes encode_bundle(std::span<const Bytes> entries);
 /// The entries of a bundle of exactly `count`; kCorruption, naming the entry, otherwise.
 Result<std::vector<Bytes>> decode_bundle(ByteView bundle, std::uint64_t count);
 
-/// Hashes that the tiles of `level` are made of: leaf hashes at level 0, roots of full tiles below
-/// at the others.
-std::vector<Hash> level_hashes(std::span<const Hash> leaves, std::uint32_t level);
+/// The hashes that tiles are made of, as the log grows: leaf hashes at level 0, roots of 256
+/// hashes of the level below at the others. Appending costs 256/255 hashes on average.
+class LevelHashes {
+ public:
+  void append(const Hash& leaf);
+  std::uint64_t size() const { return levels_.front().size(); }
+  std::span<const Hash> leaves() const { return levels_.front(); }
+  /// Empty above the highest level that has a hash.
+  std::span<const Hash> level(std::uint32_t level) const;
+
+ private:
+  std::vector<std::vector<Hash>> levels_{1};
+};
 
 /// Gives the entries [first, first + count).
 using EntrySource = std::function<Result<std::vector<Bytes>>(std::uint64_t, std::uint64_t)>;
 
-/// Writes the tiles and bundles that a log of `leaves.size()` has and one of `old_size` had not.
-/// Every write is durable when it returns.
-Result<void> publish_tiles(LogFolder& folder, std::uint64_t old_size, std::span<const Hash> leaves,
-                           const EntrySource& entries);
+/// Writes the tiles and bundles that a log of `size` entries has and one of `old_size` had not.
+/// Every write is durable when it returns. `hashes` has at least `size` leaves.
+Result<void> publish_tiles(LogFolder& folder, std::uint64_t old_size, std::uint64_t size,
+                           const LevelHashes& hashes, const EntrySource& entries);
 
 /// Removes the partial tiles among `candidates` that no log of a size in `kept` has.
 Result<void> prune_partials(LogFolder& folder, std::span<const TileId> candidates,
                             std::span<const std::uint64_t> kept);
 
-/// The entries and leaf hashes of a folder.
+/// The entries of a folder and their hashes.
 struct LogContents {
   std::vector<Bytes> entries;
-  std::vector<Hash> leaves;
+  LevelHashes hashes;
 };
 
 /// Reads every tile and bundle that a checkpoint needs and checks them against it. kCorruption

@@ -1,5 +1,6 @@
 // Any bytes as a key file: refused without asking for memory that the limits do not allow. Files
-// that ask for real work are passed over, to keep the fuzzer fast. SPDX-License-Identifier: Apache-2.0
+// that ask for real work are passed over, to keep the fuzzer fast.
+// SPDX-License-Identifier: Apache-2.0
 #include <cstdint>
 
 #include "crypto/secret_file.h"

@@ -139,20 +139,20 @@ struct PublishedLog {
         Bytes entry;
         put_be<std::uint64_t>(entry, entries.size() * 2654435761u);
         entries.push_back(entry);
-        leaves.push_back(leaf_hash(entry));
+        hashes.append(leaf_hash(entry));
       }
       const auto source = [&](std::uint64_t first,
                               std::uint64_t count) -> Result<std::vector<Bytes>> {
         const auto begin = entries.begin() + static_cast<std::ptrdiff_t>(first);
         return std::vector<Bytes>(begin, begin + static_cast<std::ptrdiff_t>(count));
       };
-      EXPECT_TRUE(publish_tiles(folder, published, leaves, source).has_value());
+      EXPECT_TRUE(publish_tiles(folder, published, size, hashes, source).has_value());
       published = size;
     }
-    checkpoint = {"o", published, root_of(leaves)};
+    checkpoint = {"o", published, root_of(hashes.leaves())};
   }
   std::vector<Bytes> entries;
-  std::vector<Hash> leaves;
+  LevelHashes hashes;
   MemoryFolder folder;
   Checkpoint checkpoint;
 };

@@ -112,16 +112,16 @@ TEST(Verify, SignedEntryAgainstTheRulesIsNamed) {
   false_credit.body = body.body;
   false_credit.signatures = body.signatures;
   entries.push_back(encode(false_credit));
-  std::vector<Hash> leaves;
-  for (const Bytes& entry : entries) leaves.push_back(leaf_hash(entry));
+  LevelHashes hashes;
+  for (const Bytes& entry : entries) hashes.append(leaf_hash(entry));
   MemoryFolder folder;
-  ASSERT_OK(publish_tiles(folder, 0, leaves, [&](std::uint64_t, std::uint64_t) {
+  ASSERT_OK(publish_tiles(folder, 0, hashes.size(), hashes, [&](std::uint64_t, std::uint64_t) {
     return Result<std::vector<Bytes>>(entries);
   }));
   const std::string vkey = NoteKey{round.params.origin, round.log_key.public_key()}.vkey() + "\n";
   folder.files["log.vkey"] = to_bytes(as_bytes(vkey));
-  folder.files["checkpoint"] = to_bytes(as_bytes(
-      *sign_checkpoint({round.params.origin, leaves.size(), root_of(leaves)}, round.log_key)));
+  folder.files["checkpoint"] = to_bytes(as_bytes(*sign_checkpoint(
+      {round.params.origin, hashes.size(), root_of(hashes.leaves())}, round.log_key)));
   const auto verified = verify_ledger(folder);
   EXPECT_ERROR(verified, ErrorCode::kCorruption);
   EXPECT_NE(verified.error().message.find("entry " + std::to_string(entries.size() - 1)),
