@@ -186,14 +186,20 @@ Result<void> Accounts::on(const Context& context, const WorkBatch& leaf) {
 /// An epoch's units. A step that was executed n times gives each execution one part in n; parts
 /// are whole units that add up to the step's emission.
 std::uint64_t Accounts::units_of(const EpochState& epoch) const {
-  std::uint64_t units = 0;
   const EpochClose& close = epoch.close;
+  std::vector<const EpochClose*> overlapping;  // this epoch, and others only after a rollback
+  for (const EpochState& other : epochs_) {
+    if (other.close.first_step <= close.last_step && close.first_step <= other.close.last_step) {
+      overlapping.push_back(&other.close);
+    }
+  }
+  std::uint64_t units = 0;
   for (StepId step = close.first_step; step <= close.last_step; step = step.next()) {
     std::uint64_t executions = 0;
     std::uint64_t place = 0;
-    for (const EpochState& other : epochs_) {
-      if (!covers(other.close, step)) continue;
-      if (other.close.epoch == close.epoch) place = executions;
+    for (const EpochClose* other : overlapping) {
+      if (!covers(*other, step)) continue;
+      if (other->epoch == close.epoch) place = executions;
       ++executions;
     }
     const std::uint64_t whole = emission_of(*genesis_, step);
