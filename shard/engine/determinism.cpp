@@ -18,7 +18,7 @@ void settle_torch(int threads) {
     at::set_num_threads(threads);
 #if defined(__GLIBC__)
     // A microbatch frees what the next one needs again: keep the pages instead of faulting them in
-    // anew (4 % of a step). One threshold given stops glibc from moving the other, so both are.
+    // anew (3 % of a step). One threshold given stops glibc from moving the other, so both are.
     constexpr int kKeptBytes = 512 << 20, kMappedBytes = 32 << 20;
     ::mallopt(M_TRIM_THRESHOLD, kKeptBytes);
     ::mallopt(M_MMAP_THRESHOLD, kMappedBytes);

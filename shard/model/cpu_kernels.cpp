@@ -91,14 +91,13 @@ COSHARD_SIMD void rms_norm_backward(const float* dy, const float* x, const float
                                     const float* inv_rms, const float* residual, std::int64_t rows,
                                     std::int64_t width, float* dx) {
   for (std::int64_t r = 0; r < rows; ++r) {
-    const float* dout = dy + r * width;
-    const float* in = x + r * width;
-    const float* more = residual + r * width;
-    float* out = dx + r * width;
+    const float* __restrict dout = dy + r * width;
+    const float* __restrict in = x + r * width;
+    const float* __restrict more = residual + r * width;
+    float* __restrict out = dx + r * width;
     const float inverse = inv_rms[r];
     const float dot = lane_sum(width, [=](std::int64_t i) { return dout[i] * gain[i] * in[i]; });
     const float scale = dot * inverse * inverse * inverse / static_cast<float>(width);
-#pragma GCC ivdep
     for (std::int64_t i = 0; i < width; ++i)
       out[i] = more[i] + (dout[i] * gain[i] * inverse - in[i] * scale);
   }

@@ -14,8 +14,8 @@ namespace coshard::shard::cpu {
 void rms_norm_forward(const float* x, const float* gain, float eps, std::int64_t rows,
                       std::int64_t width, float* y, float* inv_rms);
 
-/// dx = residual + the gradient of x through the norm. dy, x, residual, dx: (rows, width). `dx` may
-/// be `residual` itself.
+/// dx = residual + the gradient of x through the norm. dy, x, residual, dx: (rows, width); dx
+/// overlaps none of them.
 void rms_norm_backward(const float* dy, const float* x, const float* gain, const float* inv_rms,
                        const float* residual, std::int64_t rows, std::int64_t width, float* dx);
 
