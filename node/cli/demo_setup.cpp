@@ -23,8 +23,8 @@ namespace fs = std::filesystem;
 
 constexpr const char* kMarker = ".coshard-demo";
 constexpr const char* kDictionary = "/usr/share/dictd/gcide.dict.dz";
-constexpr std::uint64_t kDefaultSteps = 100;  // about two minutes of preset tiny on two cores
-constexpr std::uint64_t kWarmupSteps = 10;
+constexpr std::uint64_t kDefaultSteps = 200;  // about two minutes of preset tiny on two cores
+constexpr std::uint64_t kWarmupSteps = 20;
 constexpr double kLearningRate = 3e-3;
 
 /// Those who own a part of the model without computing: so that the demo shows every role.

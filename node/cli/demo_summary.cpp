@@ -147,7 +147,7 @@ std::vector<std::string> render_summary(const DemoPlan& plan, const DemoSummary&
                          node::render_seconds(summary.seconds).c_str(), summary.tokens_per_second));
   lines.push_back(
       format("%s parameters in %u stages x %u replicas, %.1f bytes per token across a "
-             "boundary",
+             "boundary, there and back",
              grouped(summary.params).c_str(), summary.stages, summary.replicas,
              summary.boundary_bytes_per_token));
   lines.push_back(format("ledger verified: %llu entries, root %s",

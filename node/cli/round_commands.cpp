@@ -9,7 +9,6 @@
 #include "node/cli/coordinator_process.h"
 #include "node/cli/exit_code.h"
 #include "node/cli/http_client.h"
-#include "node/cli/metrics_log.h"
 #include "node/cli/round_handle.h"
 #include "node/progress.h"
 
@@ -23,26 +22,24 @@ Result<RoundHandle> handle_of(const std::string& id) {
   return find_round(id, config);
 }
 
-/// What is left of a round whose coordinator does not run: its metrics.
+/// What is left of a round whose coordinator does not run.
 Json stopped_status(const RoundHandle& round) {
-  Json json{{"state", "stopped"}, {"dir", round.dir->string()}};
-  const auto metrics = read_metrics(*round.dir / "metrics.jsonl");
-  if (metrics && !metrics->empty()) {
-    json["step"] = metrics->back().step;
-    json["loss"] = metrics->back().loss;
-  }
+  const RoundRemains remains = read_remains(*round.dir);
+  Json json{{"state", remains.finished ? "finished" : "stopped"},
+            {"dir", round.dir->string()},
+            {"step", remains.step}};
+  if (remains.loss) json["loss"] = *remains.loss;
   return json;
 }
 
 void print_stopped(const RoundHandle& round) {
-  const Json json = stopped_status(round);
-  std::printf("%s: no coordinator runs", round.id.c_str());
-  if (json.contains("step"))
+  const RoundRemains remains = read_remains(*round.dir);
+  std::printf("%s: %s", round.id.c_str(), remains.finished ? "finished" : "no coordinator runs");
+  if (remains.loss)
     std::printf("; its last step was %llu with loss %.4f",
-                static_cast<unsigned long long>(json["step"].get<std::uint64_t>()),
-                json["loss"].get<double>());
-  std::printf("\n  log     %s\n  resume  coshard round resume %s\n",
-              (*round.dir / "logs/coordinator.log").c_str(), round.id.c_str());
+                static_cast<unsigned long long>(remains.step), *remains.loss);
+  std::printf("\n  log     %s\n", (*round.dir / "logs/coordinator.log").c_str());
+  if (!remains.finished) std::printf("  resume  coshard round resume %s\n", round.id.c_str());
 }
 
 Json list_entry(const std::string& name, const RoundHandle& round) {
@@ -57,8 +54,8 @@ Json list_entry(const std::string& name, const RoundHandle& round) {
     entry["url"] = round.url;
   } else {
     const Json stopped = stopped_status(round);
-    entry["state"] = "stopped";
-    entry["step"] = stopped.value("step", std::uint64_t{0});
+    entry["state"] = stopped["state"];
+    entry["step"] = stopped["step"];
   }
   return entry;
 }

@@ -8,6 +8,8 @@
 #include <nlohmann/json.hpp>
 
 #include "node/cli/http_client.h"
+#include "node/cli/metrics_log.h"
+#include "node/round_file.h"
 
 namespace coshard::cli {
 namespace {
@@ -87,6 +89,17 @@ bool is_running(const RoundHandle& round) {
   if (name_end == std::string::npos || name_end + 2 >= line.size()) return false;
   const char state = line[name_end + 2];
   return state != 'Z' && state != 'X';
+}
+
+RoundRemains read_remains(const std::filesystem::path& dir) {
+  RoundRemains remains;
+  const auto metrics = read_metrics(dir / "metrics.jsonl");
+  if (!metrics || metrics->empty()) return remains;
+  remains.step = metrics->back().step;
+  remains.loss = metrics->back().loss;
+  const auto loaded = node::load_round(dir / "round.toml");
+  remains.finished = loaded && remains.step >= loaded->round.training.steps;
+  return remains;
 }
 
 Result<std::string> ask_status_json(const std::string& url) {

@@ -39,6 +39,14 @@ Result<RoundHandle> find_round(const std::string& id, const node::Config& config
 /// Whether the local coordinator's process is there.
 bool is_running(const RoundHandle& round);
 
+/// What a round's folder says when no coordinator runs.
+struct RoundRemains {
+  std::uint64_t step = 0;  ///< the last one that was committed
+  std::optional<double> loss;
+  bool finished = false;  ///< that step was the round's last
+};
+RoundRemains read_remains(const std::filesystem::path& dir);
+
 /// What the coordinator says now. kUnavailable when it does not answer.
 Result<node::RoundStatus> ask_status(const std::string& url);
 /// The same as the JSON that was sent.

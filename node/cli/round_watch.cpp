@@ -39,20 +39,19 @@ int finish(const RoundHandle& round, const node::RoundStatus& status) {
   return kEndedEarly;
 }
 
-/// The coordinator is gone: what its files say.
+/// The coordinator is gone: what it last said, or what its files say.
 int conclude(const RoundHandle& round, const std::optional<node::RoundStatus>& last) {
-  const auto metrics = round.dir ? read_metrics(*round.dir / "metrics.jsonl")
-                                 : Result<std::vector<StepMetrics>>(std::vector<StepMetrics>{});
-  const std::uint64_t step = metrics && !metrics->empty() ? metrics->back().step : 0;
   if (last && last->has_ended()) return finish(round, *last);
-  if (last && step >= last->steps) {
-    print_curve(round);
-    std::printf("%s ended: finished\n", last->model.c_str());
-    return kDone;
-  }
-  std::printf("the coordinator has stopped after step %llu; see coshard round status %s\n",
-              static_cast<unsigned long long>(step), round.id.c_str());
-  return kEndedEarly;
+  const RoundRemains remains =
+      round.dir ? read_remains(*round.dir) : RoundRemains{last ? last->step : 0, {}, false};
+  const bool finished = remains.finished || (last && last->step >= last->steps);
+  print_curve(round);
+  if (finished)
+    std::printf("%s ended: finished\n", round.id.c_str());
+  else
+    std::printf("the coordinator has stopped after step %llu; see coshard round status %s\n",
+                static_cast<unsigned long long>(remains.step), round.id.c_str());
+  return finished ? kDone : kEndedEarly;
 }
 
 }  // namespace
@@ -69,7 +68,7 @@ int run(const RoundWatchCommand& command) {
   std::string shown;
   for (int silences = 0;;) {
     const auto json = ask_status_json(round->url);
-    if (!json && !last && !is_running(*round)) return report(json.error(), kFailed);
+    if (!json && !last && !round->dir) return report(json.error(), kFailed);
     silences = json ? 0 : silences + 1;
     if (silences > 0 && (silences > kSilencesMax || (round->dir && !is_running(*round))))
       return conclude(*round, last);
