@@ -1,5 +1,5 @@
-// The three bindings of a newcomer: certificate, node id, channel. SPDX-License-Identifier:
-// Apache-2.0
+// The three bindings of a newcomer: certificate, node id, channel.
+// SPDX-License-Identifier: Apache-2.0
 #include "node/coordinator/admission.h"
 
 namespace coshard::node {

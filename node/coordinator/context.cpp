@@ -1,4 +1,5 @@
-// Opening the coordinator, step by step. SPDX-License-Identifier: Apache-2.0
+// Opening the coordinator, step by step.
+// SPDX-License-Identifier: Apache-2.0
 #include "node/coordinator/context.h"
 
 #include <unistd.h>

@@ -1,5 +1,6 @@
 // Everything coshard-coordinator owns, in the order in which it is opened; closed in reverse. No
-// behaviour here but opening. SPDX-License-Identifier: Apache-2.0
+// behaviour here but opening.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <memory>

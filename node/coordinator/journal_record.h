@@ -1,7 +1,8 @@
 // The bytes of a journal record: u8 version, u8 kind, then the fields in order, little-endian,
 // floats as their bits, lists and texts after a u32 count. Private to one coordinator and its
 // restarts;
-// nobody else reads it. Pure; any thread. SPDX-License-Identifier: Apache-2.0
+// nobody else reads it. Pure; any thread.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <span>

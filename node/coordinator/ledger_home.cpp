@@ -1,4 +1,5 @@
-// Opening and beginning a round's ledger. SPDX-License-Identifier: Apache-2.0
+// Opening and beginning a round's ledger.
+// SPDX-License-Identifier: Apache-2.0
 #include "node/coordinator/ledger_home.h"
 
 #include "crypto/hash.h"

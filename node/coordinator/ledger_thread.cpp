@@ -1,7 +1,10 @@
-// The loop of cs-ledger. SPDX-License-Identifier: Apache-2.0
+// The loop of cs-ledger.
+// SPDX-License-Identifier: Apache-2.0
 #include "node/coordinator/ledger_thread.h"
 
 #include <pthread.h>
+
+#include <algorithm>
 
 #include "crypto/hash.h"
 #include "protocol/base/log.h"
@@ -78,6 +81,12 @@ Result<void> LedgerThread::publish() {
 
 Result<void> LedgerThread::work(const LedgerRegister& task) {
   COSHARD_TRY(home_.ledger().register_identity(task.certificate));
+  gone_.erase(task.certificate.node());
+  return {};
+}
+
+Result<void> LedgerThread::work(const LedgerGone& task) {
+  gone_.insert(task.node);
   return {};
 }
 
@@ -166,6 +175,13 @@ Result<void> LedgerThread::settle_what_is_due(bool all) {
     entry = open_.erase(entry);
   }
   return {};
+}
+
+/// Somebody alive still owes a batch of this epoch.
+bool LedgerThread::is_awaited(LedgerEpoch epoch) const {
+  const auto missing = home_.ledger().missing_batches(epoch);
+  return std::any_of(missing.begin(), missing.end(),
+                     [this](const auto& total) { return !gone_.contains(total.node); });
 }
 
 Result<void> LedgerThread::settle(LedgerEpoch epoch) {

@@ -1,13 +1,15 @@
 // cs-ledger: the one writer of the contribution ledger. Takes what the round has decided, turns it
 // into entries, makes them durable in groups, publishes, and only then answers. Nothing that trains
 // waits for it. set_reply_handler() and start(): main, before anything is submitted; submit(),
-// close(): cs-net (close: main, when cs-net is over). SPDX-License-Identifier: Apache-2.0
+// close(): cs-net (close: main, when cs-net is over).
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <deque>
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <thread>
 #include <variant>
 #include <vector>
@@ -36,6 +38,10 @@ struct LedgerWorkBatch {
   StageIndex stage;
   Bytes signed_batch;
 };
+/// The node will not say anything more under this incarnation: nobody waits for its batches.
+struct LedgerGone {
+  NodeId node;
+};
 struct LedgerCheckpoint {
   round::CheckpointRecord record;
 };
@@ -50,8 +56,8 @@ struct LedgerFinish {
 /// Time passes; every limits::kHeartbeatInterval.
 struct LedgerTick {};
 
-using LedgerTask = std::variant<LedgerRegister, LedgerEpochClose, LedgerWorkBatch, LedgerCheckpoint,
-                                LedgerRollback, LedgerFinish, LedgerTick>;
+using LedgerTask = std::variant<LedgerRegister, LedgerEpochClose, LedgerWorkBatch, LedgerGone,
+                                LedgerCheckpoint, LedgerRollback, LedgerFinish, LedgerTick>;
 
 // ---- replies: all of them true of what is durable and published ----------------------------------
 
@@ -111,19 +117,23 @@ class LedgerThread {
   Result<void> work(const LedgerRegister& task);
   Result<void> work(const LedgerEpochClose& task);
   Result<void> work(const LedgerWorkBatch& task);
+  Result<void> work(const LedgerGone& task);
   Result<void> work(const LedgerCheckpoint& task);
   Result<void> work(const LedgerRollback& task);
   Result<void> work(const LedgerFinish& task);
   Result<void> work(const LedgerTick& task);
   Result<void> settle_what_is_due(bool all);
+  bool is_awaited(LedgerEpoch epoch) const;
   Result<void> settle(LedgerEpoch epoch);
   Result<void> post_what_is_covered();
   Result<void> publish();
 
   LedgerHome& home_;
   const Clock& clock_;
-  std::function<void(const LedgerReply&)> reply_;
+  /// Nobody listens yet when the round's network could not be opened.
+  std::function<void(const LedgerReply&)> reply_ = [](const LedgerReply&) {};
   BoundedQueue<LedgerTask> tasks_{limits::kLedgerQueueMax};
+  std::set<NodeId> gone_;
   std::map<LedgerEpoch, OpenSettlement> open_;
   std::vector<round::CheckpointRecord> checkpoints_;  ///< of steps whose epoch is not closed yet
   std::deque<LedgerReply> replies_;                   ///< to be given once published

@@ -1,4 +1,5 @@
-// Events in, actions out, in order. SPDX-License-Identifier: Apache-2.0
+// Events in, actions out, in order.
+// SPDX-License-Identifier: Apache-2.0
 #include "node/coordinator/net_thread.h"
 
 #include "node/coordinator/admission.h"
@@ -102,6 +103,7 @@ void CoordinatorNet::on_lost(const NodeId& peer, const std::string& reason) {
     log(LogLevel::kError, "coordinator", "lost " + outcome_.lost.back());
   }
   courier_.dismiss(peer);
+  (void)at_.ledger.submit(LedgerGone{peer});
   handle(round::PeerLost{peer, reason});
 }
 

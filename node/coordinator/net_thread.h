@@ -1,7 +1,8 @@
 // cs-net of the coordinator: the shell around round::Coordinator. Turns frames, timers and commands
 // into events, and executes what the machine decides: journal first, then messages; the ledger's
 // work goes to cs-ledger and never holds a step up. Home thread: cs-net; control() and finished
-// callbacks as stated. SPDX-License-Identifier: Apache-2.0
+// callbacks as stated.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <deque>

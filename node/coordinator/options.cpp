@@ -1,4 +1,5 @@
-// The one file of coshard-coordinator that sees CLI11. SPDX-License-Identifier: Apache-2.0
+// The one file of coshard-coordinator that sees CLI11.
+// SPDX-License-Identifier: Apache-2.0
 #include "node/coordinator/options.h"
 
 #include <CLI/CLI.hpp>

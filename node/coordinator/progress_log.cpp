@@ -1,4 +1,5 @@
-// JSON for tools, text for Prometheus, one line per step. SPDX-License-Identifier: Apache-2.0
+// JSON for tools, text for Prometheus, one line per step.
+// SPDX-License-Identifier: Apache-2.0
 #include "node/coordinator/progress_log.h"
 
 #include <cerrno>

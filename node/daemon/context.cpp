@@ -1,4 +1,5 @@
-// Opening the node, step by step. SPDX-License-Identifier: Apache-2.0
+// Opening the node, step by step.
+// SPDX-License-Identifier: Apache-2.0
 #include "node/daemon/context.h"
 
 #include "protocol/transport/zmq_transport.h"

@@ -1,5 +1,6 @@
 // Everything coshard-node owns, in the order in which it is opened; closed in reverse. No behaviour
-// here but opening. SPDX-License-Identifier: Apache-2.0
+// here but opening.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <memory>

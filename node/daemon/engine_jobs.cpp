@@ -1,4 +1,5 @@
-// Engine calls, one unit, chunk or file at a time. SPDX-License-Identifier: Apache-2.0
+// Engine calls, one unit, chunk or file at a time.
+// SPDX-License-Identifier: Apache-2.0
 #include "node/daemon/engine_jobs.h"
 
 #include "node/daemon/stage_host.h"

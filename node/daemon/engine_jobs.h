@@ -1,5 +1,6 @@
 // The bodies of the runner's jobs: what is done to the engine, without a queue in sight. All run on
-// cs-engine. SPDX-License-Identifier: Apache-2.0
+// cs-engine.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <filesystem>

@@ -1,4 +1,5 @@
-// Events in, actions out, in order. SPDX-License-Identifier: Apache-2.0
+// Events in, actions out, in order.
+// SPDX-License-Identifier: Apache-2.0
 #include "node/daemon/net_thread.h"
 
 #include "crypto/signed_payload.h"
@@ -292,7 +293,9 @@ void NodeNet::heartbeat() {
 void NodeNet::write_status() {
   Heartbeat state = machine_.heartbeat();
   state.tokens_per_second = status_.tokens_per_second(runner_.counters().tokens_done);
-  StatusView view{.phase = machine_.phase(),
+  StatusView view{.node = at_.identity.node(),
+                  .account = at_.identity.account(),
+                  .phase = machine_.phase(),
                   .seat = machine_.seat(),
                   .heartbeat = state,
                   .runner = runner_.counters(),

@@ -1,5 +1,8 @@
-// Receipts, windows, batches. SPDX-License-Identifier: Apache-2.0
+// Receipts, windows, batches.
+// SPDX-License-Identifier: Apache-2.0
 #include "node/daemon/receipts.h"
+
+#include <algorithm>
 
 #include "node/startup.h"
 #include "protocol/base/log.h"
@@ -132,6 +135,7 @@ void Receipts::make_windows() {
       ++counters_.windows;
       const WindowKey window{key.receiver, number};
       PendingWindow& pending = pending_[window];
+      pending.epoch = key.epoch;
       pending.window = ledger::sign_window(identity_.operating(), receipts, number);
       send_window(window, pending);
     }
@@ -192,9 +196,9 @@ Result<void> Receipts::on_countersigned(const NodeId& from, const ReceiptCounter
 }
 
 void Receipts::close_window(const WindowKey& key, ledger::SignedWindow window) {
-  pending_.erase(key);
-  const auto opened = ledger::verify_window(seat_->network, window);
-  if (opened) epochs_[opened->statement.epoch].windows.push_back(std::move(window));
+  const auto pending = pending_.find(key);
+  epochs_[pending->second.epoch].windows.push_back(std::move(window));
+  pending_.erase(pending);
 }
 
 void Receipts::lost(const NodeId& peer) {
@@ -215,11 +219,8 @@ void Receipts::settle(LedgerEpoch epoch) {
 }
 
 bool Receipts::windows_pending(LedgerEpoch epoch) const {
-  for (const auto& [key, pending] : pending_) {
-    const auto statement = ledger::decode<ledger::WindowStatement>(pending.window.statement);
-    if (statement && statement->epoch <= epoch) return true;
-  }
-  return false;
+  return std::any_of(pending_.begin(), pending_.end(),
+                     [&](const auto& entry) { return entry.second.epoch <= epoch; });
 }
 
 void Receipts::advance(LedgerEpoch epoch, Epoch& state) {

@@ -1,7 +1,8 @@
 // A node's side of the ledger: remembers what it sent and received, and when a step has committed
 // exchanges signed windows of receipts about it with its neighbours; at the end of a ledger epoch
 // hands in its work batch. Nothing that trains waits for it. Home thread: cs-net. Flow:
-// ledger/receipt.h; when: node/README.md. SPDX-License-Identifier: Apache-2.0
+// ledger/receipt.h; when: node/README.md.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <filesystem>
@@ -80,6 +81,7 @@ class Receipts {
 
  private:
   struct PendingWindow {
+    LedgerEpoch epoch;
     ledger::SignedWindow window;
     TimePoint sent_at;
   };
@@ -97,6 +99,7 @@ class Receipts {
   };
   void make_windows();
   void send_window(const WindowKey& key, PendingWindow& pending);
+  /// `window`: as it goes into the epoch's batch, countersigned or not.
   void close_window(const WindowKey& key, ledger::SignedWindow window);
   bool windows_pending(LedgerEpoch epoch) const;
   void advance(LedgerEpoch epoch, Epoch& state);

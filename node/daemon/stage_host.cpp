@@ -1,4 +1,5 @@
-// Planning and raising a stage. SPDX-License-Identifier: Apache-2.0
+// Planning and raising a stage.
+// SPDX-License-Identifier: Apache-2.0
 #include "node/daemon/stage_host.h"
 
 #include <unistd.h>

@@ -1,6 +1,7 @@
 // From a Welcome to an engine that is ready: parses the round file, checks the memory bill, opens
 // the token shards, makes the stage and loads its checkpoint. plan_stage(): any thread, pure;
-// raise_stage(): cs-engine. SPDX-License-Identifier: Apache-2.0
+// raise_stage(): cs-engine.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <filesystem>

@@ -1,4 +1,5 @@
-// The stage's actions, one function each. SPDX-License-Identifier: Apache-2.0
+// The stage's actions, one function each.
+// SPDX-License-Identifier: Apache-2.0
 #include "node/daemon/stage_runner.h"
 
 #include "crypto/hash.h"

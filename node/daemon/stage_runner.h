@@ -1,6 +1,7 @@
 // Executes what the node's machine asks of the stage: computes on cs-engine, keeps bytes until the
 // commit, sends tensors and chunks. Knows nothing of membership or of when: the machine decides,
-// the runner does. Home thread: cs-net. SPDX-License-Identifier: Apache-2.0
+// the runner does. Home thread: cs-net.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <deque>

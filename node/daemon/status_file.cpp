@@ -1,4 +1,5 @@
-// Status as JSON. SPDX-License-Identifier: Apache-2.0
+// Status as JSON.
+// SPDX-License-Identifier: Apache-2.0
 #include "node/daemon/status_file.h"
 
 #include <unistd.h>
@@ -88,6 +89,8 @@ std::uint64_t StatusFile::tokens_per_second(std::uint64_t tokens_done) {
 
 void StatusFile::write(const StatusView& view) {
   json document = {{"pid", ::getpid()},
+                   {"node", view.node.hex()},
+                   {"account", view.account.hex()},
                    {"model", view.model},
                    {"stage", nullptr},
                    {"replica", nullptr},

@@ -1,5 +1,6 @@
 // DIR/status.json: what `coshard status` shows, replaced once a second. Contents: node/README.md.
-// Home thread: cs-net. SPDX-License-Identifier: Apache-2.0
+// Home thread: cs-net.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <filesystem>
@@ -16,6 +17,8 @@
 namespace coshard::node {
 
 struct StatusView {
+  NodeId node;
+  AccountId account;
   round::ParticipantPhase phase = round::ParticipantPhase::kJoining;
   std::optional<Welcome> seat;
   Heartbeat heartbeat;

@@ -1,4 +1,5 @@
-// Slots by step, then by key. SPDX-License-Identifier: Apache-2.0
+// Slots by step, then by key.
+// SPDX-License-Identifier: Apache-2.0
 #include "node/daemon/tensor_store.h"
 
 namespace coshard::node {

@@ -1,4 +1,5 @@
-// One engine, all layers. SPDX-License-Identifier: Apache-2.0
+// One engine, all layers.
+// SPDX-License-Identifier: Apache-2.0
 #include "tests/process/round_reference.h"
 
 #include <gtest/gtest.h>

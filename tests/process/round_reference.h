@@ -1,5 +1,6 @@
 // What a round must come to: the same model trained by one engine in this process, microbatch after
-// microbatch. One thread. SPDX-License-Identifier: Apache-2.0
+// microbatch. One thread.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <filesystem>

@@ -1,5 +1,6 @@
 // Whole rounds with the real programs on loopback: CURVE, journal, ledger, checkpoints, and what
-// happens when a node is lost. SPDX-License-Identifier: Apache-2.0
+// happens when a node is lost.
+// SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -112,7 +113,9 @@ void lose_a_node_and_resume(int signal_number) {
   ASSERT_EQ(round.coordinator().wait_exit(kPatience), 3) << round.outputs();
   EXPECT_EQ(round.node(0).wait_exit(seconds(20)), 3) << round.outputs();
   const std::string said = round.coordinator().output();
-  EXPECT_NE(said.find("(stage 1, replica 0) at tcp://127.0.0.1:"), std::string::npos) << said;
+  const std::string lost_node = round.node_status(1, "node");
+  EXPECT_NE(said.find("lost node " + lost_node + " (stage "), std::string::npos) << said;
+  EXPECT_NE(said.find(", replica 0) at tcp://127.0.0.1:"), std::string::npos) << said;
   EXPECT_NE(said.find("it can go on from step "), std::string::npos) << said;
   EXPECT_NE(said.find("coshard-coordinator --round "), std::string::npos) << said;
   round.node(1).signal(SIGKILL);

@@ -1,4 +1,5 @@
-// See pipeline.h. SPDX-License-Identifier: Apache-2.0
+// See pipeline.h.
+// SPDX-License-Identifier: Apache-2.0
 #include "tests/support/pipeline.h"
 
 #include <gtest/gtest.h>

@@ -1,4 +1,5 @@
-// Files and processes of a round. SPDX-License-Identifier: Apache-2.0
+// Files and processes of a round.
+// SPDX-License-Identifier: Apache-2.0
 #include "tests/support/round_fixture.h"
 
 #include <gtest/gtest.h>
@@ -69,16 +70,16 @@ RoundFixture::RoundFixture(const TinyRound& round) {
 
 void RoundFixture::write_data() {
   std::filesystem::create_directories(dir_ / "data");
-  shard::Manifest manifest;
-  manifest.tokenizer.id = "bytes";
-  manifest.tokenizer.sha256 = crypto::sha256(as_bytes("bytes"));
-  manifest.vocab = kVocab;
+  shard::Manifest contents;
+  contents.tokenizer.id = "bytes";
+  contents.tokenizer.sha256 = crypto::sha256(as_bytes("bytes"));
+  contents.vocab = kVocab;
   for (const char* name : {"first.bin", "second.bin"}) {
     const Bytes tokens = learnable_tokens(name[0] == 'f' ? 1600 : 900);
     write_text(dir_.path() / "data" / name, std::string(as_text(tokens)));
-    manifest.shards.push_back({name, tokens.size() / 2, crypto::sha256(tokens)});
+    contents.shards.push_back({name, tokens.size() / 2, crypto::sha256(tokens)});
   }
-  write_text(manifest(), shard::manifest_text(manifest));
+  write_text(manifest(), shard::manifest_text(contents));
 }
 
 bool RoundFixture::start_coordinator(const std::vector<std::string>& more) {
@@ -150,7 +151,8 @@ std::string RoundFixture::coordinator_field(const std::string& name) const {
 
 std::string RoundFixture::node_status(std::size_t index, const std::string& name) const {
   const json parsed = json::parse(read_text(node_dir(index) / "status.json"), nullptr, false);
-  return parsed.is_discarded() || !parsed.contains(name) ? "" : parsed[name].dump();
+  if (parsed.is_discarded() || !parsed.contains(name)) return "";
+  return parsed[name].is_string() ? parsed[name].get<std::string>() : parsed[name].dump();
 }
 
 std::string RoundFixture::outputs() const {

@@ -1,5 +1,6 @@
 // A whole round on loopback with real programs: data, round file, coordinator, nodes, in one
-// temporary folder. One thread. SPDX-License-Identifier: Apache-2.0
+// temporary folder. One thread.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <map>

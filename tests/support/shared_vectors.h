@@ -1,5 +1,6 @@
 // Where the public test vectors are: the environment variable COSHARD_SHARED_DIR, else ../shared
-// beside the checkout. SPDX-License-Identifier: Apache-2.0
+// beside the checkout.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstdlib>

@@ -1,0 +1,79 @@
+// The coordinator's HTTP: snapshots, the log's files and nothing else, commands only with the
+// token.
+// SPDX-License-Identifier: Apache-2.0
+#include "node/coordinator/http.h"
+
+#include <gtest/gtest.h>
+#include <httplib.h>
+
+#include <atomic>
+
+#include "tests/support/process.h"
+
+namespace coshard::node {
+namespace {
+
+class HttpTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::filesystem::create_directories(dir.path() / "ledger/mite/tile/0");
+    test::write_text(dir.path() / "ledger/mite/checkpoint", "note");
+    test::write_text(dir.path() / "ledger/mite/tile/0/000", "tile");
+    test::write_text(dir / "secret", "secret");
+    server = std::move(*HttpServer::start({.listen = "127.0.0.1:0",
+                                           .ledger_root = dir / "ledger",
+                                           .control_token = "token",
+                                           .control = [this](ControlCommand command) {
+                                             last = static_cast<int>(command);
+                                             return true;
+                                           }}));
+    client = std::make_unique<httplib::Client>("http://" + server->address());
+  }
+  int status_of(const std::string& path) {
+    const auto reply = client->Get(path);
+    return reply ? reply->status : -1;
+  }
+  test::TempDir dir;
+  std::atomic<int> last{-1};
+  std::unique_ptr<HttpServer> server;
+  std::unique_ptr<httplib::Client> client;
+};
+
+TEST_F(HttpTest, ServesWhatWasPublished) {
+  server->publish("{\"step\":3}", "coshard_step 3\n");
+  EXPECT_EQ(client->Get("/status")->body, "{\"step\":3}");
+  EXPECT_EQ(client->Get("/metrics")->body, "coshard_step 3\n");
+}
+
+TEST_F(HttpTest, ServesTheLogAndNothingElse) {
+  EXPECT_EQ(client->Get("/ledger/mite/checkpoint")->body, "note");
+  EXPECT_EQ(client->Get("/ledger/mite/checkpoint")->get_header_value("Cache-Control"), "no-cache");
+  EXPECT_NE(
+      client->Get("/ledger/mite/tile/0/000")->get_header_value("Cache-Control").find("immutable"),
+      std::string::npos);
+  for (const char* path :
+       {"/ledger/../secret", "/ledger/mite/../../secret", "/ledger/mite", "/ledger/%2e%2e/secret",
+        "/ledger//etc/passwd", "/ledger/mite/.hidden", "/secret"})
+    EXPECT_EQ(status_of(path), 404) << path;
+}
+
+TEST_F(HttpTest, CommandsNeedTheToken) {
+  EXPECT_EQ(client->Post("/pause")->status, 401);
+  EXPECT_EQ(client->Post("/pause", {{"Authorization", "Bearer tokem"}}, "", "")->status, 401);
+  EXPECT_EQ(last, -1);
+  EXPECT_EQ(client->Post("/finish", {{"Authorization", "Bearer token"}}, "", "")->status, 202);
+  EXPECT_EQ(last, static_cast<int>(ControlCommand::kFinish));
+}
+
+TEST_F(HttpTest, ATakenPortIsNamed) {
+  const auto second = HttpServer::start({.listen = server->address(),
+                                         .ledger_root = dir / "ledger",
+                                         .control_token = "token",
+                                         .control = {}});
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().code, ErrorCode::kUnavailable);
+  EXPECT_NE(second.error().message.find(server->address()), std::string::npos);
+}
+
+}  // namespace
+}  // namespace coshard::node
