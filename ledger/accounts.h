@@ -1,6 +1,7 @@
 // Who owns what: a pure fold over the entries of a log, in integers. The same prefix gives the same
 // bytes on every machine. One thread at a time; no I/O, no clock. The rules that an entry must obey
-// to be applied are in accounts_rules.cpp. SPDX-License-Identifier: Apache-2.0
+// to be applied are in accounts_rules.cpp.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <map>

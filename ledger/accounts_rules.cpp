@@ -1,5 +1,6 @@
 // The rules of the ledger, one function per kind of entry: each judges first and changes state only
-// when nothing can fail any more. Design 4. SPDX-License-Identifier: Apache-2.0
+// when nothing can fail any more. Design 4.
+// SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 
 #include "crypto/signed_payload.h"

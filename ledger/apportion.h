@@ -1,5 +1,6 @@
 // Splitting a whole number exactly: largest remainder (Hamilton), and the emission of units over
-// steps. Integers only; pure; any thread. SPDX-License-Identifier: Apache-2.0
+// steps. Integers only; pure; any thread.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <span>

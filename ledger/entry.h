@@ -1,5 +1,6 @@
 // Ledger entries: a leaf, who claims it, his signature over the exact bytes, and the place in the
-// log. Pure; any thread. Bytes: FORMAT.md. SPDX-License-Identifier: Apache-2.0
+// log. Pure; any thread. Bytes: FORMAT.md.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <vector>

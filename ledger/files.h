@@ -1,5 +1,6 @@
 // The few file operations of the ledger, behind an interface so that tests can fail or stop at each
-// one. Used by the log's thread; readers anywhere. SPDX-License-Identifier: Apache-2.0
+// one. Used by the log's thread; readers anywhere.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <filesystem>

@@ -1,6 +1,7 @@
 // The kinds of ledger entry: what each claims. Value types, any thread. The rules that they must
 // obey are in accounts_rules.cpp; the bytes follow canonical.h and FORMAT.md. Field numbers and
-// LeafType values are never reused. SPDX-License-Identifier: Apache-2.0
+// LeafType values are never reused.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <string>

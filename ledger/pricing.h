@@ -1,5 +1,6 @@
 // What work costs: FLOPs of a stage per token, as Genesis fixes them, times tokens. Integers only;
-// pure. SPDX-License-Identifier: Apache-2.0
+// pure.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include "ledger/leaves.h"

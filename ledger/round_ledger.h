@@ -1,7 +1,8 @@
 // What the coordinator says to the ledger, in its own words; everything below turns it into entries
 // of the right form, signed and in sequence. Lives on the log's thread (cs-ledger). An example is
 // in
-// README.md. SPDX-License-Identifier: Apache-2.0
+// README.md.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <memory>

@@ -5,7 +5,8 @@
 //   1. entries are durable in the store before anybody is told their index (commit);
 //   2. a checkpoint is recorded as signed, by compare-and-swap, before anybody can see it;
 //   3. bundles and tiles are written before the checkpoint that promises them.
-// What a crash leaves undone is done by the next open(). SPDX-License-Identifier: Apache-2.0
+// What a crash leaves undone is done by the next open().
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <memory>

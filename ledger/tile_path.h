@@ -1,5 +1,6 @@
 // Names of the files of a tiled log, and back. Pure; any thread. Bytes: c2sp.org/tlog-tiles,
-// FORMAT.md. SPDX-License-Identifier: Apache-2.0
+// FORMAT.md.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <string>

@@ -1,6 +1,7 @@
 // The file units/<epoch>: every committed unit of a ledger epoch, the digests of the parameters
 // after each step and who held what. Too long for an entry, so EpochClose names its hash. Pure; any
-// thread. Bytes: FORMAT.md. SPDX-License-Identifier: Apache-2.0
+// thread. Bytes: FORMAT.md.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <vector>

@@ -1,6 +1,7 @@
 // The store in one SQLite file: one connection that nobody else can open beside it, write-ahead
 // log,
-// synchronous=FULL. One thread (the log's). SPDX-License-Identifier: Apache-2.0
+// synchronous=FULL. One thread (the log's).
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <filesystem>

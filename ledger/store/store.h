@@ -1,5 +1,6 @@
 // What the sequencer needs of durable storage. One writer, on the log's thread. Every function that
-// returns success has made its effect durable. SPDX-License-Identifier: Apache-2.0
+// returns success has made its effect durable.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <optional>

@@ -1,4 +1,5 @@
-// Averaging of one stage at one replica: see averaging.h. SPDX-License-Identifier: Apache-2.0
+// Averaging of one stage at one replica: see averaging.h.
+// SPDX-License-Identifier: Apache-2.0
 #include "protocol/round/averaging.h"
 
 #include <algorithm>

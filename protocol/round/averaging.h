@@ -3,7 +3,8 @@
 // with the same bytes. The object of one attempt holds only what belongs to that attempt: another
 // attempt starts afresh, from sums that were left untouched. A replica without a microbatch
 // contributes nothing and receives the average; the only replica reduces alone, with no network.
-// Owner: the participant. SPDX-License-Identifier: Apache-2.0
+// Owner: the participant.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,6 @@
 // The coordinator's machine: admission, steps, commits. Its end: coordinator_ending.cpp. See
-// coordinator.h. SPDX-License-Identifier: Apache-2.0
+// coordinator.h.
+// SPDX-License-Identifier: Apache-2.0
 #include "protocol/round/coordinator.h"
 
 #include <algorithm>

@@ -1,5 +1,6 @@
 // The coordinator's machine: how a round ends, what is said again, and what it shows to people. See
-// coordinator.h. SPDX-License-Identifier: Apache-2.0
+// coordinator.h.
+// SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <utility>
 

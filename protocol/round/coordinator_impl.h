@@ -1,5 +1,6 @@
 // Inside of the coordinator's machine: its state and one function per thing that can happen.
-// Included by coordinator*.cpp only. SPDX-License-Identifier: Apache-2.0
+// Included by coordinator*.cpp only.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <map>

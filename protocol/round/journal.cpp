@@ -1,4 +1,5 @@
-// Folding the coordinator's journal: see journal.h. SPDX-License-Identifier: Apache-2.0
+// Folding the coordinator's journal: see journal.h.
+// SPDX-License-Identifier: Apache-2.0
 #include "protocol/round/journal.h"
 
 #include <algorithm>

@@ -1,4 +1,5 @@
-// Learning rate and commit scalars: see lr_schedule.h. SPDX-License-Identifier: Apache-2.0
+// Learning rate and commit scalars: see lr_schedule.h.
+// SPDX-License-Identifier: Apache-2.0
 #include "protocol/round/lr_schedule.h"
 
 #include <algorithm>

@@ -1,4 +1,5 @@
-// Membership: see membership.h. SPDX-License-Identifier: Apache-2.0
+// Membership: see membership.h.
+// SPDX-License-Identifier: Apache-2.0
 #include "protocol/round/membership.h"
 
 #include <algorithm>

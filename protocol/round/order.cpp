@@ -1,4 +1,5 @@
-// Order of work within a stage: see order.h. SPDX-License-Identifier: Apache-2.0
+// Order of work within a stage: see order.h.
+// SPDX-License-Identifier: Apache-2.0
 #include "protocol/round/order.h"
 
 #include <algorithm>

@@ -1,7 +1,8 @@
 // What the node's machine hears (from its shell: engine, transport, operator) and what it asks the
 // shell to do. Values only. Actions are executed in the order in which they come; those for the
 // engine stand before those for the network, so that the engine never idles behind a socket.
-// Any thread. SPDX-License-Identifier: Apache-2.0
+// Any thread.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstdint>

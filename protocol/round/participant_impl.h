@@ -1,5 +1,6 @@
 // Inside of the node's machine: its state and one function per thing that can happen. Included by
-// participant*.cpp only. SPDX-License-Identifier: Apache-2.0
+// participant*.cpp only.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <map>

@@ -1,4 +1,5 @@
-// One stage through one step: see pipeline.h. SPDX-License-Identifier: Apache-2.0
+// One stage through one step: see pipeline.h.
+// SPDX-License-Identifier: Apache-2.0
 #include "protocol/round/pipeline.h"
 
 #include "protocol/base/check.h"

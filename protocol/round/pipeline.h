@@ -1,6 +1,7 @@
 // One stage of one replica through one step: what arrived, what to compute, what to send, what is
 // done. It decides about units; bytes stay with the shell, which keeps what was sent until the step
-// commits. Owner: the participant. SPDX-License-Identifier: Apache-2.0
+// commits. Owner: the participant.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstdint>

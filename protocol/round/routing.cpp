@@ -1,4 +1,5 @@
-// Routing and slots: see routing.h. SPDX-License-Identifier: Apache-2.0
+// Routing and slots: see routing.h.
+// SPDX-License-Identifier: Apache-2.0
 #include "protocol/round/routing.h"
 
 #include <algorithm>

@@ -2,7 +2,8 @@
 // outstanding work over measured rate among those that granted a slot (design 3.2), and the
 // receiver's book of the slots that it granted. Slots are cumulative counters over both
 // incarnations, so lost, late
-// and repeated grants do no harm. Owner: the participant. SPDX-License-Identifier: Apache-2.0
+// and repeated grants do no harm. Owner: the participant.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,5 @@
-// What is owed after a commit: see settlement.h. SPDX-License-Identifier: Apache-2.0
+// What is owed after a commit: see settlement.h.
+// SPDX-License-Identifier: Apache-2.0
 #include "protocol/round/settlement.h"
 
 #include <algorithm>

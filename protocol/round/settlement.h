@@ -1,7 +1,8 @@
 // What is still owed after a commit: digests of parameters, checkpoints on disks, ledger epochs to
 // close. Training does not wait for it, but the next commit waits for the digests of the one
 // before.
-// Owner: the coordinator. SPDX-License-Identifier: Apache-2.0
+// Owner: the coordinator.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,5 @@
-// The book of one step: see step.h. SPDX-License-Identifier: Apache-2.0
+// The book of one step: see step.h.
+// SPDX-License-Identifier: Apache-2.0
 #include "protocol/round/step.h"
 
 #include <algorithm>

@@ -1,4 +1,5 @@
-// bfloat16: the upper half of an fp32. Pure; any thread. SPDX-License-Identifier: Apache-2.0
+// bfloat16: the upper half of an fp32. Pure; any thread.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <bit>

@@ -1,4 +1,5 @@
-// See hf_config.h. SPDX-License-Identifier: Apache-2.0
+// See hf_config.h.
+// SPDX-License-Identifier: Apache-2.0
 #include "shard/checkpoint/hf_config.h"
 
 #include <utility>

@@ -1,4 +1,5 @@
-// Starting from a Hugging Face LLaMA directory (hf_llama.h). SPDX-License-Identifier: Apache-2.0
+// Starting from a Hugging Face LLaMA directory (hf_llama.h).
+// SPDX-License-Identifier: Apache-2.0
 #include <utility>
 
 #include "protocol/base/limits.h"

@@ -1,4 +1,5 @@
-// See hf_tokenizer.h. SPDX-License-Identifier: Apache-2.0
+// See hf_tokenizer.h.
+// SPDX-License-Identifier: Apache-2.0
 #include "shard/checkpoint/hf_tokenizer.h"
 
 #include "shard/data/file.h"

@@ -1,4 +1,5 @@
-// See model_json.h. SPDX-License-Identifier: Apache-2.0
+// See model_json.h.
+// SPDX-License-Identifier: Apache-2.0
 #include "shard/checkpoint/model_json.h"
 
 #include <limits>

@@ -1,4 +1,5 @@
-// See safetensors.h. SPDX-License-Identifier: Apache-2.0
+// See safetensors.h.
+// SPDX-License-Identifier: Apache-2.0
 #include "shard/checkpoint/safetensors.h"
 
 #include <algorithm>

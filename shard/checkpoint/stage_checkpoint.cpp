@@ -1,4 +1,5 @@
-// See stage_checkpoint.h. SPDX-License-Identifier: Apache-2.0
+// See stage_checkpoint.h.
+// SPDX-License-Identifier: Apache-2.0
 #include "shard/checkpoint/stage_checkpoint.h"
 
 #include <algorithm>

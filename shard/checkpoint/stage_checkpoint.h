@@ -3,7 +3,8 @@
 // `<name>`, then all `adamw.m/<name>`, then all `adamw.v/<name>`. Metadata: coshard.format,
 // coshard.step, coshard.stage, coshard.slice, coshard.model (the hyper-parameters as JSON). The
 // layout's bytes are fixed here. No torch: the engine
-// lends host memory piece by piece. SPDX-License-Identifier: Apache-2.0
+// lends host memory piece by piece.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <filesystem>

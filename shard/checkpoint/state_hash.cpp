@@ -1,4 +1,5 @@
-// See state_hash.h. SPDX-License-Identifier: Apache-2.0
+// See state_hash.h.
+// SPDX-License-Identifier: Apache-2.0
 #include "shard/checkpoint/state_hash.h"
 
 #include <algorithm>

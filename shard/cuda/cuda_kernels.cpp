@@ -1,4 +1,5 @@
-// See cuda_kernels.h. SPDX-License-Identifier: Apache-2.0
+// See cuda_kernels.h.
+// SPDX-License-Identifier: Apache-2.0
 #include "shard/cuda/cuda_kernels.h"
 
 #include <ATen/cuda/CUDAContext.h>

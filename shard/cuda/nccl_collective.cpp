@@ -1,4 +1,5 @@
-// See nccl_collective.h. SPDX-License-Identifier: Apache-2.0
+// See nccl_collective.h.
+// SPDX-License-Identifier: Apache-2.0
 #include "shard/cuda/nccl_collective.h"
 
 #include <c10/cuda/CUDAGuard.h>

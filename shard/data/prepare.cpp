@@ -1,4 +1,5 @@
-// See prepare.h. SPDX-License-Identifier: Apache-2.0
+// See prepare.h.
+// SPDX-License-Identifier: Apache-2.0
 #include "shard/data/prepare.h"
 
 #include <algorithm>

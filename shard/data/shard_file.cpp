@@ -1,4 +1,5 @@
-// See shard_file.h. SPDX-License-Identifier: Apache-2.0
+// See shard_file.h.
+// SPDX-License-Identifier: Apache-2.0
 #include "shard/data/shard_file.h"
 
 #include <algorithm>

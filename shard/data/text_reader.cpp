@@ -1,4 +1,5 @@
-// See text_reader.h. SPDX-License-Identifier: Apache-2.0
+// See text_reader.h.
+// SPDX-License-Identifier: Apache-2.0
 #include "shard/data/text_reader.h"
 
 #include <fcntl.h>

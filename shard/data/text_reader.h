@@ -1,6 +1,7 @@
 // Text files as a stream of pieces, plain or compressed with gzip (so also dictzip's .dict.dz). The
 // only user of zlib.
-// One thread. SPDX-License-Identifier: Apache-2.0
+// One thread.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstdint>

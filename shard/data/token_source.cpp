@@ -1,4 +1,5 @@
-// See token_source.h. SPDX-License-Identifier: Apache-2.0
+// See token_source.h.
+// SPDX-License-Identifier: Apache-2.0
 #include "shard/data/token_source.h"
 
 #include <algorithm>

@@ -1,4 +1,5 @@
-// See tokenizer.h. SPDX-License-Identifier: Apache-2.0
+// See tokenizer.h.
+// SPDX-License-Identifier: Apache-2.0
 #include "shard/data/tokenizer.h"
 
 #include "crypto/hash.h"

@@ -1,6 +1,7 @@
 // Any bytes as config.json and as model.safetensors.index.json: refused, or a valid model that
 // survives being written,
-// and names that stay inside the directory. SPDX-License-Identifier: Apache-2.0
+// and names that stay inside the directory.
+// SPDX-License-Identifier: Apache-2.0
 #include <cstdint>
 
 #include "protocol/base/check.h"

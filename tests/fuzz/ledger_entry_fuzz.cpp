@@ -1,6 +1,7 @@
 // Any bytes as an entry or an author's body: refused, or canonical; and as the first entry of a
 // log,
-// judged without a crash. SPDX-License-Identifier: Apache-2.0
+// judged without a crash.
+// SPDX-License-Identifier: Apache-2.0
 #include <cstdint>
 
 #include "ledger/accounts.h"

@@ -1,5 +1,6 @@
 // Any bytes as a Merkle proof: index, two sizes, then hashes. A proof that verifies must stop doing
-// so when its root changes. SPDX-License-Identifier: Apache-2.0
+// so when its root changes.
+// SPDX-License-Identifier: Apache-2.0
 #include <cstdint>
 
 #include "ledger/merkle.h"

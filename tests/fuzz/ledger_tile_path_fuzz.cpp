@@ -1,5 +1,6 @@
 // Any text as the path of a tile: refused, or exactly the path that the tile writes; any bytes as a
-// bundle. SPDX-License-Identifier: Apache-2.0
+// bundle.
+// SPDX-License-Identifier: Apache-2.0
 #include <cstdint>
 
 #include "ledger/tiles.h"

@@ -1,6 +1,7 @@
 // Any bytes as the header of a foreign token shard: the first byte chooses llm.c or Megatron, for
 // which the next eight
-// are the size of the .bin. Refused, or a claim that fits. SPDX-License-Identifier: Apache-2.0
+// are the size of the .bin. Refused, or a claim that fits.
+// SPDX-License-Identifier: Apache-2.0
 #include <cstdint>
 
 #include "protocol/base/check.h"

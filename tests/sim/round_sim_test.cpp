@@ -2,7 +2,8 @@
 // replicas end with the parameters of a sequential loop, whatever the network does; losses are
 // named in time and what was lost is done again from the journal. A failing seed is printed: run it
 // alone
-// with COSHARD_SIM_SEED=<seed>. SPDX-License-Identifier: Apache-2.0
+// with COSHARD_SIM_SEED=<seed>.
+// SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
 #include <cstdlib>

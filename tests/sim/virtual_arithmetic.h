@@ -1,7 +1,8 @@
 // The fake model of the virtual round: every tensor is one 64-bit number and every result depends
 // on everything that should have gone into it, so a lost, doubled, misrouted or stale input shows
 // in
-// the parameters. Pure functions. SPDX-License-Identifier: Apache-2.0
+// the parameters. Pure functions.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <bit>

@@ -1,4 +1,5 @@
-// One node of the virtual round: see virtual_node.h. SPDX-License-Identifier: Apache-2.0
+// One node of the virtual round: see virtual_node.h.
+// SPDX-License-Identifier: Apache-2.0
 #include "tests/sim/virtual_node.h"
 
 #include <algorithm>

@@ -1,6 +1,7 @@
 // One node of the virtual round: the shell around a Participant, with a fake engine that works
 // through its jobs one after the other in virtual time, a store of payloads, and checks of what the
-// machine asks for. SPDX-License-Identifier: Apache-2.0
+// machine asks for.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <deque>

@@ -1,4 +1,5 @@
-// The virtual round: see virtual_round.h. SPDX-License-Identifier: Apache-2.0
+// The virtual round: see virtual_round.h.
+// SPDX-License-Identifier: Apache-2.0
 #include "tests/sim/virtual_round.h"
 
 #include <algorithm>

@@ -1,7 +1,8 @@
 // A whole round in one thread and virtual time: the real machines of protocol/round, a seeded
 // network (order kept per link, as TCP does; late duplicates; loss of control messages on request)
 // and a fake engine whose arithmetic is exact in integers, so that every average, digest and
-// checkpoint is checked against a sequential reference. SPDX-License-Identifier: Apache-2.0
+// checkpoint is checked against a sequential reference.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,7 @@
 // Ed25519, X25519 and XChaCha20-Poly1305 against public vectors, and the exact set of edge cases
 // that this build accepts (reference ledger.md 4.1): another library release must not change it
-// silently. SPDX-License-Identifier: Apache-2.0
+// silently.
+// SPDX-License-Identifier: Apache-2.0
 #include "crypto/keys.h"
 
 #include <gtest/gtest.h>

@@ -1,4 +1,5 @@
-// Files that appear whole or not at all. SPDX-License-Identifier: Apache-2.0
+// Files that appear whole or not at all.
+// SPDX-License-Identifier: Apache-2.0
 #include "shard/data/file.h"
 
 #include <gmock/gmock.h>

@@ -1,6 +1,7 @@
 // Hugging Face directories: export from stages, import by name, and both ends of Hugging Face's own
 // libraries
-// (hf_check.py) where they are installed. SPDX-License-Identifier: Apache-2.0
+// (hf_check.py) where they are installed.
+// SPDX-License-Identifier: Apache-2.0
 #include "shard/checkpoint/hf_llama.h"
 
 #include <gmock/gmock.h>

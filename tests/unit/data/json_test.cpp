@@ -1,4 +1,5 @@
-// JSON under limits, and the manifest on top of it. SPDX-License-Identifier: Apache-2.0
+// JSON under limits, and the manifest on top of it.
+// SPDX-License-Identifier: Apache-2.0
 #include "shard/data/json.h"
 
 #include <gmock/gmock.h>

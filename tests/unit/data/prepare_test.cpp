@@ -1,6 +1,7 @@
 // Text to shards: the tokens are the text, whatever the compression and the cut; the same bytes
 // each time; errors leave
-// no manifest. SPDX-License-Identifier: Apache-2.0
+// no manifest.
+// SPDX-License-Identifier: Apache-2.0
 #include "shard/data/prepare.h"
 
 #include <gmock/gmock.h>

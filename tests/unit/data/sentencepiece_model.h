@@ -1,4 +1,5 @@
-// A small SentencePiece model, trained by the library itself. SPDX-License-Identifier: Apache-2.0
+// A small SentencePiece model, trained by the library itself.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <gtest/gtest.h>

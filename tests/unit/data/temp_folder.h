@@ -1,4 +1,5 @@
-// A folder that goes with the test. SPDX-License-Identifier: Apache-2.0
+// A folder that goes with the test.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <unistd.h>

@@ -1,5 +1,6 @@
 // Random rounds with epochs cut short, checkpoints anywhere and rollbacks: whatever happened on the
-// way, a round that reaches its end has emitted exactly its cap. SPDX-License-Identifier: Apache-2.0
+// way, a round that reaches its end has emitted exactly its cap.
+// SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
 #include <rapidcheck/gtest.h>

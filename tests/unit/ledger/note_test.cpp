@@ -1,5 +1,6 @@
 // Signed notes and checkpoints: the examples of the C2SP specification and of its Go reference, and
-// the ways to get one wrong (reference ledger.md A6 to A8). SPDX-License-Identifier: Apache-2.0
+// the ways to get one wrong (reference ledger.md A6 to A8).
+// SPDX-License-Identifier: Apache-2.0
 #include "ledger/note.h"
 
 #include <gtest/gtest.h>

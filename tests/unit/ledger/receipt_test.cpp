@@ -1,6 +1,7 @@
 // Receipts by both ends, and what either end may try (reference ledger.md C9, C10, C13 to C16, and
 // the chain
-// of 3.2b). SPDX-License-Identifier: Apache-2.0
+// of 3.2b).
+// SPDX-License-Identifier: Apache-2.0
 #include "ledger/receipt.h"
 
 #include <gtest/gtest.h>

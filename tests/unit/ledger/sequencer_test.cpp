@@ -1,6 +1,7 @@
 // The one writer: what is durable when, and a crash at every write (reference ledger.md A9, A10,
 // A12, B7).
-// Every test runs on both stores. SPDX-License-Identifier: Apache-2.0
+// Every test runs on both stores.
+// SPDX-License-Identifier: Apache-2.0
 #include "ledger/sequencer.h"
 
 #include <gtest/gtest.h>

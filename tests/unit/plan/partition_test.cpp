@@ -1,4 +1,5 @@
-// The cut against trying all cuts. SPDX-License-Identifier: Apache-2.0
+// The cut against trying all cuts.
+// SPDX-License-Identifier: Apache-2.0
 #include "shard/plan/partition.h"
 
 #include <gmock/gmock.h>

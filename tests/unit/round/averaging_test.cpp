@@ -1,5 +1,6 @@
 // Averaging among 1 to 5 replicas, in any order of arrival, against plain sums; with windows kept
-// and early, late, repeated and foreign chunks. SPDX-License-Identifier: Apache-2.0
+// and early, late, repeated and foreign chunks.
+// SPDX-License-Identifier: Apache-2.0
 #include "protocol/round/averaging.h"
 
 #include <gtest/gtest.h>

@@ -1,4 +1,5 @@
-// Where a round stands according to its journal. SPDX-License-Identifier: Apache-2.0
+// Where a round stands according to its journal.
+// SPDX-License-Identifier: Apache-2.0
 #include "protocol/round/journal.h"
 
 #include <gtest/gtest.h>

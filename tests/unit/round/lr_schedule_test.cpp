@@ -1,4 +1,5 @@
-// Commit scalars against closed forms in extended precision. SPDX-License-Identifier: Apache-2.0
+// Commit scalars against closed forms in extended precision.
+// SPDX-License-Identifier: Apache-2.0
 #include "protocol/round/lr_schedule.h"
 
 #include <gtest/gtest.h>

@@ -1,4 +1,5 @@
-// Who holds which stage. SPDX-License-Identifier: Apache-2.0
+// Who holds which stage.
+// SPDX-License-Identifier: Apache-2.0
 #include "protocol/round/membership.h"
 
 #include <gtest/gtest.h>

@@ -1,4 +1,5 @@
-// Names for the nodes of round's tests. SPDX-License-Identifier: Apache-2.0
+// Names for the nodes of round's tests.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,5 @@
-// Choice of the next hop, and slots. SPDX-License-Identifier: Apache-2.0
+// Choice of the next hop, and slots.
+// SPDX-License-Identifier: Apache-2.0
 #include "protocol/round/routing.h"
 
 #include <gtest/gtest.h>

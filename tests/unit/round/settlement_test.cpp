@@ -1,4 +1,5 @@
-// Digests, checkpoints and epochs after the commit. SPDX-License-Identifier: Apache-2.0
+// Digests, checkpoints and epochs after the commit.
+// SPDX-License-Identifier: Apache-2.0
 #include "protocol/round/settlement.h"
 
 #include <gtest/gtest.h>
