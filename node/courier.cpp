@@ -1,4 +1,5 @@
-// What the courier does with each frame, event and tick. SPDX-License-Identifier: Apache-2.0
+// What the courier does with each frame, event and tick.
+// SPDX-License-Identifier: Apache-2.0
 #include "node/courier.h"
 
 #include "crypto/signed_payload.h"

@@ -2,6 +2,7 @@
 // incarnation, and how alive each of them is; counts what it refuses and drops who breaks the
 // protocol too often. Shared by daemon and coordinator. Home thread: cs-net. SPDX-License-
 // Identifier: Apache-2.0
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <functional>

@@ -1,4 +1,5 @@
-// Translations of the round file. SPDX-License-Identifier: Apache-2.0
+// Translations of the round file.
+// SPDX-License-Identifier: Apache-2.0
 #include "node/round_setup.h"
 
 #include <algorithm>

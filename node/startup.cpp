@@ -1,4 +1,5 @@
-// Parsing and small files. SPDX-License-Identifier: Apache-2.0
+// Parsing and small files.
+// SPDX-License-Identifier: Apache-2.0
 #include "node/startup.h"
 
 #include <fcntl.h>

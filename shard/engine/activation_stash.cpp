@@ -1,4 +1,5 @@
-// See activation_stash.h. SPDX-License-Identifier: Apache-2.0
+// See activation_stash.h.
+// SPDX-License-Identifier: Apache-2.0
 #include "shard/engine/activation_stash.h"
 
 #include <string>

@@ -1,4 +1,5 @@
-// See blob_convert.h. SPDX-License-Identifier: Apache-2.0
+// See blob_convert.h.
+// SPDX-License-Identifier: Apache-2.0
 #include "shard/engine/blob_convert.h"
 
 #include <ATen/ATen.h>

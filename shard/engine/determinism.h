@@ -1,5 +1,6 @@
 // Process-wide settings of libtorch that results depend on: set once, before the first tensor.
-// main or cs-engine, whichever comes first. SPDX-License-Identifier: Apache-2.0
+// main or cs-engine, whichever comes first.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 namespace coshard::shard {

@@ -1,4 +1,5 @@
-// See device.h. SPDX-License-Identifier: Apache-2.0
+// See device.h.
+// SPDX-License-Identifier: Apache-2.0
 #include "shard/engine/device.h"
 
 #include <dlfcn.h>

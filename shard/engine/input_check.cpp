@@ -1,4 +1,5 @@
-// See input_check.h. SPDX-License-Identifier: Apache-2.0
+// See input_check.h.
+// SPDX-License-Identifier: Apache-2.0
 #include "shard/engine/input_check.h"
 
 #include <algorithm>

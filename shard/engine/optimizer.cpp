@@ -1,4 +1,5 @@
-// See optimizer.h. SPDX-License-Identifier: Apache-2.0
+// See optimizer.h.
+// SPDX-License-Identifier: Apache-2.0
 #include "shard/engine/optimizer.h"
 
 #include <ATen/ATen.h>

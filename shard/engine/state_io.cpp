@@ -1,4 +1,5 @@
-// See state_io.h. SPDX-License-Identifier: Apache-2.0
+// See state_io.h.
+// SPDX-License-Identifier: Apache-2.0
 #include "shard/engine/state_io.h"
 
 #include <ATen/ATen.h>

@@ -1,6 +1,7 @@
 // StageEngine on libtorch: checks inputs, moves them to the device, drives the module and the
 // optimizer, keeps activations between forward and backward. Private to shard/engine: others see
-// stage_engine.h. cs-engine. SPDX-License-Identifier: Apache-2.0
+// stage_engine.h. cs-engine.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include "protocol/base/thread_role.h"

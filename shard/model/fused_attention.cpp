@@ -1,7 +1,8 @@
 // Causal attention of fused_ops.h: libtorch's flash kernels. On the CPU forward and backward are
 // called by name; elsewhere a small autograd graph around scaled_dot_product_attention lets
 // libtorch
-// choose the kernel pair. SPDX-License-Identifier: Apache-2.0
+// choose the kernel pair.
+// SPDX-License-Identifier: Apache-2.0
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/autograd.h>

@@ -1,4 +1,5 @@
-// See fused_ops.h. SPDX-License-Identifier: Apache-2.0
+// See fused_ops.h.
+// SPDX-License-Identifier: Apache-2.0
 #include "shard/model/fused_ops.h"
 
 #include <ATen/ATen.h>

@@ -1,4 +1,5 @@
-// See stage_module.h. SPDX-License-Identifier: Apache-2.0
+// See stage_module.h.
+// SPDX-License-Identifier: Apache-2.0
 #include "shard/model/stage_module.h"
 
 #include <ATen/ATen.h>

@@ -1,6 +1,7 @@
 // A contiguous slice of a model: its weights, its gradient sums, and forward and backward through
 // all of its layers. Knows nothing of microbatches, blobs or updates: that is the engine.
-// cs-engine. SPDX-License-Identifier: Apache-2.0
+// cs-engine.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -1,7 +1,8 @@
 // The engine against PyTorch in Python (llama_reference.py, float64): logits, losses, every
 // gradient by name, ten AdamW steps. What is compared is fp32 against float64, so each tolerance is
 // a bound
-// on the engine's own rounding. SPDX-License-Identifier: Apache-2.0
+// on the engine's own rounding.
+// SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 #include <unistd.h>
 

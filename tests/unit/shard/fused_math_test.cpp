@@ -1,5 +1,6 @@
 // The fused version against the plain one, layer by layer: outputs, input gradients and every
-// weight gradient. SPDX-License-Identifier: Apache-2.0
+// weight gradient.
+// SPDX-License-Identifier: Apache-2.0
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 

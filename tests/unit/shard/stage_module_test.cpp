@@ -1,7 +1,8 @@
 // GPU code without a GPU: shapes and dtypes of the module on torch's meta device, which computes
 // nothing and complains about what would not fit; and the number of copies, casts and
 // synchronisations of a step, so that no hidden one creeps in. In bf16 the CPU takes the paths that
-// a GPU takes. SPDX-License-Identifier: Apache-2.0
+// a GPU takes.
+// SPDX-License-Identifier: Apache-2.0
 #include "shard/model/stage_module.h"
 
 #include <ATen/ATen.h>
