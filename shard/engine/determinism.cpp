@@ -1,4 +1,5 @@
-// See determinism.h. SPDX-License-Identifier: Apache-2.0
+// See determinism.h.
+// SPDX-License-Identifier: Apache-2.0
 #include "shard/engine/determinism.h"
 
 #include <ATen/Context.h>

@@ -1,5 +1,6 @@
 // The base vocabulary: encodings against published vectors, the generator against its paper's known
-// answers. SPDX-License-Identifier: Apache-2.0
+// answers.
+// SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
 #include <thread>
