@@ -56,7 +56,7 @@ std::string rates(const RoundStatus& status) {
   std::string out = status.loss ? format("loss %.4f", *status.loss) : std::string("loss -");
   if (status.tokens_per_second) out += format("   %.0f tokens/s", *status.tokens_per_second);
   if (status.boundary_bytes_per_token)
-    out += "   " + render_bytes(*status.boundary_bytes_per_token) + "/token on the wire";
+    out += format("   %.0f B/token on the wire", *status.boundary_bytes_per_token);
   if (status.seconds_left && status.step < status.steps)
     out += "   " + render_seconds(*status.seconds_left) + " left";
   return out;

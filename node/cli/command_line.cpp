@@ -228,7 +228,7 @@ void Grammar::add_round_control() {
       ->check(one_of({"hf"}));
   app->add_option("--out", flags.out, "the folder to write")->required();
   app->add_option("--checkpoints", flags.checkpoints,
-                  "folder with the stages' checkpoints (default: checkpoints in the round's)");
+                  "folders with the stages' checkpoints (default: checkpoints in the round's)");
   app->add_option("--round", flags.round,
                   "the round file (default: round.toml in the round's folder)");
   app->add_flag("--bf16", flags.bf16, "round the weights to bf16 (default: fp32)");

@@ -75,8 +75,8 @@ struct RoundExportCommand {
   std::string id;
   std::string format = "hf";
   Path out;
-  std::optional<Path> checkpoints;
-  std::optional<Path> round;  ///< the round file, where the round's folder has no copy
+  std::vector<Path> checkpoints;  ///< folders to look in; empty: the round's own
+  std::optional<Path> round;      ///< the round file, where the round's folder has no copy
   bool bf16 = false;
   bool json = false;
 };

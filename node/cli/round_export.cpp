@@ -8,6 +8,7 @@
 #include "crypto/hash.h"
 #include "ledger/verify.h"
 #include "node/cli/commands.h"
+#include "node/cli/coordinator_process.h"
 #include "node/cli/exit_code.h"
 #include "node/cli/round_handle.h"
 #include "node/round_file.h"
@@ -25,7 +26,7 @@ namespace fs = std::filesystem;
 struct Source {
   node::LoadedRound loaded;
   ledger::CheckpointRecord record;
-  fs::path checkpoints;
+  std::vector<fs::path> checkpoints;  // folders, looked through in this order
 };
 
 Result<node::LoadedRound> open_round_file(const RoundExportCommand& command, const fs::path& dir,
@@ -64,6 +65,9 @@ Result<Source> find_source(const RoundExportCommand& command) {
                  ledger::verify_ledger(ledger::DiskFolder(folder)));
   Source source;
   COSHARD_ASSIGN(source.loaded, open_round_file(command, *round.dir, verified.accounts.genesis()));
+  // DIR/round.toml is a copy: what it names lies where the launched file was.
+  if (const auto launch = read_launch(*round.dir); launch && !command.round)
+    source.loaded.folder = launch->round.parent_path();
   if (source.loaded.round.model.weights == node::Weights::kProtected)
     return fail(ErrorCode::kPermissionDenied,
                 source.loaded.round.model.name +
@@ -79,16 +83,23 @@ Result<Source> find_source(const RoundExportCommand& command) {
                     ": expected a complete checkpoint in the ledger, "
                     "found none yet");
   source.record = *last;
-  source.checkpoints = command.checkpoints.value_or(*round.dir / "checkpoints");
+  source.checkpoints = command.checkpoints;
+  if (source.checkpoints.empty()) source.checkpoints = {*round.dir / "checkpoints"};
   return source;
 }
 
+/// In the first folder that has it; in the last one, if none has.
 fs::path stage_file(const Source& source, StageIndex stage) {
   std::array<char, 32> step{};
   std::snprintf(step.data(), step.size(), "step-%08llu",
                 static_cast<unsigned long long>(source.record.step.value));
-  return source.checkpoints / step.data() /
-         ("stage-" + std::to_string(stage.value) + ".safetensors");
+  fs::path path;
+  for (const fs::path& folder : source.checkpoints) {
+    path = folder / step.data() / ("stage-" + std::to_string(stage.value) + ".safetensors");
+    std::error_code ec;
+    if (fs::exists(path, ec)) break;
+  }
+  return path;
 }
 
 Result<std::vector<fs::path>> checked_stage_files(const Source& source) {
@@ -99,7 +110,7 @@ Result<std::vector<fs::path>> checked_stage_files(const Source& source) {
     if (!file)
       return tl::unexpected<Error>(
           file.error().within("the checkpoint of stage " + std::to_string(shard.stage.value) +
-                              " (ask its owner for it, or name its folder with --checkpoints)"));
+                              " (ask its owner for it, and name its folder with --checkpoints)"));
     COSHARD_ASSIGN(const Hash hash, file->hash());
     if (hash != shard.sha256)
       return fail(ErrorCode::kCorruption,

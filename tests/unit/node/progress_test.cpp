@@ -59,7 +59,7 @@ TEST(RoundStatus, RefusesWhatIsNoStatus) {
 TEST(Progress, BlockShowsEverythingThatTheDesignAsksFor) {
   const auto lines = render_block(status(), {true, false, 100});
   EXPECT_THAT(lines, Contains(HasSubstr("step 7/200")));
-  EXPECT_THAT(lines, Contains(HasSubstr("loss 3.2500   12346 tokens/s   1.0 KiB/token on the wire"
+  EXPECT_THAT(lines, Contains(HasSubstr("loss 3.2500   12346 tokens/s   1044 B/token on the wire"
                                         "   1 min 35 s left")));
   EXPECT_THAT(lines, Contains(HasSubstr("stage 0 replica 0  aabbccdd  live")));
   EXPECT_THAT(lines, Contains(HasSubstr("suspect")));
