@@ -83,13 +83,12 @@ struct HttpServer::State {
 void HttpServer::State::serve_log_file(const httplib::Request& request,
                                        httplib::Response& response) {
   const std::string path = request.matches[1];
-  std::ifstream file;
-  if (is_plain_path(path)) file.open(config.ledger_root / path, std::ios::binary);
   std::error_code error;
-  if (!file || !std::filesystem::is_regular_file(config.ledger_root / path, error)) {
+  if (!is_plain_path(path) || !std::filesystem::is_regular_file(config.ledger_root / path, error)) {
     response.status = 404;
     return;
   }
+  const std::ifstream file(config.ledger_root / path, std::ios::binary);
   std::ostringstream content;
   content << file.rdbuf();
   const bool is_tile = path.find("/tile/") != std::string::npos;

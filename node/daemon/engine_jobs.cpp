@@ -9,26 +9,31 @@ namespace coshard::node {
 using round::WorkOp;
 
 Result<ComputeOutcome> compute(EngineHome& home, const round::Work& work,
-                               const std::optional<TensorBlob>& input) {
+                               const std::optional<TensorBlob>& encoded_input) {
   const MicrobatchIndex microbatch = work.unit.microbatch;
+  std::optional<TensorBlob> input;
+  if (encoded_input) {
+    COSHARD_ASSIGN(input, home.codec->decode(*encoded_input));
+  }
   ComputeOutcome outcome;
   if (work.op == WorkOp::kBackward) {
     COSHARD_ASSIGN(outcome.output, home.engine->backward(microbatch, *input));
-    return outcome;
+  } else {
+    shard::TokenBatch tokens;
+    if (!input || work.op == WorkOp::kForwardLoss) {
+      COSHARD_ASSIGN(tokens, home.tokens->batch(work.unit.step, microbatch));
+    }
+    const shard::StageInput from = input ? shard::StageInput(*input) : tokens;
+    if (work.op == WorkOp::kForward) {
+      COSHARD_ASSIGN(outcome.output, home.engine->forward(microbatch, from));
+    } else {
+      COSHARD_ASSIGN(shard::LossResult loss, home.engine->forward_loss(microbatch, from, tokens));
+      outcome.output = std::move(loss.input_grad);
+      outcome.loss_sum = loss.loss_sum;
+    }
   }
-  shard::TokenBatch tokens;
-  if (!input || work.op == WorkOp::kForwardLoss) {
-    COSHARD_ASSIGN(tokens, home.tokens->batch(work.unit.step, microbatch));
-  }
-  const shard::StageInput stage_input = input ? shard::StageInput(*input) : tokens;
-  if (work.op == WorkOp::kForward) {
-    COSHARD_ASSIGN(outcome.output, home.engine->forward(microbatch, stage_input));
-    return outcome;
-  }
-  COSHARD_ASSIGN(shard::LossResult loss,
-                 home.engine->forward_loss(microbatch, stage_input, tokens));
-  outcome.output = std::move(loss.input_grad);
-  outcome.loss_sum = loss.loss_sum;
+  const bool goes_on = outcome.output.bytes != nullptr && !outcome.output.bytes->empty();
+  if (goes_on) outcome.output = home.codec->encode(outcome.output);
   return outcome;
 }
 

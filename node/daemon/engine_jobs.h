@@ -17,9 +17,10 @@ struct ComputeOutcome {
   double loss_sum = 0;  ///< last stage only
 };
 
-/// One unit of work. `input` is nothing where it starts from tokens.
+/// One unit of work. `encoded_input` is as it came over the wire, nothing where work starts from
+/// tokens; the output is as it goes out.
 Result<ComputeOutcome> compute(EngineHome& home, const round::Work& work,
-                               const std::optional<TensorBlob>& input);
+                               const std::optional<TensorBlob>& encoded_input);
 
 /// The average of one chunk; a null part is this engine's own sum, no parts: nothing else counts.
 Result<shard::AveragedChunk> reduce(shard::StageEngine& engine, const round::ReduceChunk& action,

@@ -14,6 +14,7 @@
 #include "protocol/base/bounded_queue.h"
 #include "protocol/base/clock.h"
 #include "protocol/base/limits.h"
+#include "shard/boundary/codec.h"
 #include "shard/data/token_source.h"
 #include "shard/engine/stage_engine.h"
 
@@ -23,6 +24,7 @@ namespace coshard::node {
 struct EngineHome {
   std::unique_ptr<shard::StageEngine> engine;
   std::optional<shard::TokenSource> tokens;
+  const shard::BoundaryCodec* codec = nullptr;  ///< static life
 };
 
 class EngineThread {

@@ -164,6 +164,7 @@ Result<round::StageReady> raise_stage(EngineHome& home, const StagePlan& plan) {
   COSHARD_ASSIGN(const std::string manifest, localized_manifest(plan.manifest_text, plan.data));
   COSHARD_TRY(shard::write_atomically(plan.manifest, as_bytes(manifest)));
   COSHARD_ASSIGN(home.tokens, shard::TokenSource::open(plan.manifest, plan.order));
+  COSHARD_ASSIGN(home.codec, shard::boundary_codec(plan.round.boundary.compression));
   COSHARD_ASSIGN(home.engine, shard::make_stage_engine(plan.engine));
   if (!plan.checkpoint.empty()) {
     COSHARD_ASSIGN(const shard::ReadFile file,
