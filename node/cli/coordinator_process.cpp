@@ -85,6 +85,7 @@ Result<RunningCoordinator> start_coordinator(const CoordinatorLaunch& launch) {
     std::ifstream in(launch.dir / "invitation");
     std::string invitation;
     if (!std::getline(in, invitation)) continue;
+    if (!ask_status(file->url)) continue;  // it listens, and has nothing to say yet
     return RunningCoordinator{std::move(process), *file, invitation};
   }
   process.signal(SIGTERM);

@@ -30,7 +30,7 @@ struct RunningCoordinator {
   std::string invitation;  ///< what a node needs to join
 };
 
-/// Starts it, logging to DIR/logs/coordinator.log, and waits until it listens. An error carries the
+/// Starts it, logging to DIR/logs/coordinator.log, and waits until it answers. An error carries the
 /// end of its log; kInvalidArgument when it refused its input (exit 2).
 Result<RunningCoordinator> start_coordinator(const CoordinatorLaunch& launch);
 
