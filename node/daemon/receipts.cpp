@@ -265,12 +265,16 @@ void Receipts::batch_taken(const WorkBatchSubmission& message) {
 }
 
 void Receipts::finish(LedgerEpoch epoch) {
-  const auto state = epochs_.find(epoch);
-  // Late windows of neighbours are still answered for one epoch.
-  if (state != epochs_.begin()) received_.forget_through(std::prev(state)->second.last_step);
-  epochs_.erase(epochs_.begin(), state);
-  state->second = Epoch{0, state->second.last_step, {}, std::nullopt};
+  epochs_.at(epoch).settling.reset();
+  epochs_.at(epoch).windows.clear();
   ports_.settled(epoch);
+  // Late windows of neighbours are still answered for one epoch; epochs that others of ours wait
+  // for stay.
+  while (epochs_.size() > 1 && epochs_.begin()->first < epoch &&
+         !epochs_.begin()->second.settling) {
+    received_.forget_through(epochs_.begin()->second.last_step);
+    epochs_.erase(epochs_.begin());
+  }
 }
 
 void Receipts::tick() {
@@ -278,11 +282,10 @@ void Receipts::tick() {
   const TimePoint now = clock_.now();
   for (auto& [key, pending] : pending_)
     if (now - pending.sent_at >= limits::kRepeatInterval) send_window(key, pending);
-  for (auto state = epochs_.begin(); state != epochs_.end();) {
-    const auto next = std::next(state);
-    if (state->second.settling) advance(state->first, state->second);
-    state = next;
-  }
+  std::vector<LedgerEpoch> settling;  // finish() changes the table
+  for (const auto& [epoch, state] : epochs_)
+    if (state.settling) settling.push_back(epoch);
+  for (const LedgerEpoch epoch : settling) advance(epoch, epochs_.at(epoch));
 }
 
 /// For audits to come: one file per epoch, the newest limits::kReceiptEpochsKept of them.

@@ -149,6 +149,33 @@ TEST_F(ReceiptsTest, RepeatsUntilAnsweredAndGivesUpInTime) {
   EXPECT_EQ(first.settled, std::vector{LedgerEpoch(0)});
 }
 
+TEST_F(ReceiptsTest, AnEpochTakenEarlierThanItsPredecessorLeavesThatOneWaiting) {
+  transfer(0, false);
+  transfer(1, false);
+  commit();
+  exchange();
+  first.receipts.settle(LedgerEpoch(0));
+  Commit next;
+  next.scalars.step = StepId(2);
+  next.ledger_epoch = LedgerEpoch(1);
+  first.receipts.stage_closed({StepId(2),
+                               StageIndex(0),
+                               Attempt(0),
+                               100,
+                               {{first.identity.node(), {MicrobatchIndex(0)}}},
+                               {}});
+  first.receipts.committed(next);
+  first.receipts.settle(LedgerEpoch(1));
+  first.receipts.batch_taken({LedgerEpoch(1), StageIndex(0)});
+  EXPECT_EQ(first.settled, std::vector{LedgerEpoch(1)});
+  first.outbox.clear();
+  clock.advance(limits::kRepeatInterval);
+  first.receipts.tick();
+  EXPECT_EQ(submitted().epoch, LedgerEpoch(0));
+  first.receipts.batch_taken({LedgerEpoch(0), StageIndex(0)});
+  EXPECT_EQ(first.settled.size(), 2U);
+}
+
 TEST_F(ReceiptsTest, AFalseWindowIsAFault) {
   transfer(0, false);
   commit();
