@@ -107,7 +107,7 @@ Result<RoundStatus> parse_round_status(std::string_view text) {
   if (const Json& checkpoint = member(json, "checkpoint"); checkpoint.is_object())
     read(checkpoint, "step", status.checkpoint_step);
   if (const Json& ended = member(json, "ended"); ended.is_object() && !ended.empty()) {
-    status.ended.emplace();
+    status.ended = RoundStatus::Ended{};
     read(ended, "reason", status.ended->reason);
     read(ended, "text", status.ended->text);
     read(ended, "resumable_step", status.ended->resumable_step);

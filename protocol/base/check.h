@@ -44,8 +44,8 @@ std::string show(const T& value) {
 /// Like COSHARD_CHECK, comparing two values and printing both: COSHARD_CHECK_OP(a, ==, b).
 #define COSHARD_CHECK_OP(a, op, b)                                                                 \
   do {                                                                                             \
-    const auto& coshard_a = (a);                                                                   \
-    const auto& coshard_b = (b);                                                                   \
+    const auto coshard_a = (a);                                                                    \
+    const auto coshard_b = (b);                                                                    \
     if (!(coshard_a op coshard_b)) [[unlikely]]                                                    \
       ::coshard::internal::check_failed(__FILE__, __LINE__, #a " " #op " " #b,                     \
                                         "(" + ::coshard::internal::show(coshard_a) + " against " + \
