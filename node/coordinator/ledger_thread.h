@@ -56,10 +56,11 @@ struct LedgerFinish {
 /// Time passes; every limits::kHeartbeatInterval.
 struct LedgerTick {};
 
-using LedgerTask = std::variant<LedgerRegister, LedgerEpochClose, LedgerWorkBatch, LedgerGone,
-                                LedgerCheckpoint, LedgerRollback, LedgerFinish, LedgerTick>;
+using LedgerTask =
+    std::variant<LedgerRegister, LedgerEpochClose, LedgerWorkBatch, LedgerGone, LedgerCheckpoint,
+                 LedgerRollback, LedgerFinish, LedgerTick>;
 
-// ---- replies: all of them true of what is durable and published ----------------------------------
+// ---- replies: all of them true of what is durable and published -------------------------------
 
 /// The node need not send this batch again: it is in the log, or judged for ever.
 struct BatchTaken {
