@@ -9,7 +9,7 @@ see the same machine; the figures are medians of tokens per second, the ratios a
 """
 import argparse, json, os, pathlib, socket, statistics, subprocess, sys, tempfile
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent))
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import programs
 
 p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -9,7 +9,7 @@ other and stage 1's talk with the coordinator crosses the pair. Payload: hidden 
 """
 import argparse, json, os, pathlib, subprocess, sys, tempfile
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent))
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import programs
 
 p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Starts coshard's real programs for a benchmark: one round in a scratch folder, nodes pinned to cores.
+"""Starts coshard's real programs from Python: one round in a scratch folder, nodes pinned to cores.
 
-Used by the benchmarks beside it; needs nothing but Python's standard library. Every process is in its own session,
+For benchmarks and for tests that look from outside; needs nothing but Python's standard library. Every process is in its own session,
 or the kernel's autogroup scheduling would share a busy core unequally.
 """
 import contextlib, json, os, pathlib, shutil, signal, statistics, subprocess, sys, tempfile, time
@@ -93,10 +93,11 @@ def running(commands, logs):
             process.wait()
 
 
-def run_round(shape, manifest, cores=(0, 1), seconds=600, hosts=None):
+def run_round(shape, manifest, cores=(0, 1), seconds=600, hosts=None, watch=lambda folder: None):
     """One whole round with real programs. Returns (metrics lines, each node's last status).
 
-    `hosts`: per node a (command prefix, address) pair, for network namespaces; the coordinator runs on the first."""
+    `hosts`: per node a (command prefix, address) pair, for network namespaces; the coordinator runs on the first.
+    `watch(folder of the coordinator)` is called twice a second while the round runs, and once after."""
     host = lambda node: hosts[node % len(hosts)] if hosts else ([], "127.0.0.1")
     bin_dir, folder = build_dir() / "bin", pathlib.Path(tempfile.mkdtemp(prefix="coshard-bench-"))
     try:
@@ -112,10 +113,14 @@ def run_round(shape, manifest, cores=(0, 1), seconds=600, hosts=None):
                            "--listen", f"tcp://{host(i)[1]}:0", "--device", "cpu", "--threads", "1"]
                 nodes.append((f"node-{i}", command))
             with running(nodes, folder):
-                try:
-                    boss.wait(timeout=seconds)
-                except subprocess.TimeoutExpired:
-                    sys.exit(f"the round did not end within {seconds} s; logs in {folder}")
+                deadline = time.monotonic() + seconds
+                while boss.poll() is None:
+                    if time.monotonic() > deadline:
+                        sys.exit(f"the round did not end within {seconds} s; logs in {folder}")
+                    watch(folder / "round")
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        boss.wait(timeout=0.5)
+                watch(folder / "round")
                 if boss.returncode != 0:
                     sys.exit(f"the coordinator ended with {boss.returncode}:\n" + (folder / "coordinator.log").read_text()[-2000:])
                 statuses = [json.loads((folder / name / "status.json").read_text()) for name, _ in nodes
