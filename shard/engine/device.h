@@ -58,7 +58,7 @@ class DeviceKernels {
   virtual void adamw_update(const UpdateSlice& slice, const CommitScalars& scalars) = 0;
 
   /// out[i] = (contributions[0][i] + contributions[1][i] + …) * scale, in that order, in fp32;
-  /// arithmetic: shard/numeric/reduce.h. `out` may be one of the contributions.
+  /// arithmetic: shard/numeric/reduce.h. `out` may be the first contribution.
   virtual void reduce_in_order(float* out, std::span<const float* const> contributions,
                                std::uint64_t count, float scale) = 0;
 
