@@ -56,7 +56,7 @@ class DemoRun {
   DemoEnd interrupted();
   DemoEnd ended();
   std::string explain(ChildProcess& died, int status) const;
-  ChildProcess* first_failure();
+  ChildProcess* culprit();
   bool wait_all(seconds limit);
   void stop_all(seconds ordered, seconds nodes);
 
@@ -66,7 +66,6 @@ class DemoRun {
   std::FILE* say_;
   std::optional<RunningCoordinator> coordinator_;
   std::vector<ChildProcess> nodes_;
-  std::string first_failed_;  // the name of who ended badly before anybody else
   std::optional<Clock::time_point> failed_at_;
   std::optional<node::RoundStatus> last_;
 };
@@ -103,21 +102,23 @@ bool DemoRun::look() {
     last_ = std::move(*status);
     printer_.show(*last_, Clock::now());
   }
-  if (first_failed_.empty()) {
-    if (const ChildProcess* failed = first_failure()) {
-      first_failed_ = failed->name();
-      failed_at_ = Clock::now();
-      printer_.leave();
-      std::fprintf(say_, "%s ended; the round stops\n", first_failed_.c_str());
-    }
+  if (const ChildProcess* failed = failed_at_ ? nullptr : culprit()) {
+    failed_at_ = Clock::now();
+    printer_.leave();
+    std::fprintf(say_, "%s ended; the round stops\n", failed->name().c_str());
   }
   if (failed_at_ && Clock::now() - *failed_at_ > kFailureGrace) stop_all(kOrderedStop, kNodeStop);
   return !coordinator_->process.exit_status();
 }
 
-ChildProcess* DemoRun::first_failure() {
-  for (ChildProcess& node : nodes_) {
-    if (node.exit_status().value_or(kDone) != kDone) return &node;
+/// Who ended badly by itself; who ended early (exit 3) did so because somebody else was lost, and
+/// counts only where there is nobody else.
+ChildProcess* DemoRun::culprit() {
+  for (const int consequence : {kEndedEarly, kDone}) {
+    for (ChildProcess& node : nodes_) {
+      const int status = node.exit_status().value_or(kDone);
+      if (status != kDone && status != consequence) return &node;
+    }
   }
   if (coordinator_->process.exit_status().value_or(kDone) != kDone) return &coordinator_->process;
   return nullptr;
@@ -176,10 +177,7 @@ std::string DemoRun::explain(ChildProcess& died, int status) const {
 DemoEnd DemoRun::ended() {
   const int status = coordinator_->process.exit_status().value_or(kFailed);
   wait_all(kNodeStop);
-  ChildProcess* failed = first_failure();
-  for (ChildProcess& node : nodes_) {
-    if (node.name() == first_failed_) failed = &node;
-  }
+  ChildProcess* failed = culprit();
   stop_all(seconds{0}, kNodeStop);
   if (status == kDone && failed == nullptr) return {DemoEnd::Kind::kFinished, "", last_};
   if (failed == nullptr) failed = &coordinator_->process;

@@ -14,15 +14,9 @@
 namespace coshard::test {
 
 /// The folder of the programs under test.
-inline Path bin_dir() {
-  const char* dir = std::getenv("COSHARD_BIN_DIR");
-  return dir != nullptr ? Path(dir) : Path(".");
-}
+inline Path bin_dir() { return COSHARD_BIN_DIR; }
 
-inline Path source_dir() {
-  const char* dir = std::getenv("COSHARD_SOURCE_DIR");
-  return dir != nullptr ? Path(dir) : Path(".");
-}
+inline Path source_dir() { return COSHARD_SOURCE_DIR; }
 
 struct Ran {
   int status = -1;     ///< exit status; -1: still running at the limit

@@ -219,7 +219,7 @@ TEST_F(Envelope, RefusesFalseSignatures) {
 }
 
 TEST_F(Envelope, RefusesEndedAndUnannouncedIncarnations) {
-  for (const std::uint64_t incarnation : {0, 2, 4}) {
+  for (const std::uint64_t incarnation : {0U, 2U, 4U}) {
     EnvelopeHeader sent = header();
     sent.incarnation = Incarnation(incarnation);
     expect_refused(heartbeat(sent), RefusalReason::kIncarnation, ErrorCode::kFailedPrecondition);
