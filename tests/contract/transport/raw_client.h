@@ -16,8 +16,7 @@ class RawClient {
  public:
   /// Dials `server` with the CURVE key of `identity`; nothing is said yet.
   RawClient(const crypto::Identity& identity, const End& server, const std::string& routing_id = "")
-      : identity_(identity),
-        socket_(context_, ZMQ_DEALER),
+      : socket_(context_, ZMQ_DEALER),
         channel_(identity, server.node(), server.identity.curve().public_key(), {5}) {
     const auto& pinned = server.identity.curve().public_key();
     set(ZMQ_CURVE_SERVERKEY, pinned.data(), pinned.size());
@@ -83,7 +82,6 @@ class RawClient {
     ASSERT_EQ(zmq_setsockopt(socket_.handle(), option, value, size), 0);
   }
 
-  const crypto::Identity& identity_;
   zmq::context_t context_;
   zmq::socket_t socket_;
   ChannelClient channel_;

@@ -188,7 +188,7 @@ TEST_F(ZmqTransportTest, GarbageIsCountedAndTheChannelGoesOn) {
   const auto identity = crypto::Identity::generate();
   server.transport->allow(identity.node(), identity.curve().public_key());
   RawClient raw(identity, server);
-  for (const std::size_t size : {0, 1, 6, 70, 134, 135, 5000}) {
+  for (const std::size_t size : {0U, 1U, 6U, 70U, 134U, 135U, 5000U}) {
     raw.send({Bytes(size, 'c')});  // no hello
   }
   ASSERT_TRUE(wait_for([&] { return counters(server).hellos_refused == 7; }));
