@@ -69,7 +69,11 @@ bool delivers(const Row& row) {
   const std::string_view domain = row.domain;
   if (!domain.empty()) set(server, ZMQ_ZAP_DOMAIN, domain.data(), domain.size());
   server.bind("tcp://127.0.0.1:*");
-  if (row.handler == Handler::kKilled) handler.reset();
+  if (row.handler == Handler::kKilled) {
+    // Closing alone gives the name back later, on libzmq's own thread.
+    handler->unbind("inproc://zeromq.zap.01");
+    handler.reset();
+  }
 
   zmq::socket_t client(context, ZMQ_DEALER);
   set(client, ZMQ_CURVE_SERVERKEY, server_keys.public_key().data(), 32);
