@@ -56,9 +56,8 @@ struct LedgerFinish {
 /// Time passes; every limits::kHeartbeatInterval.
 struct LedgerTick {};
 
-using LedgerTask =
-    std::variant<LedgerRegister, LedgerEpochClose, LedgerWorkBatch, LedgerGone, LedgerCheckpoint,
-                 LedgerRollback, LedgerFinish, LedgerTick>;
+using LedgerTask = std::variant<LedgerRegister, LedgerEpochClose, LedgerWorkBatch, LedgerGone,
+                                LedgerCheckpoint, LedgerRollback, LedgerFinish, LedgerTick>;
 
 // ---- replies: all of them true of what is durable and published -------------------------------
 
