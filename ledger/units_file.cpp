@@ -12,43 +12,29 @@
 namespace coshard::ledger {
 namespace {
 
+/// A unit and who did it.
+template <class Node>
+struct UnitBy {
+  StepId step;
+  StageIndex stage;
+  MicrobatchIndex microbatch;
+  Attempt attempt;
+  Node node{};
+  bool repair = false;
+  template <class Codec, class Self>
+  static void fields(Codec& codec, Self& self) {
+    codec(1, self.step);
+    codec(2, self.stage);
+    codec(3, self.microbatch);
+    codec(4, self.attempt);
+    codec(5, self.node);
+    codec(6, self.repair);
+  }
+};
 /// One leaf of the tree under EpochClose.units_root.
-struct UnitLeaf {
-  StepId step;
-  StageIndex stage;
-  MicrobatchIndex microbatch;
-  Attempt attempt;
-  NodeId node;
-  bool repair = false;
-  template <class Codec, class Self>
-  static void fields(Codec& codec, Self& self) {
-    codec(1, self.step);
-    codec(2, self.stage);
-    codec(3, self.microbatch);
-    codec(4, self.attempt);
-    codec(5, self.node);
-    codec(6, self.repair);
-  }
-};
-
+using UnitLeaf = UnitBy<NodeId>;
 /// The same in the file, with the node as a place in the file's list of nodes.
-struct UnitRow {
-  StepId step;
-  StageIndex stage;
-  MicrobatchIndex microbatch;
-  Attempt attempt;
-  std::uint32_t node = 0;
-  bool repair = false;
-  template <class Codec, class Self>
-  static void fields(Codec& codec, Self& self) {
-    codec(1, self.step);
-    codec(2, self.stage);
-    codec(3, self.microbatch);
-    codec(4, self.attempt);
-    codec(5, self.node);
-    codec(6, self.repair);
-  }
-};
+using UnitRow = UnitBy<std::uint32_t>;
 
 struct NodeRow {
   NodeId node;
