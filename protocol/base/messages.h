@@ -99,6 +99,56 @@ struct UnitRefused {
   bool operator==(const UnitRefused&) const = default;
 };
 
+/// Where a unit is on its way through its stage.
+enum class UnitProgress : std::uint8_t {
+  kAwaited = 0,   ///< ordered by the coordinator; its input is not here
+  kInput = 1,     ///< its input is here (stage 0: it was granted), its forward is not issued
+  kForward = 2,   ///< forward issued (last stage: forward, loss and backward)
+  kOutput = 3,    ///< output computed, waiting for a slot of the next stage
+  kSent = 4,      ///< output sent; waiting for its gradient
+  kGradient = 5,  ///< gradient here, backward not issued
+  kBackward = 6,  ///< backward issued
+  kDone = 7,      ///< nothing is left to do
+};
+
+/// The other end of a hop: a node, and the attempt of its unit. A node of zeros is nobody.
+struct Hop {
+  NodeId node;
+  Attempt attempt;
+  bool operator==(const Hop&) const = default;
+};
+
+/// One unit as a live node holds it.
+struct HeldUnit {
+  MicrobatchIndex microbatch;
+  Attempt attempt;
+  UnitProgress progress = UnitProgress::kAwaited;
+  bool counts = true;          ///< false: computed again for its neighbours, not accumulated
+  bool has_gradient = false;   ///< the gradient of its output is here
+  bool output_kept = false;    ///< its output can be sent (again)
+  bool gradient_kept = false;  ///< the gradient of its input can be sent (again)
+  Hop from;                    ///< who sends the input and gets its gradient
+  Hop to;                      ///< who got the output; nobody before it was sent
+  bool operator==(const HeldUnit&) const = default;
+};
+
+/// Answer to a table of a new epoch while a step is open: all that the sender holds of it. Without
+/// being asked when something is gone that an order wanted sent.
+struct Holdings {
+  StepId step;
+  MembershipEpoch epoch;
+  StageIndex stage;
+  std::vector<HeldUnit> units;
+  bool operator==(const Holdings&) const = default;
+};
+
+/// The sender has taken the repair orders of this epoch.
+struct RepairTaken {
+  StepId step;
+  MembershipEpoch epoch;
+  bool operator==(const RepairTaken&) const = default;
+};
+
 /// The sender holds the complete average of its stage. Squared norms are per chunk, in chunk order.
 struct AverageReport {
   StepId step;
@@ -246,6 +296,35 @@ struct Commit {
   bool operator==(const Commit&) const = default;
 };
 
+/// What a node does again for a microbatch whose path lost a node.
+enum class Redo : std::uint8_t {
+  kNothing = 0,  ///< it has the unit: only its neighbours on the path change
+  kForward = 1,  ///< forward alone, for the output
+  kPass = 2,     ///< forward and backward, not accumulated: the stage has counted it already
+  kCount = 3,    ///< the unit itself
+};
+
+/// One unit of a repair. With kNothing a hop of zeros leaves that neighbour as it is.
+struct RepairTask {
+  MicrobatchIndex microbatch;
+  Attempt attempt;  ///< of the receiver's unit
+  Redo redo = Redo::kNothing;
+  Hop from;                    ///< sends the input, gets the gradient (stage 0: nobody)
+  Hop to;                      ///< gets the output, sends the gradient; nobody: any next replica
+  bool send_output = false;    ///< to `to`, as soon as it is there
+  bool send_gradient = false;  ///< to `from`, once more
+  bool operator==(const RepairTask&) const = default;
+};
+
+/// Units of lost nodes are done again (design 3.3). Repeated until taken; void once the receiver
+/// has heard of a newer epoch.
+struct RepairOrders {
+  StepId step;
+  MembershipEpoch epoch;
+  std::vector<RepairTask> tasks;
+  bool operator==(const RepairOrders&) const = default;
+};
+
 enum class EndReason : std::uint8_t {
   kFinished = 0,
   kStopped = 1,
@@ -283,16 +362,17 @@ struct TensorHeader {
   bool operator==(const TensorHeader&) const = default;
 };
 
-/// Output of stage `unit.stage`, going to a replica of the next stage. Payload 0: the encoded
-/// tensor.
+/// Output of stage `unit.stage`, going to a replica of the next stage; `unit.attempt` is that of the
+/// receiver's unit. Payload 0: the encoded tensor.
 struct ForwardTensor {
   Unit unit;
   TensorHeader tensor;
+  bool ordered = false;  ///< by the coordinator, for a repair: takes no slot
   bool operator==(const ForwardTensor&) const = default;
 };
 
-/// Gradient of the output of stage `unit.stage - 1`, coming back from stage `unit.stage`. Payload
-/// 0: the encoded tensor.
+/// Gradient of the output of stage `unit.stage - 1`, coming back from stage `unit.stage`;
+/// `unit.attempt` is that of the receiver's unit. Payload 0: the encoded tensor.
 struct BackwardTensor {
   Unit unit;
   TensorHeader tensor;
@@ -340,6 +420,7 @@ using Message =
                  UpdateReport, CheckpointReport, WorkBatchSubmission, PeerComplaint, LeaveNotice,
                  Welcome, Refused, MembershipTable, StepOpen, MicrobatchGrant, UnitAck, StageClosed,
                  Commit, RoundEnd, SlotGrant, ForwardTensor, BackwardTensor, GradientChunk,
-                 AveragedChunk, ReceiptWindow, ReceiptCountersigned>;
+                 AveragedChunk, ReceiptWindow, ReceiptCountersigned, Holdings, RepairTaken,
+                 RepairOrders>;
 
 }  // namespace coshard

@@ -61,6 +61,9 @@ const std::array<Row, kMessageKinds>& rows() {
       {proto::AveragedChunk::default_instance(), {1, 1, kChunk}},
       {proto::ReceiptWindow::default_instance(), {1, 1, kControl}},
       {proto::ReceiptCountersigned::default_instance(), {0, 1, kControl}},
+      {proto::Holdings::default_instance(), {}},
+      {proto::RepairTaken::default_instance(), {}},
+      {proto::RepairOrders::default_instance(), {}},
   }};
   return kRows;
 }
@@ -72,13 +75,14 @@ const Row& row(MessageKind kind) { return rows()[static_cast<std::size_t>(kind) 
 template <MessageKind kind, class T>
 constexpr bool kInStep =
     std::is_same_v<std::variant_alternative_t<static_cast<std::size_t>(kind) - 1, Message>, T>;
-static_assert(kMessageKinds == static_cast<std::size_t>(MessageKind::kReceiptCountersigned));
+static_assert(kMessageKinds == static_cast<std::size_t>(MessageKind::kRepairOrders));
 static_assert(kInStep<MessageKind::kJoinRequest, JoinRequest>);
 static_assert(kInStep<MessageKind::kLeaveNotice, LeaveNotice>);
 static_assert(kInStep<MessageKind::kWelcome, Welcome>);
 static_assert(kInStep<MessageKind::kRoundEnd, RoundEnd>);
 static_assert(kInStep<MessageKind::kSlotGrant, SlotGrant>);
 static_assert(kInStep<MessageKind::kReceiptCountersigned, ReceiptCountersigned>);
+static_assert(kInStep<MessageKind::kRepairOrders, RepairOrders>);
 
 template <std::size_t... index>
 Message empty_message(std::size_t wanted, std::index_sequence<index...>) {

@@ -42,6 +42,9 @@ enum class MessageKind : std::uint8_t {
   kAveragedChunk = 25,
   kReceiptWindow = 26,
   kReceiptCountersigned = 27,
+  kHoldings = 28,
+  kRepairTaken = 29,
+  kRepairOrders = 30,
 };
 inline constexpr std::size_t kMessageKinds = std::variant_size_v<Message>;
 

@@ -37,6 +37,7 @@ void describe(FieldIo& io, SlotGrant& m) { io.number(m.slots_total); }
 void describe(FieldIo& io, ForwardTensor& m) {
   io.nested(m.unit);
   io.nested(m.tensor);
+  io.flag(m.ordered);
 }
 
 void describe(FieldIo& io, BackwardTensor& m) {

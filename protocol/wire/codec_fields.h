@@ -36,6 +36,14 @@ void describe(FieldIo& io, CommitScalars& m);
 void describe(FieldIo& io, Commit& m);
 void describe(FieldIo& io, RoundEnd& m);
 
+// codec_repair.cpp
+void describe(FieldIo& io, Hop& m);
+void describe(FieldIo& io, HeldUnit& m);
+void describe(FieldIo& io, Holdings& m);
+void describe(FieldIo& io, RepairTaken& m);
+void describe(FieldIo& io, RepairTask& m);
+void describe(FieldIo& io, RepairOrders& m);
+
 // codec_data.cpp
 void describe(FieldIo& io, Unit& m);
 void describe(FieldIo& io, TensorHeader& m);

@@ -191,7 +191,25 @@ class RandomMessage {
     return {static_cast<EndReason>(rng_.below(5)), step(), flag(), text()};
   }
   SlotGrant make(SlotGrant) { return {any_number()}; }
-  ForwardTensor make(ForwardTensor) { return {unit(), tensor()}; }
+  Hop hop() { return {node(), attempt()}; }
+  HeldUnit held_unit() {
+    return {microbatch(), attempt(), static_cast<UnitProgress>(rng_.below(8)),
+            flag(),       flag(),    flag(),
+            flag(),       hop(),     hop()};
+  }
+  Holdings make(Holdings) {
+    return {step(), id<MembershipEpoch>(), stage(), several(50, [&] { return held_unit(); })};
+  }
+  RepairTaken make(RepairTaken) { return {step(), id<MembershipEpoch>()}; }
+  RepairOrders make(RepairOrders) {
+    const auto task = [&] {
+      return RepairTask{microbatch(), attempt(), static_cast<Redo>(rng_.below(4)),
+                        hop(),        hop(),     flag(),
+                        flag()};
+    };
+    return {step(), id<MembershipEpoch>(), several(50, task)};
+  }
+  ForwardTensor make(ForwardTensor) { return {unit(), tensor(), flag()}; }
   BackwardTensor make(BackwardTensor) { return {unit(), tensor(), any_number()}; }
   GradientChunk make(GradientChunk) {
     return {step(), stage(), attempt(), id<ChunkIndex>(limits::kListItemsMax - 1)};

@@ -91,10 +91,10 @@ TEST(Codec, KindsAndNamesAreInStep) {
     EXPECT_EQ(static_cast<std::size_t>(kind_of(random.of(index))), index + 1);
   }
   EXPECT_EQ(name_of(MessageKind::kJoinRequest), "JoinRequest");
-  EXPECT_EQ(name_of(MessageKind::kReceiptCountersigned), "ReceiptCountersigned");
+  EXPECT_EQ(name_of(MessageKind::kRepairOrders), "RepairOrders");
   EXPECT_FALSE(to_kind(0));
-  EXPECT_FALSE(to_kind(28));
-  EXPECT_EQ(to_kind(27), MessageKind::kReceiptCountersigned);
+  EXPECT_FALSE(to_kind(31));
+  EXPECT_EQ(to_kind(30), MessageKind::kRepairOrders);
 }
 
 TEST(Codec, RangesHoldBothWays) {

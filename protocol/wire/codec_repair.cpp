@@ -1,0 +1,53 @@
+// Fields and ranges of the repair messages of control.proto.
+//
+// SPDX-License-Identifier: Apache-2.0
+#include "protocol/wire/codec_fields.h"
+
+namespace coshard::wire {
+
+void describe(FieldIo& io, Hop& m) {
+  io.key(m.node);
+  io.number(m.attempt, limits::kAttemptsMax);
+}
+
+void describe(FieldIo& io, HeldUnit& m) {
+  io.number(m.microbatch, limits::kMicrobatchesMax - 1);
+  io.number(m.attempt, limits::kAttemptsMax);
+  io.number(m.progress, static_cast<std::uint64_t>(UnitProgress::kDone));
+  io.flag(m.counts);
+  io.flag(m.has_gradient);
+  io.flag(m.output_kept);
+  io.flag(m.gradient_kept);
+  io.nested(m.from);
+  io.nested(m.to);
+}
+
+void describe(FieldIo& io, Holdings& m) {
+  io.number(m.step, limits::kStepsMax);
+  io.number(m.epoch);
+  io.number(m.stage, limits::kStagesMax - 1);
+  io.list(m.units);
+}
+
+void describe(FieldIo& io, RepairTaken& m) {
+  io.number(m.step, limits::kStepsMax);
+  io.number(m.epoch);
+}
+
+void describe(FieldIo& io, RepairTask& m) {
+  io.number(m.microbatch, limits::kMicrobatchesMax - 1);
+  io.number(m.attempt, limits::kAttemptsMax);
+  io.number(m.redo, static_cast<std::uint64_t>(Redo::kCount));
+  io.nested(m.from);
+  io.nested(m.to);
+  io.flag(m.send_output);
+  io.flag(m.send_gradient);
+}
+
+void describe(FieldIo& io, RepairOrders& m) {
+  io.number(m.step, limits::kStepsMax);
+  io.number(m.epoch);
+  io.list(m.tasks);
+}
+
+}  // namespace coshard::wire
