@@ -362,8 +362,8 @@ struct TensorHeader {
   bool operator==(const TensorHeader&) const = default;
 };
 
-/// Output of stage `unit.stage`, going to a replica of the next stage; `unit.attempt` is that of the
-/// receiver's unit. Payload 0: the encoded tensor.
+/// Output of stage `unit.stage`, going to a replica of the next stage; `unit.attempt` is that of
+/// the receiver's unit. Payload 0: the encoded tensor.
 struct ForwardTensor {
   Unit unit;
   TensorHeader tensor;

@@ -15,6 +15,14 @@
 
 namespace coshard::round {
 
+/// A boundary tensor, named by the unit that made it: inputs carry the neighbour's stage and our
+/// own unit's attempt, outputs our own stage.
+struct TensorKey {
+  Unit unit;
+  Direction direction = Direction::kForward;
+  auto operator<=>(const TensorKey&) const = default;
+};
+
 // ---- events -------------------------------------------------------------------------------------
 
 /// Answer to Begin: the engine holds the stage in the state after Welcome::resume_step.
@@ -38,6 +46,13 @@ struct ComputeDone {
   std::uint64_t tokens = 0;  ///< target tokens of the microbatch
   double loss_sum = 0;       ///< last stage only
   std::string error;         ///< why the input was refused (false shape, not decodable)
+};
+
+/// An output that was kept in case a neighbour dies had to make room, or is gone although an action
+/// wanted it sent (`wanted`).
+struct OutputEvicted {
+  TensorKey key;
+  bool wanted = false;
 };
 
 /// Answer to ReduceChunk. The shell keeps the averaged bytes and their hash.
@@ -79,19 +94,12 @@ struct LeaveRequested {
   std::string reason;
 };
 
-using ParticipantEvent = std::variant<Received, PeerLost, Tick, EpochSettled, StageReady,
-                                      StageFailed, ComputeDone, ChunkReduced, AverageSet,
-                                      UpdateApplied, CheckpointSaved, EngineFailed, LeaveRequested>;
+using ParticipantEvent =
+    std::variant<Received, PeerLost, Tick, EpochSettled, StageReady, StageFailed, ComputeDone,
+                 OutputEvicted, ChunkReduced, AverageSet, UpdateApplied, CheckpointSaved,
+                 EngineFailed, LeaveRequested>;
 
 // ---- actions ------------------------------------------------------------------------------------
-
-/// A boundary tensor, named by the unit that made it: inputs carry the neighbour's stage, outputs
-/// our own.
-struct TensorKey {
-  Unit unit;
-  Direction direction = Direction::kForward;
-  auto operator<=>(const TensorKey&) const = default;
-};
 
 /// A chunk that came from `from`: its contribution, or the average that it reduced.
 struct ChunkKey {
@@ -127,19 +135,22 @@ struct KeepPayload {
   PayloadKey key;
 };
 
-/// Run on the engine, in the order of these actions. Inputs: kForward and kForwardLoss of stage > 0
+/// Run on the engine, in the order of these actions. Inputs: every forward of stage > 0
 /// take {unit with stage - 1, kForward}; kBackward takes {unit with stage + 1, kBackward}. Results:
 /// {unit, kForward}, or {unit, kBackward} where stage > 0.
 struct Compute {
   Work work;
 };
 
-/// Send {unit, direction} as ForwardTensor or BackwardTensor; keep the bytes until Release.
+/// Send {unit, direction} as ForwardTensor or BackwardTensor; keep the bytes until Release. May
+/// come again for the same tensor: when it was evicted meanwhile, answer OutputEvicted, wanted.
 struct SendTensor {
   NodeId to;
   Unit unit;
   Direction direction = Direction::kForward;
   std::uint64_t slots_total = 0;  ///< rides along where direction is kBackward
+  Attempt to_attempt{};           ///< of the receiver's unit: what the message says
+  bool ordered = false;           ///< for a repair; what the message says where kForward
 };
 
 /// Take chunk `chunk` of the own gradient sum (left untouched) and send it as GradientChunk.
@@ -172,6 +183,12 @@ struct SendAverage {
 
 /// Every averaged chunk is here, reduced or kept: put them together for the update and hash them.
 struct SetAverage {
+  StepId step;
+  Attempt attempt;
+};
+
+/// Forget contributions and averages of an attempt that came to nothing.
+struct DropChunks {
   StepId step;
   Attempt attempt;
 };
@@ -214,8 +231,8 @@ struct Ended {
 
 using ParticipantAction =
     std::variant<SendMessage, Begin, UseTable, KeepPayload, Compute, SendTensor, SendChunk,
-                 ReduceChunk, SendAverage, SetAverage, ApplyUpdate, SaveCheckpoint, DropStep,
-                 Release, SettleEpoch, PeerFault, Ended>;
+                 ReduceChunk, SendAverage, SetAverage, DropChunks, ApplyUpdate, SaveCheckpoint,
+                 DropStep, Release, SettleEpoch, PeerFault, Ended>;
 using ParticipantActions = std::vector<ParticipantAction>;
 
 }  // namespace coshard::round

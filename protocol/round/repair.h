@@ -1,13 +1,14 @@
 // What to do again when nodes are lost in the middle of a step: the least work that completes it
-// (design 3.3). Two pure functions: one over a single microbatch's path, which knows no nodes, and one
-// over a whole step, which finds the facts in what the live nodes say they hold and picks who does
-// what. Owner: the coordinator; any thread.
+// (design 3.3). Two pure functions: one over a single microbatch's path, which knows no nodes, and
+// one over a whole step, which finds the facts in what the live nodes say they hold and picks who
+// does what. Owner: the coordinator; any thread.
 //
 // Every need has one cheapest way to be met, so the least work is the closure of the needs:
 //   - a stage that nobody has counted or holds is counted by somebody: it needs the output of the
 //     stage before and the gradient of the stage behind;
 //   - a unit that is held and lacks its input (or its gradient) needs it likewise;
-//   - an output or gradient that is kept is sent; one that a held unit is still going to make comes;
+//   - an output or gradient that is kept is sent; one that a held unit is still going to make
+//   comes;
 //     otherwise the stage computes it again, which needs its own input (and gradient) in turn.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
@@ -37,11 +38,11 @@ struct StageFacts {
   bool has_input = false;
   /// Held: its forward is done.
   bool has_output = false;
-  /// Held: the gradient of its output is there or on its way from a live node. (The last stage needs
-  /// none.)
+  /// Held: the gradient of its output is there or on its way from a live node. (The last stage
+  /// needs none.)
   bool has_gradient = false;
-  /// Held: it will find its next hop by itself: its output is not sent yet, or it is on its way to a
-  /// live node (which then holds the unit of the next stage).
+  /// Held: it will find its next hop by itself: its output is not sent yet, or it is on its way to
+  /// a live node (which then holds the unit of the next stage).
   bool routes_itself = false;
   /// A live node can send the output (again).
   bool output_kept = false;
@@ -60,9 +61,9 @@ struct StageRepair {
   bool operator==(const StageRepair&) const = default;
 };
 
-/// Stage by stage. A microbatch that nobody has begun needs nothing here: it is granted anew. Beyond
-/// the last stage that anybody has, only the next one is redone: from there the microbatch finds its
-/// own way.
+/// Stage by stage. A microbatch that nobody has begun needs nothing here: it is granted anew.
+/// Beyond the last stage that anybody has, only the next one is redone: from there the microbatch
+/// finds its own way.
 std::vector<StageRepair> plan_path(std::span<const StageFacts> stages);
 
 }  // namespace coshard::round

@@ -14,12 +14,14 @@ enum class WorkOp : std::uint8_t {
   kForward = 0,      ///< not the last stage: input (tokens at stage 0) to boundary tensor
   kForwardLoss = 1,  ///< last stage: forward, loss and backward in one
   kBackward = 2,     ///< not the last stage: gradient of the output to gradient of the input
+  kForwardOnly = 3,  ///< not the last stage: forward that keeps nothing for a backward (repair)
 };
 
 /// `unit.stage` is always the stage that does the work.
 struct Work {
   WorkOp op = WorkOp::kForward;
   Unit unit;
+  bool counts = true;  ///< false: the gradient is passed on and not accumulated (repair)
   bool operator==(const Work&) const = default;
 };
 

@@ -203,9 +203,8 @@ class RandomMessage {
   RepairTaken make(RepairTaken) { return {step(), id<MembershipEpoch>()}; }
   RepairOrders make(RepairOrders) {
     const auto task = [&] {
-      return RepairTask{microbatch(), attempt(), static_cast<Redo>(rng_.below(4)),
-                        hop(),        hop(),     flag(),
-                        flag()};
+      return RepairTask{microbatch(), attempt(), static_cast<Redo>(rng_.below(4)), hop(), hop(),
+                        flag(),       flag()};
     };
     return {step(), id<MembershipEpoch>(), several(50, task)};
   }
