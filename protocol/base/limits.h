@@ -74,6 +74,8 @@ inline constexpr std::uint64_t kChunkElements = std::uint64_t{1} << 18;
 /// Averaging chunks that a replica has sent to one reducer, or reduces itself, and whose average is
 /// not there yet.
 inline constexpr std::uint32_t kAveragingWindow = 32;
+/// Averaging attempts that a neighbour may have heard of before us.
+inline constexpr std::uint32_t kAttemptsAhead = 8;
 inline constexpr std::uint64_t kLedgerEpochSteps = 20;
 /// Root mean square of a boundary tensor above which no training run still lives: a neighbour's
 /// fault, refused.
@@ -84,6 +86,8 @@ inline constexpr std::chrono::milliseconds kUnitReportInterval{50};
 inline constexpr std::chrono::milliseconds kRepeatInterval{500};
 inline constexpr std::chrono::seconds kAdmissionTimeout{60};
 inline constexpr std::chrono::seconds kSettleTimeout{10};
+/// How long the open step may keep a node that wants to leave; then its units are done again.
+inline constexpr std::chrono::seconds kLeaveTimeout{5};
 /// How long a coordinator waits at the end for its nodes to have heard so.
 inline constexpr std::chrono::seconds kFarewellTimeout{3};
 

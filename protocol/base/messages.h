@@ -132,12 +132,13 @@ struct HeldUnit {
   bool operator==(const HeldUnit&) const = default;
 };
 
-/// Answer to a table of a new epoch while a step is open: all that the sender holds of it. Without
-/// being asked when something is gone that an order wanted sent.
+/// Answer to a table of a new epoch while a step is open: all that the sender holds of it. `lacks`:
+/// said without being asked, because something is gone that an order wanted sent.
 struct Holdings {
   StepId step;
   MembershipEpoch epoch;
   StageIndex stage;
+  bool lacks = false;
   std::vector<HeldUnit> units;
   bool operator==(const Holdings&) const = default;
 };

@@ -1,5 +1,5 @@
-// The coordinator's machine: admission, steps, commits. Its end: coordinator_ending.cpp. See
-// coordinator.h.
+// The coordinator's machine: admission, steps, commits. Losses: coordinator_repair.cpp; its end:
+// coordinator_ending.cpp. See coordinator.h.
 // SPDX-License-Identifier: Apache-2.0
 #include "protocol/round/coordinator.h"
 
@@ -109,28 +109,17 @@ void Coordinator::Impl::handle(const Received& event) {
     return;
   }
   const Member from = *member;  // a copy: what follows may change the table
+  peers_.at(from.node).heard_at = now_;
   std::visit([&](const auto& message) { hear(from, message); }, event.message);
 }
 
 void Coordinator::Impl::handle(const PeerLost& event) {
-  const Member* member = members_.find(event.node);
-  if (member == nullptr) return;
-  const std::string who = name(*member);
-  members_.remove(event.node);
-  peers_.erase(event.node);
-  note(who + " was lost: " + event.reason);
-  if (running()) end_round(EndReason::kNodeLost, who + " was lost: " + event.reason, true);
+  if (members_.find(event.node) != nullptr) lose(event.node, "was lost: " + event.reason);
 }
 
 void Coordinator::Impl::handle(const Tick&) {
-  if (running() && complaint_ && now_ - complaint_->since >= limits::kSuspicionMin) {
-    const Member* from = members_.find(complaint_->from);
-    const Member* about = members_.find(complaint_->about);
-    if (from != nullptr && about != nullptr)
-      end_round(EndReason::kNodeLost,
-                name(*from) + " cannot reach " + name(*about) + ": " + complaint_->reason, true);
-    complaint_.reset();
-  }
+  judge_complaints();
+  take_leave();
   if (now_ - repeat_at_ >= limits::kRepeatInterval) repeat_unanswered();
 }
 
@@ -213,6 +202,7 @@ void Coordinator::Impl::hear(const Member& from, const MicrobatchPull& message) 
   }
   peer.pull_step = peer.heard_step = message.step;
   peer.pull_request = message.request;
+  peer.pull_slots = message.slots;
   send(from.node,
        MicrobatchGrant{message.step, message.request, book_->grant(from.node, message.slots)});
 }
@@ -307,27 +297,7 @@ void Coordinator::Impl::hear(const Member& from, const CheckpointReport& message
   if (entry == Entry::kConflict)
     end_round(EndReason::kInternal, settlement_.conflict(), false);
   else if (entry == Entry::kEntered && !message.error.empty())
-    end_round(EndReason::kInternal, name(from) + " cannot save its checkpoints: " + message.error,
-              false);
-}
-
-void Coordinator::Impl::hear(const Member& from, const PeerComplaint& message) {
-  const Member* about = members_.find(message.peer);
-  if (about == nullptr || !running()) {
-    ++counters_.stale;
-    return;
-  }
-  note(name(from) + " complains about " + name(*about) + ": " + message.reason);
-  if (!complaint_) complaint_ = Complaint{from.node, message.peer, message.reason, now_};
-}
-
-void Coordinator::Impl::hear(const Member& from, const LeaveNotice& message) {
-  note(name(from) + " leaves: " + message.reason);
-  if (running())  // it lives: what it holds can still be saved
-    return end_round(EndReason::kNodeLost, name(from) + " leaves: " + message.reason, true);
-  if (phase_ != CoordinatorPhase::kAdmitting) return;
-  members_.remove(from.node);
-  peers_.erase(from.node);
+    lose(from.node, "cannot save its checkpoints: " + message.error);
 }
 
 // ---- training -----------------------------------------------------------------------------------
@@ -389,10 +359,13 @@ void Coordinator::Impl::commit() {
   persist(record);
   send_all(*last_commit_);
   book_.reset();
+  survey_.reset();
+  orders_.clear();
   last_step_ = record.step();
   settlement_.committed(record);
   if (record.ends_ledger_epoch) epoch_ = epoch_.next();
   act(StepCommitted{record});
+  take_leave();
   after_commit(record);
 }
 

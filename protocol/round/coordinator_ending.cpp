@@ -22,6 +22,8 @@ void Coordinator::Impl::end_round(EndReason reason, std::string text, bool save)
             std::to_string(resumable_step().value);
   settlement_.end_epoch();
   book_.reset();
+  survey_.reset();
+  orders_.clear();
   end_ = RoundEnd{reason, last_step_, checkpoint, std::move(text)};
   phase_ = CoordinatorPhase::kEnding;
   end_deadline_ = now_ + limits::kSettleTimeout;
@@ -77,6 +79,8 @@ void Coordinator::Impl::repeat_to(const Member& member) {
   const Peer& peer = peers_.at(node);
   if (phase_ == CoordinatorPhase::kLoading && !peer.loaded) send(node, members_.table());
   if (phase_ != CoordinatorPhase::kTraining) return;
+  if (survey_ && !survey_->answers.contains(node)) send(node, members_.table());
+  if (const auto orders = orders_.find(node); orders != orders_.end()) send(node, orders->second);
   const StepId heard = peer.heard_step;
   if (heard < book_->step()) send(node, StepOpen{book_->step(), members_.epoch()});
   const StageClosed* closed = book_->closed(member.stage);
@@ -125,6 +129,8 @@ std::string Coordinator::Impl::waiting_for() const {
     case CoordinatorPhase::kLoading:
       return "nodes to load their stages";
     case CoordinatorPhase::kTraining:
+      if (survey_)
+        return "nodes to say what they hold of step " + std::to_string(book_->step().value);
       for (std::uint32_t stage = 0; stage < config_.shape.stages; ++stage)
         if (book_->phase(StageIndex(stage)) == StagePhase::kAveraging)
           return "stage " + std::to_string(stage) + " to average step " +
@@ -156,6 +162,8 @@ CoordinatorStatus Coordinator::Impl::status() const {
     status.nodes.push_back({*members_.find(node), peer.device, peer.software, peer.heartbeat,
                             book_ ? book_->units_done_by(node) : 0});
   }
+  status.nodes_lost = nodes_lost_;
+  status.units_repaired = units_repaired_;
   status.waiting_for = waiting_for();
   return status;
 }

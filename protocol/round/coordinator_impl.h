@@ -32,8 +32,10 @@ class Coordinator::Impl {
     std::string device, software;
     std::optional<Fingerprint> loaded;  ///< digest of the state that it loaded
     Heartbeat heartbeat;
+    TimePoint heard_at{};
     StepId heard_step;  ///< newest step of which it has said anything
     std::uint64_t pull_request = 0;
+    std::uint32_t pull_slots = 0;
     StepId pull_step;
     std::optional<TimePoint> asked_again;  ///< to be let in, although it is in and was ready
   };
@@ -41,6 +43,11 @@ class Coordinator::Impl {
     NodeId from, about;
     std::string reason;
     TimePoint since;
+  };
+  /// What the members of this epoch hold of the open step, as their answers come in.
+  struct Survey {
+    MembershipEpoch epoch;
+    std::map<NodeId, Holdings> answers;
   };
 
   // Events.
@@ -60,6 +67,8 @@ class Coordinator::Impl {
   void hear(const Member& from, const CheckpointReport& message);
   void hear(const Member& from, const PeerComplaint& message);
   void hear(const Member& from, const LeaveNotice& message);
+  void hear(const Member& from, const Holdings& message);
+  void hear(const Member& from, const RepairTaken& message);
   void hear(const Member&, const WorkBatchSubmission&) {}  // the shell's ledger side takes it
   template <class Other>
   void hear(const Member& from, const Other&) {
@@ -81,6 +90,14 @@ class Coordinator::Impl {
   void take_checkpoints();
   void take_epochs(bool now_or_never);
 
+  // Losses and their repair (coordinator_repair.cpp).
+  void lose(const NodeId& node, const std::string& why);
+  void judge_complaints();
+  void take_leave();
+  void survey();
+  void plan_repair();
+  void answer_pulls();
+
   // Ending (coordinator_ending.cpp).
   void end_round(EndReason reason, std::string text, bool save);
   void advance_ending();
@@ -97,7 +114,7 @@ class Coordinator::Impl {
   void act(CoordinatorAction action) { actions_.push_back(std::move(action)); }
   bool judge(Entry entry, const NodeId& from, const char* what);
   bool is_open(StepId step) const { return book_ && book_->step() == step; }
-  /// Between admission and the end: the loss of a node ends the round.
+  /// Between admission and the end.
   bool running() const {
     return phase_ != CoordinatorPhase::kAdmitting && phase_ < CoordinatorPhase::kEnding;
   }
@@ -125,7 +142,11 @@ class Coordinator::Impl {
   std::uint32_t skipped_in_a_row_ = 0;
   std::optional<StepBook> book_;  ///< of the open step
   std::optional<Commit> last_commit_;
-  std::optional<Complaint> complaint_;
+  std::vector<Complaint> complaints_;
+  std::map<NodeId, TimePoint> leaving_;    ///< asked to go, and when; gone after the open step
+  std::optional<Survey> survey_;           ///< under way
+  std::map<NodeId, RepairOrders> orders_;  ///< given, not known to be taken
+  std::uint64_t nodes_lost_ = 0, units_repaired_ = 0;
   bool pause_wanted_ = false;
   bool finish_wanted_ = false;
 

@@ -32,6 +32,8 @@ class Membership {
   Result<NodeAssigned> admit(const NodeId& node, const JoinRequest& request, Bytes certificate);
   /// `node` is no member any more; its seat still sticks.
   void remove(const NodeId& node);
+  /// The same members under a new epoch: everybody is to say again what it holds.
+  void renew() { changed(); }
 
   const Member* find(const NodeId& node) const;
   /// Was let in since this object exists, member or not.

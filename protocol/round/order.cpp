@@ -9,20 +9,30 @@
 namespace coshard::round {
 namespace {
 
-using Ready = std::map<MicrobatchIndex, Attempt>;
-
-/// The lowest microbatch that is ready, unless the order demands one that is not.
-std::optional<Ready::value_type> lowest(const Ready& ready, bool in_order, std::uint32_t expected) {
+/// The lowest unit that is ready, unless the order demands one that is not.
+std::optional<ReadyUnits::value_type> lowest(const ReadyUnits& ready, bool in_order,
+                                             std::uint32_t expected) {
   if (ready.empty()) return std::nullopt;
-  if (in_order && ready.begin()->first.value != expected) return std::nullopt;
+  if (in_order && ready.begin()->first.microbatch.value != expected) return std::nullopt;
   return *ready.begin();
 }
 
-Work work_on(const PipelineState& state, WorkOp op, const Ready::value_type& ready) {
-  return {op, Unit{state.step, ready.first, StageIndex(state.stage), ready.second}};
+Work work_on(const PipelineState& state, WorkOp op, const ReadyUnits::value_type& ready) {
+  const auto& [key, redo] = ready;
+  return {op, Unit{state.step, key.microbatch, StageIndex(state.stage), key.attempt},
+          redo == Redo::kCount};
+}
+
+/// A forward alone holds nothing afterwards: no limit keeps it back.
+std::optional<Work> next_forward_only(const PipelineState& state) {
+  const auto found = std::find_if(state.inputs.begin(), state.inputs.end(),
+                                  [](const auto& unit) { return unit.second == Redo::kForward; });
+  if (found == state.inputs.end()) return std::nullopt;
+  return work_on(state, WorkOp::kForwardOnly, *found);
 }
 
 std::optional<Work> next_forward(const PipelineState& state) {
+  if (const auto work = next_forward_only(state)) return work;
   const WorkOp op = state.is_last() ? WorkOp::kForwardLoss : WorkOp::kForward;
   if (!state.is_last() && state.forwards - state.backwards >= state.in_flight_max)
     return std::nullopt;

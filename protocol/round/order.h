@@ -6,9 +6,20 @@
 #include <map>
 #include <optional>
 
+#include "protocol/base/messages.h"
 #include "protocol/round/work.h"
 
 namespace coshard::round {
+
+/// A unit at one stage within one step. Repair may bring a microbatch here under several attempts.
+struct UnitKey {
+  MicrobatchIndex microbatch;
+  Attempt attempt;
+  auto operator<=>(const UnitKey&) const = default;
+};
+
+/// Units that may be computed, and as what: kCount, or for a repair kForward or kPass.
+using ReadyUnits = std::map<UnitKey, Redo>;
 
 /// One stage of one replica within one step, as far as the order of work depends on it.
 struct PipelineState {
@@ -20,11 +31,11 @@ struct PipelineState {
   /// Every stage has one replica: every microbatch passes here, and forwards and backwards each run
   /// in ascending order, so that gradients add in ascending order (design 3.1).
   bool in_order = false;
-  std::uint32_t in_flight_max = 1;               ///< forwards whose backward has not been issued
-  std::uint32_t forwards = 0;                    ///< issued
-  std::uint32_t backwards = 0;                   ///< issued
-  std::map<MicrobatchIndex, Attempt> inputs;     ///< here; forward not issued
-  std::map<MicrobatchIndex, Attempt> gradients;  ///< here; backward not issued
+  std::uint32_t in_flight_max = 1;  ///< forwards whose backward has not been issued
+  std::uint32_t forwards = 0;       ///< issued, with a backward to follow
+  std::uint32_t backwards = 0;      ///< issued
+  ReadyUnits inputs;                ///< here; forward not issued
+  ReadyUnits gradients;             ///< here; backward not issued
 
   bool is_last() const { return stage + 1 == stages; }
 };
@@ -37,7 +48,7 @@ std::uint32_t in_flight_limit(Schedule schedule, std::uint32_t stages, std::uint
 
 /// The next work over what has arrived, or nothing. 1F1B: backwards first, then forwards within the
 /// limit. GPipe: forwards first; with `in_order` no backward before the last forward. The last
-/// stage runs forward, loss and backward in one and is never held back.
+/// stage runs forward, loss and backward in one and is never held back, nor is a forward alone.
 std::optional<Work> next_work(const PipelineState& state);
 
 }  // namespace coshard::round

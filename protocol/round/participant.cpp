@@ -107,18 +107,27 @@ void Participant::Impl::handle(const ComputeDone& event) {
   computing_.erase(issued);
   const Unit& unit = event.work.unit;
   OpenStep& step = steps_.at(unit.step);
-  const Flight* flight = step.pipeline.find(unit.microbatch);
+  const Flight* flight = step.pipeline.find(unit);
   if (!event.error.empty()) {
-    const NodeId& sender = event.work.op == WorkOp::kBackward ? flight->to
+    const NodeId& sender = event.work.op == WorkOp::kBackward ? flight->to.node
                            : is_first()                       ? config_.self
-                                                              : flight->from;
+                                                              : flight->from.node;
     return tell(config_.coordinator, UnitRefused{unit, sender, event.error});
   }
-  step.pipeline.computed(event.work, event.tokens, event.loss_sum);
-  if (event.work.op == WorkOp::kForward) return;
-  step.unacknowledged.insert(unit.microbatch);
-  step.unreported = true;
-  if (!is_first()) send_gradient(event.work, *flight);
+  const auto outgoing = step.pipeline.computed(event.work, event.tokens, event.loss_sum);
+  if (flight->progress == UnitProgress::kDone && flight->redo == Redo::kCount) {
+    step.unacknowledged.insert(unit.microbatch);
+    step.unreported = true;
+  }
+  send_out(outgoing);
+}
+
+/// Where an order wanted it, the coordinator has to know: there is another way to what is missing.
+void Participant::Impl::handle(const OutputEvicted& event) {
+  const auto found = steps_.find(event.key.unit.step);
+  if (found == steps_.end() || event.key.unit.stage != welcome_->stage) return;
+  found->second.pipeline.evicted(event.key.unit, event.key.direction);
+  if (event.wanted) tell_holdings(true);
 }
 
 void Participant::Impl::handle(const ChunkReduced& event) {
@@ -185,7 +194,7 @@ void Participant::Impl::obey(const Welcome& message) {
 
 void Participant::Impl::obey(const Refused& message) {
   drop_steps_after(committed_);
-  finish(EndReason::kStopped, message.reason, true);
+  finish(EndReason::kStopped, message.reason, !leaving_since_);
 }
 
 void Participant::Impl::obey(const MembershipTable& message) {
@@ -195,11 +204,11 @@ void Participant::Impl::obey(const MembershipTable& message) {
   }
   if (table_ && message.epoch <= table_->epoch) {
     ++counters_.repeated;
+    tell_holdings();
     return repeat_reports();
   }
-  table_ = message;
-  network(UseTable{message});
-  if (seated_) take_seat();  // neighbours changed
+  change_members(message);
+  tell_holdings();
 }
 
 void Participant::Impl::obey(const StepOpen& message) {
@@ -236,17 +245,30 @@ void Participant::Impl::obey(const StageClosed& message) {
   if (step == nullptr) return;
   if (message.stage != welcome_->stage)
     return fault(config_.coordinator, "closes another stage's book here");
-  if (step->closed && message.attempt <= step->closed->attempt) {
+  if (step->closed_attempt && message.attempt <= *step->closed_attempt) {
     ++counters_.repeated;
     if (step->report) tell(config_.coordinator, *step->report);
     return;
   }
-  if (step->averaging.attempt() != message.attempt)  // begins afresh, from untouched sums
-    step->averaging =
-        Averaging(message.step, message.stage, message.attempt, config_.self, chunks_);
-  step->setting_average = false;
-  step->report.reset();
+  begin_attempt(*step, message.step, message.attempt);
+  step->closed_attempt = message.attempt;
   step->closed = message;
+}
+
+void Participant::Impl::obey(const RepairOrders& message) {
+  OpenStep* step = ready() ? find_step(message.step) : nullptr;
+  if (step == nullptr) return;
+  if (message.epoch != table_->epoch) {  // nodes were lost since: other orders will come
+    ++counters_.stale;
+    return;
+  }
+  tell(config_.coordinator, RepairTaken{message.step, message.epoch});
+  if (step->repaired == message.epoch) {
+    ++counters_.repeated;
+    return;
+  }
+  step->repaired = message.epoch;
+  for (const auto& task : message.tasks) send_out(step->pipeline.repair(task));
 }
 
 void Participant::Impl::obey(const Commit& message) {
@@ -289,10 +311,11 @@ void Participant::Impl::hear(const Member& from, const ForwardTensor& message) {
     return fault(from.node, "sends a forward tensor that is not for this stage");
   OpenStep* step = find_step(message.unit.step);
   if (step == nullptr) return;
-  const Arrival arrival = step->pipeline.judge_forward(from.node, message.unit);
+  const Arrival arrival = step->pipeline.judge_forward(from.node, message.unit, message.ordered);
   if (!judge(arrival, from.node, "a forward tensor that cannot be")) return;
-  if (!slots_.accept(from.node)) return fault(from.node, "sends more than it was granted");
-  step->pipeline.forward_arrived(from.node, message.unit);
+  if (!message.ordered && !slots_.accept(from.node))
+    return fault(from.node, "sends more than it was granted");
+  step->pipeline.forward_arrived(from.node, message.unit, message.ordered);
   keeps_.push_back(KeepPayload{TensorKey{message.unit, Direction::kForward}});
 }
 
@@ -304,7 +327,8 @@ void Participant::Impl::hear(const Member& from, const BackwardTensor& message) 
   if (step == nullptr) return;
   const Arrival arrival = step->pipeline.backward_arrived(from.node, message.unit);
   if (!judge(arrival, from.node, "a gradient that cannot be")) return;
-  router_.returned(from.node, now_);
+  const Flight* flight = step->pipeline.find(message.unit);
+  if (flight != nullptr && flight->routed) router_.returned(from.node, now_);
   keeps_.push_back(KeepPayload{TensorKey{message.unit, Direction::kBackward}});
 }
 

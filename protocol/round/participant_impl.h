@@ -33,12 +33,14 @@ class Participant::Impl {
   struct OpenStep {
     Pipeline pipeline;
     Averaging averaging;
-    std::optional<StageClosed> closed{};  ///< heard; acted upon once the step is the active one
+    std::optional<StageClosed> closed{};  ///< of this attempt; acted upon once the step is active
+    std::optional<Attempt> closed_attempt{};  ///< the newest that the coordinator has named
     bool setting_average = false;
     std::optional<AverageReport> report{};
     std::set<MicrobatchIndex> unacknowledged{};  ///< done, and not known to be in the book
     bool unreported = false;                     ///< some of them were never reported
     bool opened = false;                         ///< StepOpen was heard
+    MembershipEpoch repaired{};                  ///< epoch of the last orders taken
     std::uint32_t pull_slots = 0;
     std::uint64_t pull_request = 0;
     bool pull_answered = true;
@@ -54,6 +56,7 @@ class Participant::Impl {
   void handle(const StageReady& event);
   void handle(const StageFailed& event) { leave(event.reason); }
   void handle(const ComputeDone& event);
+  void handle(const OutputEvicted& event);
   void handle(const ChunkReduced& event);
   void handle(const AverageSet& event);
   void handle(const UpdateApplied& event);
@@ -70,6 +73,7 @@ class Participant::Impl {
   void obey(const UnitAck& message);
   void obey(const StageClosed& message);
   void obey(const Commit& message);
+  void obey(const RepairOrders& message);
   void obey(const RoundEnd& message);
   void obey(const Heartbeat&) {}
   template <class Other>
@@ -96,10 +100,13 @@ class Participant::Impl {
   void take_seat();
   void feed_engine(OpenStep& step);
   void send_outputs(OpenStep& step);
-  void send_gradient(const Work& work, const Flight& flight);
+  void send_out(const std::vector<Outgoing>& outgoing);
   void pull(OpenStep& step);
   void report_units(OpenStep& step);
   void average(OpenStep& step);
+  void change_members(const MembershipTable& table);
+  void tell_holdings(bool lacks = false);
+  void begin_attempt(OpenStep& step, StepId id, Attempt attempt);
   bool agrees_with(const OpenStep& step, const StageClosed& closed) const;
   void apply_commit();
   void advance_ending();

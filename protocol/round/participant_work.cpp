@@ -8,6 +8,14 @@
 #include "protocol/round/participant_impl.h"
 
 namespace coshard::round {
+namespace {
+
+bool names(const StageClosed& closed, const NodeId& replica) {
+  return std::find(closed.reducers.begin(), closed.reducers.end(), replica) !=
+         closed.reducers.end();
+}
+
+}  // namespace
 
 /// Runs after every event. Nothing here waits for anything but what the state shows, so the order
 /// of events never matters for whether work goes on.
@@ -67,15 +75,18 @@ void Participant::Impl::send_outputs(OpenStep& step) {
     const auto hop = router_.choose();
     if (!hop) return;
     router_.sent(*hop, now_);
-    step.pipeline.sent(unit->microbatch, *hop);
-    network(SendTensor{*hop, *unit, Direction::kForward, 0});
+    step.pipeline.sent(*unit, *hop);
+    network(SendTensor{*hop, *unit, Direction::kForward, 0, unit->attempt});
   }
 }
 
-/// The microbatch is finished here: its gradient goes back and takes a new slot along.
-void Participant::Impl::send_gradient(const Work& work, const Flight& flight) {
-  const std::uint64_t slots_total = slots_.finish(flight.from);
-  network(SendTensor{flight.from, work.unit, Direction::kBackward, slots_total});
+/// A gradient that goes back takes a slot along where its microbatch held one.
+void Participant::Impl::send_out(const std::vector<Outgoing>& outgoing) {
+  for (const auto& [unit, direction, to, ordered, returns_slot] : outgoing) {
+    const std::uint64_t slots_total = returns_slot ? slots_.finish(to.node) : slots_.total(to.node);
+    network(SendTensor{to.node, unit, direction,
+                       direction == Direction::kBackward ? slots_total : 0, to.attempt, ordered});
+  }
 }
 
 /// Stage 0 takes as much as it can hold in flight; a fast box is through sooner and takes more.
@@ -101,8 +112,10 @@ void Participant::Impl::report_units(OpenStep& step) {
   if (!fresh && silence < limits::kRepeatInterval) return;
   UnitReport report{committed_.next(), welcome_->stage, {}};
   for (const auto microbatch : step.unacknowledged) {
-    const Flight& flight = *step.pipeline.find(microbatch);
-    report.units.push_back({microbatch, flight.attempt, flight.tokens, flight.loss_sum});
+    const Attempt attempt = step.pipeline.done_attempt(microbatch);
+    const Flight& flight =
+        *step.pipeline.find(Unit{committed_.next(), microbatch, welcome_->stage, attempt});
+    report.units.push_back({microbatch, attempt, flight.tokens, flight.loss_sum});
   }
   step.unreported = false;
   step.reported_at = now_;
@@ -118,6 +131,45 @@ void Participant::Impl::average(OpenStep& step) {
   if (!step.averaging.is_complete() || step.setting_average) return;
   step.setting_average = true;
   engine(SetAverage{committed_.next(), step.averaging.attempt()});
+}
+
+/// An attempt begins afresh, from untouched sums; what an earlier one gathered is of no use.
+void Participant::Impl::begin_attempt(OpenStep& step, StepId id, Attempt attempt) {
+  step.setting_average = false;
+  step.report.reset();
+  step.closed.reset();
+  if (attempt == step.averaging.attempt()) return;
+  engine(DropChunks{id, step.averaging.attempt()});
+  step.averaging = Averaging(id, welcome_->stage, attempt, config_.self, chunks_);
+}
+
+/// Everybody who is gone took its slots and hops along; what waits for it waits for orders.
+void Participant::Impl::change_members(const MembershipTable& table) {
+  if (table_)
+    for (const auto& member : table_->members) {
+      const bool stays =
+          std::any_of(table.members.begin(), table.members.end(),
+                      [&](const Member& other) { return other.node == member.node; });
+      if (stays) continue;
+      for (auto& [id, step] : steps_) {
+        step.pipeline.lose(member.node);
+        // Not begun, and it cannot be: the stage is closed again under the next attempt.
+        const bool collecting = step.averaging.phase() == AveragingPhase::kCollecting;
+        if (collecting && step.closed && names(*step.closed, member.node)) step.closed.reset();
+      }
+    }
+  table_ = table;
+  network(UseTable{table});
+  if (seated_) take_seat();
+}
+
+/// What this node holds of the open step, for the coordinator to plan with.
+void Participant::Impl::tell_holdings(bool lacks) {
+  if (phase_ != ParticipantPhase::kTraining || !seated_) return;
+  const auto open = steps_.find(committed_.next());
+  Holdings holdings{committed_.next(), table_->epoch, welcome_->stage, lacks, {}};
+  if (open != steps_.end()) holdings.units = open->second.pipeline.holdings();
+  tell(config_.coordinator, std::move(holdings));
 }
 
 /// The sum of this node holds what the book says, no more and no less, and everybody named is a
@@ -136,7 +188,7 @@ bool Participant::Impl::agrees_with(const OpenStep& step, const StageClosed& clo
   const auto& reducers = closed.reducers;
   return counted == step.pipeline.done() && !closed.contributions.empty() && closed.tokens > 0 &&
          std::all_of(reducers.begin(), reducers.end(), is_replica) &&
-         std::find(reducers.begin(), reducers.end(), config_.self) != reducers.end();
+         names(closed, config_.self);
 }
 
 /// A state that is being saved is not touched.
@@ -225,6 +277,10 @@ Participant::Impl::OpenStep* Participant::Impl::averaging_step(const Member& fro
   }
   OpenStep* open = find_step(step);
   if (open == nullptr) return nullptr;
+  // A neighbour may have heard of a new attempt before us; the coordinator's word will follow.
+  const Attempt current = open->averaging.attempt();
+  if (attempt > current && attempt.value - current.value <= limits::kAttemptsAhead)
+    begin_attempt(*open, step, attempt);
   if (open->averaging.attempt() != attempt) {
     ++counters_.stale;
     return nullptr;

@@ -2,121 +2,292 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "protocol/round/pipeline.h"
 
+#include <algorithm>
+
 #include "protocol/base/check.h"
 
 namespace coshard::round {
+namespace {
+
+constexpr NodeId kNobody{};
+
+/// Tensors that may come before their orders: per microbatch both directions of two repairs.
+constexpr std::size_t kOffersPerMicrobatch = 4;
+
+}  // namespace
 
 Pipeline::Pipeline(PipelineState order) : order_(std::move(order)) {
   COSHARD_CHECK(order_.inputs.empty() && order_.gradients.empty());
   COSHARD_CHECK_OP(order_.stage, <, order_.stages);
 }
 
+// ---- what arrives -------------------------------------------------------------------------------
+
 Arrival Pipeline::granted(MicrobatchIndex microbatch, Attempt attempt) {
   if (order_.stage != 0 || microbatch.value >= order_.microbatches) return Arrival::kRefused;
-  if (const Flight* known = find(microbatch))
-    return known->attempt == attempt ? Arrival::kRepeated : Arrival::kRefused;
-  flights_[microbatch].attempt = attempt;
-  order_.inputs[microbatch] = attempt;
+  const UnitKey key{microbatch, attempt};
+  if (find(key) != nullptr) return Arrival::kRepeated;
+  if (holds_counting(microbatch)) return Arrival::kRefused;
+  input_here(key, flights_[key]);
   return Arrival::kAccepted;
 }
 
-Arrival Pipeline::judge_forward(const NodeId& from, const Unit& unit) const {
+Arrival Pipeline::judge_forward(const NodeId& from, const Unit& unit, bool ordered) const {
   if (unit.step != order_.step || unit.stage.value + 1 != order_.stage ||
       unit.microbatch.value >= order_.microbatches)
     return Arrival::kRefused;
-  const Flight* known = find(unit.microbatch);
-  if (known == nullptr) return Arrival::kAccepted;
-  const bool same = known->attempt == unit.attempt && known->from == from;
-  return same ? Arrival::kRepeated : Arrival::kRefused;
+  const UnitKey key{unit.microbatch, unit.attempt};
+  if (const Flight* known = find(key)) {
+    const bool expected = known->from.node == from;
+    if (known->progress == UnitProgress::kAwaited && (expected || known->from_lost))
+      return Arrival::kAccepted;
+    return expected || ordered ? Arrival::kRepeated : Arrival::kRefused;
+  }
+  if (!ordered) return holds_counting(unit.microbatch) ? Arrival::kRefused : Arrival::kAccepted;
+  if (offered({key, Direction::kForward}, from)) return Arrival::kRepeated;
+  return offers_.size() < kOffersPerMicrobatch * order_.microbatches ? Arrival::kAccepted
+                                                                     : Arrival::kRefused;
 }
 
-Arrival Pipeline::forward_arrived(const NodeId& from, const Unit& unit) {
-  const Arrival arrival = judge_forward(from, unit);
+Arrival Pipeline::forward_arrived(const NodeId& from, const Unit& unit, bool ordered) {
+  const Arrival arrival = judge_forward(from, unit, ordered);
   if (arrival != Arrival::kAccepted) return arrival;
-  Flight& flight = flights_[unit.microbatch];
-  flight.attempt = unit.attempt;
-  flight.from = from;
-  order_.inputs[unit.microbatch] = unit.attempt;
+  const UnitKey key{unit.microbatch, unit.attempt};
+  const bool known = flights_.contains(key);
+  if (!known && ordered) {
+    offers_[{key, Direction::kForward}] = from;
+    return arrival;
+  }
+  Flight& flight = flights_[key];
+  flight.from.node = from;
+  flight.from_lost = false;
+  if (!known) {
+    flight.from.attempt = unit.attempt;
+    flight.slotted = true;
+  }
+  input_here(key, flight);
   return arrival;
 }
 
 Arrival Pipeline::backward_arrived(const NodeId& from, const Unit& unit) {
   if (unit.step != order_.step || unit.stage.value != order_.stage + 1) return Arrival::kRefused;
-  const auto found = flights_.find(unit.microbatch);
-  if (found == flights_.end()) return Arrival::kRefused;
+  const UnitKey key{unit.microbatch, unit.attempt};
+  const auto found = flights_.find(key);
+  if (found == flights_.end()) {  // before the order: a first attempt is never ordered
+    const bool room = offers_.size() < kOffersPerMicrobatch * order_.microbatches;
+    if (unit.attempt.value == 0 || unit.microbatch.value >= order_.microbatches || !room)
+      return Arrival::kRefused;
+    NodeId& sender = offers_[{key, Direction::kBackward}];
+    return std::exchange(sender, from) == from ? Arrival::kRepeated : Arrival::kAccepted;
+  }
   Flight& flight = found->second;
-  if (flight.state < FlightState::kSent || flight.to != from || flight.attempt != unit.attempt)
-    return Arrival::kRefused;
-  if (flight.state > FlightState::kSent) return Arrival::kRepeated;
-  flight.state = FlightState::kGradient;
-  order_.gradients[unit.microbatch] = unit.attempt;
+  if (flight.to.node != from && !flight.to_lost) return Arrival::kRefused;
+  if (flight.progress < UnitProgress::kSent && !flight.directed) return Arrival::kRefused;
+  if (flight.gradient_here || flight.redo == Redo::kForward) return Arrival::kRepeated;
+  flight.to.node = from;
+  flight.to_lost = false;
+  flight.gradient_here = true;
+  if (flight.progress == UnitProgress::kSent) output_sent(key, flight);
   return Arrival::kAccepted;
 }
+
+/// Whether the tensor came before its order. A tensor of anybody else than the order names is left:
+/// what it names will come.
+bool Pipeline::offered(const Offer& offer, const NodeId& from) const {
+  const auto found = offers_.find(offer);
+  return found != offers_.end() && found->second == from;
+}
+
+// ---- what is computed ---------------------------------------------------------------------------
 
 std::optional<Work> Pipeline::next() {
   const auto work = next_work(order_);
   if (!work) return work;
-  const MicrobatchIndex microbatch = work->unit.microbatch;
+  const UnitKey key{work->unit.microbatch, work->unit.attempt};
   if (work->op == WorkOp::kBackward) {
-    flight(microbatch, FlightState::kGradient).state = FlightState::kBackward;
-    order_.gradients.erase(microbatch);
+    flight(work->unit, UnitProgress::kGradient).progress = UnitProgress::kBackward;
+    order_.gradients.erase(key);
     ++order_.backwards;
-  } else {
-    flight(microbatch, FlightState::kInput).state = FlightState::kForward;
-    order_.inputs.erase(microbatch);
-    ++order_.forwards;
-    if (work->op == WorkOp::kForwardLoss) ++order_.backwards;
+    return work;
   }
+  flight(work->unit, UnitProgress::kInput).progress = UnitProgress::kForward;
+  order_.inputs.erase(key);
+  if (work->op != WorkOp::kForwardOnly) ++order_.forwards;
+  if (work->op == WorkOp::kForwardLoss) ++order_.backwards;
   return work;
 }
 
-void Pipeline::computed(const Work& work, std::uint64_t tokens, double loss_sum) {
+std::vector<Outgoing> Pipeline::computed(const Work& work, std::uint64_t tokens, double loss_sum) {
   const bool backward = work.op == WorkOp::kBackward;
-  Flight& at = flight(work.unit.microbatch, backward ? FlightState::kBackward  //
-                                                     : FlightState::kForward);
+  Flight& at = flight(work.unit, backward ? UnitProgress::kBackward : UnitProgress::kForward);
+  const UnitKey key{work.unit.microbatch, work.unit.attempt};
+  std::vector<Outgoing> outgoing;
   at.tokens = tokens;
-  if (work.op == WorkOp::kForward) {
-    at.state = FlightState::kOutput;
-    return;
+  if (work.op == WorkOp::kForward || work.op == WorkOp::kForwardOnly) {
+    at.output_kept = true;
+    at.progress = UnitProgress::kOutput;
+    if (at.directed && at.sends_output) outgoing.push_back(output_of(key, at));
+    if (work.op == WorkOp::kForwardOnly)
+      at.progress = UnitProgress::kDone;
+    else if (at.directed)
+      output_sent(key, at);
+    return outgoing;
   }
   at.loss_sum = loss_sum;
-  at.state = FlightState::kDone;
-  ++done_count_;
+  at.progress = UnitProgress::kDone;
+  if (at.redo == Redo::kCount) done_[key.microbatch] = key.attempt;
+  if (order_.stage == 0) return outgoing;
+  at.gradient_kept = true;
+  if (!at.from_lost) outgoing.push_back(gradient_of(key, at));
+  return outgoing;
 }
 
 std::optional<Unit> Pipeline::unsent() const {
-  for (const auto& [microbatch, flight] : flights_)
-    if (flight.state == FlightState::kOutput)
-      return Unit{order_.step, microbatch, StageIndex(order_.stage), flight.attempt};
+  for (const auto& [key, flight] : flights_)
+    if (flight.progress == UnitProgress::kOutput) return unit_of(key);
   return std::nullopt;
 }
 
-void Pipeline::sent(MicrobatchIndex microbatch, const NodeId& to) {
-  Flight& at = flight(microbatch, FlightState::kOutput);
-  at.state = FlightState::kSent;
-  at.to = to;
+void Pipeline::sent(const Unit& unit, const NodeId& to) {
+  Flight& at = flight(unit, UnitProgress::kOutput);
+  at.to = Hop{to, unit.attempt};
+  at.routed = true;
+  output_sent({unit.microbatch, unit.attempt}, at);
 }
 
-const Flight* Pipeline::find(MicrobatchIndex microbatch) const {
-  const auto found = flights_.find(microbatch);
+// ---- repair -------------------------------------------------------------------------------------
+
+void Pipeline::lose(const NodeId& node) {
+  for (auto& [key, flight] : flights_) {
+    if (flight.from.node == node) {
+      flight.from_lost = true;
+      flight.slotted = false;
+    }
+    if (flight.to.node == node) {
+      flight.to_lost = true;
+      flight.routed = false;
+    }
+  }
+  std::erase_if(offers_, [&](const auto& offer) { return offer.second == node; });
+}
+
+std::vector<Outgoing> Pipeline::repair(const RepairTask& task) {
+  const UnitKey key{task.microbatch, task.attempt};
+  if (task.microbatch.value >= order_.microbatches) return {};
+  return task.redo == Redo::kNothing ? keep(key, task) : redo(key, task);
+}
+
+/// A unit of a lost node, or of one whose tensors are gone, begins here.
+std::vector<Outgoing> Pipeline::redo(const UnitKey& key, const RepairTask& task) {
+  if (flights_.contains(key)) return {};
+  Flight& flight = flights_[key];
+  flight.progress = UnitProgress::kAwaited;
+  flight.redo = task.redo;
+  flight.from = task.from;
+  flight.to = task.to;
+  flight.directed = task.to.node != kNobody;
+  flight.sends_output = task.send_output;
+  flight.gradient_here = offered({key, Direction::kBackward}, task.to.node);
+  if (order_.stage == 0 || offered({key, Direction::kForward}, task.from.node))
+    input_here(key, flight);
+  return {};
+}
+
+/// A unit that is here gets other neighbours.
+std::vector<Outgoing> Pipeline::keep(const UnitKey& key, const RepairTask& task) {
+  const auto found = flights_.find(key);
+  if (found == flights_.end()) return {};
+  Flight& flight = found->second;
+  std::vector<Outgoing> outgoing;
+  if (task.from.node != kNobody) {
+    flight.from = task.from;
+    flight.from_lost = false;
+    const bool ready = flight.progress == UnitProgress::kDone && flight.gradient_kept;
+    if (task.send_gradient && ready) outgoing.push_back(gradient_of(key, flight));
+    const bool awaited = flight.progress == UnitProgress::kAwaited;
+    if (awaited && offered({key, Direction::kForward}, task.from.node)) input_here(key, flight);
+  }
+  if (task.to.node == kNobody) return outgoing;
+  flight.to = task.to;
+  flight.to_lost = flight.routed = false;
+  flight.directed = true;
+  flight.sends_output = task.send_output;
+  if (flight.progress < UnitProgress::kOutput) return outgoing;
+  if (task.send_output && flight.output_kept) outgoing.push_back(output_of(key, flight));
+  if (flight.progress == UnitProgress::kOutput) output_sent(key, flight);
+  return outgoing;
+}
+
+void Pipeline::evicted(const Unit& unit, Direction direction) {
+  const auto found = flights_.find({unit.microbatch, unit.attempt});
+  if (found == flights_.end()) return;
+  (direction == Direction::kForward ? found->second.output_kept : found->second.gradient_kept) =
+      false;
+}
+
+std::vector<HeldUnit> Pipeline::holdings() const {
+  std::vector<HeldUnit> units;
+  for (const auto& [key, flight] : flights_)
+    units.push_back({key.microbatch, key.attempt, flight.progress, flight.redo == Redo::kCount,
+                     flight.gradient_here, flight.output_kept, flight.gradient_kept, flight.from,
+                     flight.to});
+  return units;
+}
+
+// ---- small things -------------------------------------------------------------------------------
+
+void Pipeline::input_here(const UnitKey& key, Flight& flight) {
+  flight.progress = UnitProgress::kInput;
+  order_.inputs[key] = flight.redo;
+}
+
+/// The output has left, or need not: the gradient is next, and may have come already.
+void Pipeline::output_sent(const UnitKey& key, Flight& flight) {
+  flight.progress = flight.gradient_here ? UnitProgress::kGradient : UnitProgress::kSent;
+  if (flight.gradient_here) order_.gradients[key] = flight.redo;
+}
+
+Outgoing Pipeline::output_of(const UnitKey& key, const Flight& flight) const {
+  return {unit_of(key), Direction::kForward, flight.to, true, false};
+}
+
+Outgoing Pipeline::gradient_of(const UnitKey& key, Flight& flight) const {
+  return {unit_of(key), Direction::kBackward, flight.from, false,
+          std::exchange(flight.slotted, false)};
+}
+
+Unit Pipeline::unit_of(const UnitKey& key) const {
+  return {order_.step, key.microbatch, StageIndex(order_.stage), key.attempt};
+}
+
+const Flight* Pipeline::find(const UnitKey& key) const {
+  const auto found = flights_.find(key);
   return found == flights_.end() ? nullptr : &found->second;
+}
+
+bool Pipeline::holds_counting(MicrobatchIndex microbatch) const {
+  for (auto at = flights_.lower_bound({microbatch, Attempt(0)});
+       at != flights_.end() && at->first.microbatch == microbatch; ++at)
+    if (at->second.redo == Redo::kCount) return true;
+  return false;
 }
 
 std::vector<MicrobatchIndex> Pipeline::done() const {
   std::vector<MicrobatchIndex> done;
-  for (const auto& [microbatch, flight] : flights_)
-    if (flight.state == FlightState::kDone) done.push_back(microbatch);
+  for (const auto& [microbatch, attempt] : done_) done.push_back(microbatch);
   return done;
 }
 
 std::uint32_t Pipeline::outstanding() const {
-  return static_cast<std::uint32_t>(flights_.size()) - done_count_;
+  return static_cast<std::uint32_t>(
+      std::count_if(flights_.begin(), flights_.end(),
+                    [](const auto& at) { return at.second.progress != UnitProgress::kDone; }));
 }
 
-Flight& Pipeline::flight(MicrobatchIndex microbatch, FlightState expected) {
-  const auto found = flights_.find(microbatch);
+Flight& Pipeline::flight(const Unit& unit, UnitProgress expected) {
+  const auto found = flights_.find({unit.microbatch, unit.attempt});
   COSHARD_CHECK(found != flights_.end());
-  COSHARD_CHECK(found->second.state == expected);
+  COSHARD_CHECK(found->second.progress == expected);
   return found->second;
 }
 

@@ -86,10 +86,16 @@ double Router::typical_seconds() const {
 }
 
 void SlotBook::open(const std::vector<NodeId>& upstream, std::uint32_t capacity) {
+  std::erase_if(accounts_, [&](const auto& account) {
+    return std::find(upstream.begin(), upstream.end(), account.first) == upstream.end();
+  });
   const auto count = static_cast<std::uint32_t>(upstream.size());
   for (std::uint32_t i = 0; i < count; ++i) {
-    const std::uint32_t share = capacity / count + (i < capacity % count ? 1 : 0);
-    accounts_.try_emplace(upstream[i], Account{std::max(share, 1U), 0, 0});
+    const std::uint32_t even = capacity / count + (i < capacity % count ? 1 : 0);
+    Account& account = accounts_[upstream[i]];
+    const std::uint64_t share = std::max<std::uint64_t>({even, 1, account.share});
+    account.total += share - account.share;
+    account.share = share;
   }
 }
 

@@ -53,7 +53,8 @@ class Router {
 class SlotBook {
  public:
   /// Shares `capacity` among `upstream` (replica order); everybody gets at least one, so that no
-  /// path is ever without a slot. Peers that have a share keep it.
+  /// path is ever without a slot. Called again when members change: shares grow, never shrink, and
+  /// whoever is not named is forgotten.
   void open(const std::vector<NodeId>& upstream, std::uint32_t capacity);
   /// A forward tensor of `from` arrived; false when it had no slot left.
   bool accept(const NodeId& from);
@@ -65,6 +66,7 @@ class SlotBook {
 
  private:
   struct Account {
+    std::uint64_t share = 0;
     std::uint64_t total = 0;
     std::uint64_t accepted = 0;
     std::uint64_t finished = 0;

@@ -24,39 +24,90 @@ StepBook::StepBook(StepId step, const RoundShape& shape, TimePoint opened)
       shape_(shape),
       opened_(opened),
       pages_(shape.stages),
-      granted_(shape.microbatches) {
+      attempts_(shape.microbatches) {
   for (auto& page : pages_) page.units.resize(shape.microbatches);
 }
 
 std::vector<GrantedMicrobatch> StepBook::grant(const NodeId& node, std::uint32_t slots_total) {
-  auto own = static_cast<std::uint32_t>(std::count(granted_.begin(), granted_.end(), node));
-  for (auto& holder : granted_) {
+  auto& units = pages_[0].units;
+  auto own = static_cast<std::uint32_t>(std::count_if(
+      units.begin(), units.end(), [&](const Unit& unit) { return unit.assigned == node; }));
+  for (Unit& unit : units) {
     if (own >= slots_total) break;
-    if (holder) continue;
-    holder = node;
+    if (unit.assigned) continue;
+    unit.assigned = node;
+    unit.done.attempt = attempts_[static_cast<std::size_t>(&unit - units.data())];
     ++own;
   }
   std::vector<GrantedMicrobatch> granted;
   for (std::uint32_t m = 0; m < shape_.microbatches; ++m)
-    if (granted_[m] == node) granted.push_back({MicrobatchIndex(m), pages_[0].units[m].attempt});
+    if (units[m].assigned == node && !units[m].ordered)
+      granted.push_back({MicrobatchIndex(m), units[m].done.attempt});
   return granted;
 }
 
 Entry StepBook::done(StageIndex stage, const NodeId& node, const UnitDone& done) {
   const std::uint32_t m = done.microbatch.value;
   if (stage.value >= shape_.stages || m >= shape_.microbatches) return Entry::kFalse;
-  if (stage.value == 0 && granted_[m] != node) return Entry::kFalse;
   if (shape_.tokens_per_microbatch != 0 && done.tokens != shape_.tokens_per_microbatch)
     return Entry::kFalse;
+  if (done.attempt > attempts_[m]) return Entry::kFalse;
   Page& page = pages_[stage.value];
   Unit& unit = page.units[m];
-  if (done.attempt != unit.attempt) return Entry::kStale;
   if (unit.node) return *unit.node == node ? Entry::kRepeated : Entry::kConflict;
+  if (unit.assigned ? *unit.assigned != node : stage.value == 0) return Entry::kFalse;
   COSHARD_CHECK(!page.closed);
   unit.node = node;
   unit.done = done;
   ++page.done;
   return Entry::kEntered;
+}
+
+std::uint32_t StepBook::lose(StageIndex stage, const NodeId& node) {
+  Page& page = pages_.at(stage.value);
+  if (page.closed) {
+    auto& replicas = page.closed->reducers;
+    std::erase(replicas, node);
+    page.averages.erase(node);
+    const bool averaged = !replicas.empty() && page.averages.size() == replicas.size();
+    if (averaged) return 0;
+    page.averaging = page.closed->attempt.next();
+    page.closed.reset();
+    page.averages.clear();
+  }
+  std::uint32_t reopened = 0;
+  for (Unit& unit : page.units) {
+    if (unit.node != node) continue;
+    unit.node.reset();
+    --page.done;
+    ++reopened;
+  }
+  return reopened;
+}
+
+void StepBook::repair(const RepairPlan& plan) {
+  attempts_ = plan.attempts;
+  const auto reopen = [this](StageIndex stage, MicrobatchIndex microbatch) -> Unit& {
+    Unit& unit = pages_.at(stage.value).units.at(microbatch.value);
+    COSHARD_CHECK(!unit.node);
+    unit = Unit{};
+    return unit;
+  };
+  for (const auto& given : plan.counted) {
+    Unit& unit = reopen(given.stage, given.microbatch);
+    unit.assigned = given.node;
+    unit.ordered = true;
+  }
+  for (const MicrobatchIndex microbatch : plan.grant_anew) reopen(StageIndex(0), microbatch);
+}
+
+bool StepBook::is_done(StageIndex stage, MicrobatchIndex microbatch) const {
+  return page(stage).units.at(microbatch.value).node.has_value();
+}
+
+std::optional<NodeId> StepBook::holder(StageIndex stage, MicrobatchIndex microbatch) const {
+  const Unit& unit = page(stage).units.at(microbatch.value);
+  return unit.node ? unit.node : unit.assigned;
 }
 
 bool StepBook::complete(StageIndex stage) const { return page(stage).done == shape_.microbatches; }
@@ -65,7 +116,7 @@ const StageClosed& StepBook::close(StageIndex stage, std::vector<NodeId> replica
   COSHARD_CHECK(complete(stage) && phase(stage) == StagePhase::kWorking);
   COSHARD_CHECK(!replicas.empty());
   Page& page = pages_[stage.value];
-  StageClosed closed{step_, stage, Attempt(0), tokens(stage), {}, std::move(replicas)};
+  StageClosed closed{step_, stage, page.averaging, tokens(stage), {}, std::move(replicas)};
   std::uint32_t counted = 0;
   for (const auto& node : closed.reducers) {
     Contribution contribution{node, {}};
@@ -154,7 +205,8 @@ std::vector<UnitRecord> StepBook::units() const {
   for (std::uint32_t stage = 0; stage < shape_.stages; ++stage)
     for (std::uint32_t m = 0; m < shape_.microbatches; ++m) {
       const Unit& unit = pages_[stage].units[m];
-      units.push_back({StageIndex(stage), MicrobatchIndex(m), unit.attempt, unit.node.value()});
+      units.push_back(
+          {StageIndex(stage), MicrobatchIndex(m), unit.done.attempt, unit.node.value()});
     }
   return units;
 }

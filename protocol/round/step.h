@@ -12,6 +12,7 @@
 #include "protocol/base/clock.h"
 #include "protocol/base/messages.h"
 #include "protocol/round/journal.h"
+#include "protocol/round/repair.h"
 #include "protocol/round/work.h"
 
 namespace coshard::round {
@@ -45,8 +46,12 @@ class StepBook {
   bool complete(StageIndex stage) const;
   /// Closes a complete stage: its replicas, in replica order, average over its contributors.
   const StageClosed& close(StageIndex stage, std::vector<NodeId> replicas);
-  /// `node` says that it holds the average of a closed stage.
-  Entry averaged(const NodeId& node, const AverageReport& report);
+  /// `node` of `stage` is fenced: its units reopen, and the averaging under way is void, unless all
+  /// the stage's other replicas hold the average already. Returns how many units reopened.
+  std::uint32_t lose(StageIndex stage, const NodeId& node);
+  /// Units get new holders: they do them, and nobody else; a microbatch that is granted anew goes
+  /// to whoever pulls next.
+  void repair(const RepairPlan& plan);
 
   StepId step() const { return step_; }
   TimePoint opened() const { return opened_; }
@@ -55,6 +60,12 @@ class StepBook {
   const StageClosed* closed(StageIndex stage) const;
   bool has_averaged(StageIndex stage, const NodeId& node) const;
   bool all_averaged() const;
+  /// Whether the unit is in a sum that counts.
+  bool is_done(StageIndex stage, MicrobatchIndex microbatch) const;
+  /// Who is expected to do the unit, or did it; at stage 0 who was granted the microbatch.
+  std::optional<NodeId> holder(StageIndex stage, MicrobatchIndex microbatch) const;
+  /// The highest attempt of any of this microbatch's units.
+  Attempt attempt(MicrobatchIndex microbatch) const { return attempts_.at(microbatch.value); }
   std::uint32_t units_done() const;
   std::uint32_t units_done_by(const NodeId& node) const;
 
@@ -67,13 +78,15 @@ class StepBook {
 
  private:
   struct Unit {
-    Attempt attempt;
-    std::optional<NodeId> node;  ///< who did it
+    std::optional<NodeId> assigned;  ///< granted or ordered to this node: nobody else may do it
+    bool ordered = false;            ///< by a repair, not granted
+    std::optional<NodeId> node;      ///< who did it
     UnitDone done;
   };
   struct Page {
     std::vector<Unit> units;
     std::uint32_t done = 0;
+    Attempt averaging;  ///< of the next close
     std::optional<StageClosed> closed;
     std::map<NodeId, AverageReport> averages;
   };
@@ -83,7 +96,7 @@ class StepBook {
   RoundShape shape_;
   TimePoint opened_;
   std::vector<Page> pages_;
-  std::vector<std::optional<NodeId>> granted_;  ///< by microbatch
+  std::vector<Attempt> attempts_;  ///< by microbatch
 };
 
 }  // namespace coshard::round

@@ -26,6 +26,7 @@ void describe(FieldIo& io, Holdings& m) {
   io.number(m.step, limits::kStepsMax);
   io.number(m.epoch);
   io.number(m.stage, limits::kStagesMax - 1);
+  io.flag(m.lacks);
   io.list(m.units);
 }
 

@@ -17,7 +17,7 @@ Message junk(Rng& rng, const Somebody& somebody) {
   const Attempt attempt(rng.below(8) == 0 ? 1 : 0);
   const MicrobatchIndex microbatch(small());
   const Unit unit{step, microbatch, stage, attempt};
-  switch (rng.below(20)) {
+  switch (rng.below(23)) {
     case 0:
       return JoinRequest{};
     case 1:
@@ -65,9 +65,28 @@ Message junk(Rng& rng, const Somebody& somebody) {
     case 16:
       return SlotGrant{small()};
     case 17:
-      return ForwardTensor{unit, {}};
+      return ForwardTensor{unit, {}, small() == 0};
     case 18:
       return BackwardTensor{unit, {}, small()};
+    case 19: {
+      Holdings holdings{step, MembershipEpoch(small()), stage, small() == 0, {}};
+      for (std::uint32_t i = small(); i > 0; --i)
+        holdings.units.push_back({MicrobatchIndex(small()), attempt,
+                                  static_cast<UnitProgress>(rng.below(8)), small() != 0,
+                                  small() == 0, small() == 0, small() == 0,
+                                  Hop{somebody(), attempt}, Hop{somebody(), attempt}});
+      return holdings;
+    }
+    case 20: {
+      RepairOrders orders{step, MembershipEpoch(small()), {}};
+      for (std::uint32_t i = small(); i > 0; --i)
+        orders.tasks.push_back({MicrobatchIndex(small()), Attempt(small()),
+                                static_cast<Redo>(rng.below(4)), Hop{somebody(), attempt},
+                                Hop{somebody(), attempt}, small() == 0, small() == 0});
+      return orders;
+    }
+    case 21:
+      return RepairTaken{step, MembershipEpoch(small())};
     default:
       return rng.below(2) == 0
                  ? Message(GradientChunk{step, stage, attempt, ChunkIndex(small())})

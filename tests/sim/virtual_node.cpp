@@ -27,11 +27,19 @@ VirtualRound::Node::Node(VirtualRound& world, std::uint32_t index_in_round)
 void VirtualRound::Node::start() { execute(machine->start(world_.now_)); }
 
 void VirtualRound::Node::handle(const ParticipantEvent& event) {
-  if (alive && !ended) execute(machine->on(event, world_.now_));
+  if (!alive || ended) return;
+  if (frozen_until > world_.now_)  // what comes meanwhile waits, in order; ticks are not missed
+    return std::holds_alternative<Tick>(event)
+               ? void()
+               : world_.after(frozen_until - world_.now_, [this, event] { handle(event); });
+  execute(machine->on(event, world_.now_));
 }
 
 void VirtualRound::Node::receive(const NodeId& from, const Message& message,
                                  std::uint64_t payload) {
+  if (frozen_until > world_.now_)
+    return world_.after(frozen_until - world_.now_,
+                        [this, from, message, payload] { receive(from, message, payload); });
   payload_in_hand_ = payload;
   handle(Received{from, message, {}});
 }
@@ -77,12 +85,19 @@ void VirtualRound::Node::execute(const Compute& action) {
 void VirtualRound::Node::execute(const SendTensor& action) {
   const TensorKey key{action.unit, action.direction};
   const auto kept = store_.find(key);
-  if (kept == store_.end()) return error("sends a tensor that it does not have: " + key_name(key));
+  if (kept == store_.end()) {
+    if (world_.options_.evictions == 0) error("sends a tensor that is gone: " + key_name(key));
+    return world_.after(Duration{0}, [this, key] { handle(OutputEvicted{key, true}); });
+  }
+  Unit unit = action.unit;
+  unit.attempt = action.to_attempt;
   if (action.direction == Direction::kForward)
-    world_.transmit(id, action.to, ForwardTensor{action.unit, {}}, kept->second);
+    world_.transmit(id, action.to, ForwardTensor{unit, {}, action.ordered}, kept->second);
   else
-    world_.transmit(id, action.to, BackwardTensor{action.unit, {}, action.slots_total},
-                    kept->second);
+    world_.transmit(id, action.to, BackwardTensor{unit, {}, action.slots_total}, kept->second);
+  if (world_.rng_.unit() >= world_.options_.evictions) return;
+  store_.erase(kept);
+  world_.after(Duration{0}, [this, key] { handle(OutputEvicted{key, false}); });
 }
 
 void VirtualRound::Node::execute(const SendChunk& action) {
@@ -97,13 +112,16 @@ void VirtualRound::Node::execute(const SendChunk& action) {
 }
 
 void VirtualRound::Node::execute(const ReduceChunk& action) {
-  job(1'000, [this, action] {
+  std::uint64_t others = 0;
+  for (const auto& node : action.contributors)
+    if (node != id)
+      others += take(ChunkKey{action.step, action.attempt, action.chunk, node, false});
+  job(1'000, [this, action, others] {
     if (dropped_.contains(action.step)) return;
-    std::uint64_t sum = 0;
+    std::uint64_t sum = others;
     for (const auto& node : action.contributors) {
-      if (node != id)
-        sum += take(ChunkKey{action.step, action.attempt, action.chunk, node, false});
-      else if (const auto own = sums_.find(action.step); own != sums_.end())
+      if (node != id) continue;
+      if (const auto own = sums_.find(action.step); own != sums_.end())
         sum += own->second.at(action.chunk.value);
       else
         error("counts as a contributor without a sum");
@@ -111,7 +129,7 @@ void VirtualRound::Node::execute(const ReduceChunk& action) {
     const RoundShape& shape = world_.options_.shape;
     if (action.tokens != shape.microbatches * shape.tokens_per_microbatch)
       error("averages over " + std::to_string(action.tokens) + " tokens");
-    averaged_[{action.step, action.chunk}] = sum;
+    averaged_[{action.step, action.attempt, action.chunk}] = sum;
     const Options& options = world_.options_;
     const bool broken =
         action.step.value >= options.not_finite_from && action.step.value <= options.not_finite_to;
@@ -122,7 +140,7 @@ void VirtualRound::Node::execute(const ReduceChunk& action) {
 }
 
 void VirtualRound::Node::execute(const SendAverage& action) {
-  const auto chunk = averaged_.find({action.step, action.chunk});
+  const auto chunk = averaged_.find({action.step, action.attempt, action.chunk});
   if (chunk == averaged_.end()) return error("sends an average that it has not reduced");
   for (const auto& to : action.to)
     world_.transmit(id, to,
@@ -136,14 +154,23 @@ void VirtualRound::Node::execute(const SetAverage& action) {
     if (dropped_.contains(action.step)) return;
     std::vector<std::uint64_t> sums(world_.options_.chunks);
     for (std::uint32_t c = 0; c < sums.size(); ++c)
-      if (const auto own = averaged_.find({action.step, ChunkIndex(c)}); own != averaged_.end())
+      if (const auto own = averaged_.find({action.step, action.attempt, ChunkIndex(c)});
+          own != averaged_.end())
         sums[c] = own->second;
     for (const auto& [key, value] : store_)
-      if (const auto* chunk = std::get_if<ChunkKey>(&key);
-          chunk != nullptr && chunk->averaged && chunk->step == action.step)
+      if (const auto* chunk = std::get_if<ChunkKey>(&key); chunk != nullptr && chunk->averaged &&
+                                                           chunk->step == action.step &&
+                                                           chunk->attempt == action.attempt)
         sums[chunk->chunk.value] = value;
     average_ = {action.step, sums};
     handle(AverageSet{action.step, action.attempt, file_hash_of(sums, action.step)});
+  });
+}
+
+void VirtualRound::Node::execute(const DropChunks& action) {
+  std::erase_if(store_, [&](const auto& entry) {
+    const auto* chunk = std::get_if<ChunkKey>(&entry.first);
+    return chunk != nullptr && chunk->step == action.step && chunk->attempt == action.attempt;
   });
 }
 
@@ -181,7 +208,8 @@ void VirtualRound::Node::execute(const Release& action) {
       return tensor->unit.step == action.step;
     return std::get<ChunkKey>(entry.first).step == action.step;
   });
-  std::erase_if(averaged_, [&](const auto& entry) { return entry.first.first == action.step; });
+  std::erase_if(averaged_,
+                [&](const auto& entry) { return std::get<0>(entry.first) == action.step; });
 }
 
 void VirtualRound::Node::execute(const SettleEpoch& action) {
@@ -193,7 +221,8 @@ void VirtualRound::Node::execute(const PeerFault& action) {
 }
 
 void VirtualRound::Node::execute(const Ended& action) {
-  if (!store_.empty()) error("ends with a payload in hand: " + key_name(store_.begin()->first));
+  const bool at_ease = !action.refused && !store_.empty();
+  if (at_ease) error("ends with a payload in hand: " + key_name(store_.begin()->first));
   ended = true;
   refused = action.refused;
   last_words = action.text;
@@ -232,24 +261,29 @@ void VirtualRound::Node::compute(const Work& work) {
   const Unit behind{unit.step, unit.microbatch, StageIndex(unit.stage.value + 1), unit.attempt};
   if (work.op == WorkOp::kBackward) {
     const std::uint64_t gradient = take(TensorKey{behind, Direction::kBackward});
-    accumulate(unit, backward_of(stash_.at(unit), parameters, gradient));
+    backward(work, backward_of(stash_.at(unit), parameters, gradient));
     stash_.erase(unit);
+    return handle(done);
+  }
+  const std::uint64_t input = stage_ == 0
+                                  ? tokens_in(world_.options_.seed, unit.step, unit.microbatch)
+                                  : take(TensorKey{before, Direction::kForward});
+  if (work.op == WorkOp::kForwardLoss) {
+    done.loss_sum = loss_of(input);
+    backward(work, backward_of(input, parameters, 0));
   } else {
-    const std::uint64_t input = stage_ == 0
-                                    ? tokens_in(world_.options_.seed, unit.step, unit.microbatch)
-                                    : take(TensorKey{before, Direction::kForward});
-    if (work.op == WorkOp::kForward) {
-      stash_[unit] = input;
-      put(TensorKey{unit, Direction::kForward}, forward_of(input, parameters));
-    } else {
-      done.loss_sum = loss_of(input);
-      accumulate(unit, backward_of(input, parameters, 0));
-    }
+    if (work.op == WorkOp::kForward) stash_[unit] = input;
+    put(TensorKey{unit, Direction::kForward}, forward_of(input, parameters));
   }
   handle(done);
 }
 
-void VirtualRound::Node::accumulate(const Unit& unit, std::uint64_t backward) {
+void VirtualRound::Node::backward(const Work& work, std::uint64_t gradient) {
+  if (work.counts) accumulate(work.unit, gradient);
+  if (stage_ > 0) put(TensorKey{work.unit, Direction::kBackward}, gradient);
+}
+
+void VirtualRound::Node::accumulate(const Unit& unit, std::uint64_t gradient) {
   auto& order = accumulated_[unit.step];
   if (std::find(order.begin(), order.end(), unit.microbatch) != order.end())
     error("accumulates microbatch " + std::to_string(unit.microbatch.value) + " twice");
@@ -259,8 +293,7 @@ void VirtualRound::Node::accumulate(const Unit& unit, std::uint64_t backward) {
   auto& sums = sums_[unit.step];
   sums.resize(world_.options_.chunks);
   for (std::uint32_t chunk = 0; chunk < sums.size(); ++chunk)
-    sums[chunk] += chunk_gradient(backward, chunk);
-  if (stage_ > 0) put(TensorKey{unit, Direction::kBackward}, backward);
+    sums[chunk] += chunk_gradient(gradient, chunk);
 }
 
 // ---- store and checks ---------------------------------------------------------------------------
@@ -277,7 +310,10 @@ std::uint64_t VirtualRound::Node::take(const PayloadKey& key) {
 }
 
 void VirtualRound::Node::put(const PayloadKey& key, std::uint64_t payload) {
-  if (!store_.emplace(key, payload).second) error("keeps a payload twice: " + key_name(key));
+  const auto [kept, fresh] = store_.emplace(key, payload);
+  if (fresh) return;
+  if (world_.lost_.empty()) error("keeps a payload twice: " + key_name(key));
+  if (kept->second != payload) error("keeps two payloads that differ: " + key_name(key));
 }
 
 /// What this node has taken and not finished stays within what it granted.
@@ -290,7 +326,9 @@ void VirtualRound::Node::check_in_flight() {
   for (const auto& [key, value] : store_)
     if (const auto* tensor = std::get_if<TensorKey>(&key))
       inputs += tensor->unit.stage.value + 1 == stage_ ? 1 : 0;
-  if (inputs + stash_.size() > std::max(limit, shape.replicas)) error("holds more than it granted");
+  // Orders of a repair come on top of the slots.
+  if (world_.lost_.empty() && inputs + stash_.size() > std::max(limit, shape.replicas))
+    error("holds more than it granted");
 }
 
 std::string VirtualRound::Node::key_name(const PayloadKey& key) const {

@@ -10,6 +10,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "protocol/round/participant.h"
@@ -28,6 +29,7 @@ class VirtualRound::Node {
 
   bool alive = true;
   bool ended = false;
+  TimePoint frozen_until{};
   bool refused = false;
   std::uint32_t index;
   NodeId id;
@@ -47,6 +49,7 @@ class VirtualRound::Node {
   void execute(const round::ReduceChunk& action);
   void execute(const round::SendAverage& action);
   void execute(const round::SetAverage& action);
+  void execute(const round::DropChunks& action);
   void execute(const round::ApplyUpdate& action);
   void execute(const round::SaveCheckpoint& action);
   void execute(const round::DropStep& action);
@@ -58,7 +61,8 @@ class VirtualRound::Node {
   void job(std::uint64_t up_to_us, std::function<void()> work);
   void next_job();
   void compute(const round::Work& work);
-  void accumulate(const Unit& unit, std::uint64_t backward);
+  void backward(const round::Work& work, std::uint64_t gradient);
+  void accumulate(const Unit& unit, std::uint64_t gradient);
   std::uint64_t take(const round::PayloadKey& key);
   void put(const round::PayloadKey& key, std::uint64_t payload);
   void check_in_flight();
@@ -75,7 +79,8 @@ class VirtualRound::Node {
   std::map<Unit, std::uint64_t> stash_;  ///< inputs of forwards whose backward has not run
   std::map<StepId, std::vector<std::uint64_t>> sums_;
   std::map<StepId, std::vector<MicrobatchIndex>> accumulated_;
-  std::map<std::pair<StepId, ChunkIndex>, std::uint64_t> averaged_;  ///< reduced here
+  using OwnAverage = std::tuple<StepId, Attempt, ChunkIndex>;
+  std::map<OwnAverage, std::uint64_t> averaged_;  ///< reduced here
   std::optional<std::pair<StepId, std::vector<std::uint64_t>>> average_;
   std::set<StepId> dropped_;
 };

@@ -63,15 +63,34 @@ VirtualRound::~VirtualRound() = default;
 void VirtualRound::kill_node(std::uint32_t node, Duration at) {
   after(at, [this, node] {
     Node& victim = *nodes_[node];
-    if (!coordinator_alive_ || finished || victim.ended) return;
+    if (!coordinator_alive_ || finished || victim.ended || !victim.alive) return;
     victim.alive = false;
-    killed_ = victim.id;
-    killed_at = now_ - TimePoint{};
-    after(limits::kSilenceMax, [this, id = victim.id] {
-      coordinate(PeerLost{id, "silent for 4 s"});
-      for (const auto& other : nodes_) other->handle(PeerLost{id, "silent for 4 s"});
-    });
+    lose(victim.id);
   });
+}
+
+void VirtualRound::freeze_node(std::uint32_t node, Duration at, Duration how_long) {
+  after(at, [this, node, how_long] {
+    Node& victim = *nodes_[node];
+    if (!coordinator_alive_ || finished || victim.ended || !victim.alive) return;
+    victim.frozen_until = now_ + how_long;
+    lose(victim.id);
+  });
+}
+
+/// What it had sent before still arrives, with luck; each of the others gives it up at its own
+/// time.
+void VirtualRound::lose(const NodeId& node) {
+  lost_.push_back(node);
+  if (!killed_at) killed_at = now_ - TimePoint{};
+  const auto notice = [this] {
+    return limits::kSuspicionMin + std::chrono::milliseconds(rng_.below(std::uint64_t{
+                                       (limits::kSilenceMax - limits::kSuspicionMin).count() + 1}));
+  };
+  after(notice(), [this, node] { coordinate(PeerLost{node, "silent"}); });
+  for (const auto& other : nodes_)
+    if (other->id != node)
+      after(notice(), [&other = *other, node] { other.handle(PeerLost{node, "silent"}); });
 }
 
 void VirtualRound::kill_coordinator(Duration at) {
@@ -103,6 +122,8 @@ void VirtualRound::run(Duration limit) {
     ++events;
   }
 }
+
+bool VirtualRound::is_alive(std::uint32_t node) const { return nodes_[node]->alive; }
 
 bool VirtualRound::over() const {
   if (coordinator_alive_ && !finished) return false;
@@ -171,7 +192,8 @@ void VirtualRound::transmit(const NodeId& from, const NodeId& to, Message messag
 
 void VirtualRound::deliver(const NodeId& from, const NodeId& to, const Message& message,
                            std::uint64_t payload) {
-  if (killed_ == from) return;
+  const Node* sender = find(from);
+  if (sender != nullptr && !sender->alive && rng_.below(2) == 0) return;
   if (to == coordinator_id()) return coordinate(Received{from, message, {}});
   if (from == coordinator_id() && !coordinator_alive_) return;
   if (Node* node = find(to)) node->receive(from, message, payload);
@@ -203,7 +225,9 @@ void VirtualRound::tick() {
 // ---- the coordinator's shell --------------------------------------------------------------------
 
 void VirtualRound::coordinate(const CoordinatorEvent& event) {
-  if (coordinator_alive_ && !finished) execute(coordinator_->on(event, now_));
+  if (!coordinator_alive_ || finished) return;
+  execute(coordinator_->on(event, now_));
+  units_repaired = coordinator_->status().units_repaired;
 }
 
 void VirtualRound::execute(CoordinatorActions actions) {
@@ -257,7 +281,7 @@ void VirtualRound::execute(const RoundFinished& action) {
 
 /// A loss is named to people as soon as it is noted.
 void VirtualRound::execute(const Note& action) {
-  if (killed_ && !named_at && action.text.find(killed_->short_hex()) != std::string::npos)
+  if (!lost_.empty() && !named_at && action.text.find(killed_name()) != std::string::npos)
     named_at = now_ - TimePoint{};
 }
 

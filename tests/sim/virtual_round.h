@@ -33,6 +33,7 @@ struct Options {
   double control_loss = 0;        ///< probability that a message from or to the coordinator is lost
   double junk = 0;                ///< random messages of random senders, per message sent
   double slow_node = 1;           ///< factor on the compute times of node 0
+  double evictions = 0;           ///< probability that a tensor that was sent makes room at once
   std::uint32_t extra_nodes = 0;  ///< that ask to be let in, beyond stages * replicas
   std::uint64_t not_finite_from = 0, not_finite_to = 0;  ///< steps whose gradient is NaN
 };
@@ -56,8 +57,11 @@ class VirtualRound {
   VirtualRound(Options options, Disks& disks);
   ~VirtualRound();
 
-  /// Node `node` dies at `at`; the others' transports notice after limits::kSilenceMax.
+  /// Node `node` dies at `at`; the others' transports notice each at its own time, within
+  /// limits::kSilenceMax.
   void kill_node(std::uint32_t node, Duration at);
+  /// Node `node` does and hears nothing for `how_long`, and then goes on as if nothing had been.
+  void freeze_node(std::uint32_t node, Duration at, Duration how_long);
   /// The coordinator dies at `at`, with nothing but its journal left.
   void kill_coordinator(Duration at);
   /// At `at`, do something to the coordinator.
@@ -75,13 +79,15 @@ class VirtualRound {
   std::vector<round::EpochFinished> epochs;
   std::vector<round::CheckpointComplete> checkpoints;
   std::vector<round::RolledBack> rollbacks;
-  std::optional<Duration> killed_at, named_at;
+  std::optional<Duration> killed_at, named_at;  ///< the first loss
+  std::uint64_t units_repaired = 0;
   std::uint64_t events = 0;
   std::uint64_t refused = 0;
 
   NodeId node_id(std::uint32_t node) const;
   NodeId coordinator_id() const;
-  std::string killed_name() const { return killed_ ? killed_->short_hex() : "nobody"; }
+  std::string killed_name() const { return lost_.empty() ? "nobody" : lost_.front().short_hex(); }
+  bool is_alive(std::uint32_t node) const;
   std::optional<std::uint32_t> stage_of(std::uint32_t node) const;
   const Parameters& parameters_of(std::uint32_t node) const;
   std::string describe() const;  ///< states of all machines, for a failed run
@@ -102,6 +108,7 @@ class VirtualRound {
   void execute(const round::RoundFinished& action);
   void execute(const round::Note& action);
   void execute(const round::PeerFault& action);
+  void lose(const NodeId& node);
   void tick();
   void send_junk();
   void error(std::string text);
@@ -117,7 +124,7 @@ class VirtualRound {
   std::map<std::pair<NodeId, NodeId>, TimePoint> links_;
   std::unique_ptr<round::Coordinator> coordinator_;
   bool coordinator_alive_ = true;
-  std::optional<NodeId> killed_;
+  std::vector<NodeId> lost_;  ///< killed or frozen, in this order
   std::vector<std::unique_ptr<Node>> nodes_;
 };
 

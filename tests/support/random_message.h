@@ -198,7 +198,8 @@ class RandomMessage {
             flag(),       hop(),     hop()};
   }
   Holdings make(Holdings) {
-    return {step(), id<MembershipEpoch>(), stage(), several(50, [&] { return held_unit(); })};
+    return {step(), id<MembershipEpoch>(), stage(), flag(),
+            several(50, [&] { return held_unit(); })};
   }
   RepairTaken make(RepairTaken) { return {step(), id<MembershipEpoch>()}; }
   RepairOrders make(RepairOrders) {

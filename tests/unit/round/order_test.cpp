@@ -30,17 +30,17 @@ PipelineState start_state(Schedule schedule, std::uint32_t stages, std::uint32_t
   state.in_order = true;
   state.in_flight_max = in_flight_limit(schedule, stages, stage, microbatches, extra);
   if (stage == 0)
-    for (std::uint32_t m = 0; m < microbatches; ++m) state.inputs[MicrobatchIndex(m)] = Attempt(0);
+    for (std::uint32_t m = 0; m < microbatches; ++m) state.inputs[{MicrobatchIndex(m), Attempt(0)}] = Redo::kCount;
   return state;
 }
 
 void issue(PipelineState& state, const Work& work) {
   if (work.op == WorkOp::kBackward) {
-    state.gradients.erase(work.unit.microbatch);
+    state.gradients.erase({work.unit.microbatch, work.unit.attempt});
     ++state.backwards;
     return;
   }
-  state.inputs.erase(work.unit.microbatch);
+  state.inputs.erase({work.unit.microbatch, work.unit.attempt});
   ++state.forwards;
   if (work.op == WorkOp::kForwardLoss) ++state.backwards;
 }
@@ -60,9 +60,9 @@ Trace run(Schedule schedule, std::uint32_t stages, std::uint32_t microbatches,
          done = finishing.erase(done)) {
       const Work& work = done->second;
       const std::uint32_t s = work.unit.stage.value;
-      if (work.op == WorkOp::kForward) states[s + 1].inputs[work.unit.microbatch] = Attempt(0);
+      if (work.op == WorkOp::kForward) states[s + 1].inputs[{work.unit.microbatch, Attempt(0)}] = Redo::kCount;
       if (work.op != WorkOp::kForward && s > 0)
-        states[s - 1].gradients[work.unit.microbatch] = Attempt(0);
+        states[s - 1].gradients[{work.unit.microbatch, Attempt(0)}] = Redo::kCount;
       trace.makespan = now;
     }
     for (std::uint32_t s = 0; s < stages; ++s) {
@@ -132,12 +132,12 @@ TEST(Order, BothReachTheBubbleBoundAndKeepTheirMemoryBound) {
 
 TEST(Order, InOrderWaitsForTheLowestAndOtherwiseNothingWaits) {
   PipelineState state = start_state(Schedule::kOneForwardOneBackward, 3, 1, 4, 1);
-  state.inputs[MicrobatchIndex(2)] = Attempt(0);
+  state.inputs[{MicrobatchIndex(2), Attempt(0)}] = Redo::kCount;
   EXPECT_FALSE(next_work(state).has_value());
   state.in_order = false;
   ASSERT_TRUE(next_work(state).has_value());
   EXPECT_EQ(next_work(state)->unit.microbatch, MicrobatchIndex(2));
-  state.gradients[MicrobatchIndex(3)] = Attempt(5);
+  state.gradients[{MicrobatchIndex(3), Attempt(5)}] = Redo::kCount;
   EXPECT_EQ(next_work(state)->op, WorkOp::kBackward);
   EXPECT_EQ(next_work(state)->unit.attempt, Attempt(5));
 }
@@ -146,12 +146,12 @@ TEST(Order, TheLimitHoldsForwardsBackButNeverTheLastStage) {
   PipelineState state = start_state(Schedule::kOneForwardOneBackward, 3, 1, 8, 0);
   state.in_order = false;
   state.forwards = 2;
-  state.inputs[MicrobatchIndex(2)] = Attempt(0);
+  state.inputs[{MicrobatchIndex(2), Attempt(0)}] = Redo::kCount;
   EXPECT_FALSE(next_work(state).has_value());
   state.backwards = 1;
   EXPECT_TRUE(next_work(state).has_value());
   PipelineState last = start_state(Schedule::kOneForwardOneBackward, 3, 2, 8, 0);
-  last.inputs[MicrobatchIndex(0)] = Attempt(0);
+  last.inputs[{MicrobatchIndex(0), Attempt(0)}] = Redo::kCount;
   EXPECT_EQ(next_work(last)->op, WorkOp::kForwardLoss);
 }
 

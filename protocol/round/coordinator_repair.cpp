@@ -1,0 +1,165 @@
+// The coordinator's machine: who is lost, and how what it had done is done again (design 3.3). A
+// loss ends an incarnation (only the coordinator fences) and an epoch: everybody left hears the new
+// table and says what it holds of the open step; when all have, one pure function says what to do
+// again, and each node gets its part as orders. Nothing that a healthy node does meanwhile is void:
+// orders only bring units that nobody live has. See coordinator.h.
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
+#include "protocol/base/check.h"
+#include "protocol/round/coordinator.h"
+#include "protocol/round/coordinator_impl.h"
+#include "protocol/round/repair.h"
+
+namespace coshard::round {
+
+/// `why` completes the sentence that begins with the node's name.
+void Coordinator::Impl::lose(const NodeId& node, const std::string& why) {
+  const Member lost = *members_.find(node);
+  const std::string text = name(lost) + " " + why;
+  send(node, Refused{ErrorCode::kPermissionDenied, "this node is no member any more: it " + why});
+  members_.remove(node);
+  peers_.erase(node);
+  leaving_.erase(node);
+  ++nodes_lost_;
+  note(text);
+  if (!running()) return;
+  if (members_.replicas(lost.stage).empty()) return end_round(EndReason::kNodeLost, text, true);
+  send_all(members_.table());
+  if (!book_) return;
+  book_->lose(lost.stage, node);
+  survey();
+}
+
+/// Two members that cannot reach each other: the silent one goes, or the one that its stage can
+/// spare.
+void Coordinator::Impl::judge_complaints() {
+  const auto judged = std::find_if(
+      complaints_.begin(), complaints_.end(),
+      [&](const Complaint& complaint) { return now_ - complaint.since >= limits::kSuspicionMin; });
+  if (judged == complaints_.end()) return;
+  const Complaint complaint = *judged;
+  complaints_.erase(judged);
+  const Member* from = members_.find(complaint.from);
+  const Member* about = members_.find(complaint.about);
+  if (!running() || from == nullptr || about == nullptr) return;
+  const auto spare = [&](const Member& member) { return members_.replicas(member.stage).size(); };
+  const bool silent = now_ - peers_.at(about->node).heard_at >= 2 * limits::kHeartbeatInterval;
+  const Member goes = !silent && spare(*from) > spare(*about) ? *from : *about;
+  const Member stays = goes.node == from->node ? *about : *from;
+  lose(goes.node, "and " + name(stays) + " cannot reach each other: " + complaint.reason);
+}
+
+void Coordinator::Impl::hear(const Member& from, const PeerComplaint& message) {
+  const Member* about = members_.find(message.peer);
+  if (about == nullptr || !running()) {
+    ++counters_.stale;
+    return;
+  }
+  note(name(from) + " complains about " + name(*about) + ": " + message.reason);
+  const auto same = [&](const Complaint& complaint) {
+    return complaint.from == from.node && complaint.about == message.peer;
+  };
+  if (std::none_of(complaints_.begin(), complaints_.end(), same))
+    complaints_.push_back({from.node, message.peer, message.reason, now_});
+}
+
+void Coordinator::Impl::hear(const Member& from, const LeaveNotice& message) {
+  note(name(from) + " leaves: " + message.reason);
+  if (phase_ == CoordinatorPhase::kAdmitting) {
+    members_.remove(from.node);
+    peers_.erase(from.node);
+    return;
+  }
+  if (!running()) return;
+  // It lives: where nobody could take its place, what it holds can still be saved.
+  if (members_.replicas(from.stage).size() == 1)
+    return end_round(EndReason::kNodeLost, name(from) + " leaves: " + message.reason, true);
+  leaving_.try_emplace(from.node, now_);
+}
+
+/// Between two steps nothing of a node's has to be done again.
+void Coordinator::Impl::take_leave() {
+  if (!running() || leaving_.empty()) return;
+  const auto [node, since] = *leaving_.begin();
+  if (book_ && now_ - since < limits::kLeaveTimeout) return;
+  lose(node, "has left");
+}
+
+void Coordinator::Impl::survey() {
+  survey_ = Survey{members_.epoch(), {}};
+  orders_.clear();
+}
+
+void Coordinator::Impl::hear(const Member& from, const Holdings& message) {
+  if (phase_ != CoordinatorPhase::kTraining || !is_open(message.step) ||
+      message.epoch != members_.epoch() || message.stage != from.stage) {
+    ++counters_.stale;
+    return;
+  }
+  if (survey_) {
+    survey_->answers[from.node] = message;
+    if (survey_->answers.size() == members_.nodes().size()) plan_repair();
+    return;
+  }
+  if (!message.lacks) {
+    ++counters_.repeated;
+    return;
+  }
+  members_.renew();
+  send_all(members_.table());
+  survey();
+}
+
+void Coordinator::Impl::hear(const Member& from, const RepairTaken& message) {
+  const auto orders = orders_.find(from.node);
+  const bool known = orders != orders_.end() && orders->second.epoch == message.epoch;
+  if (known)
+    orders_.erase(orders);
+  else
+    ++counters_.repeated;
+}
+
+void Coordinator::Impl::plan_repair() {
+  const RoundShape& shape = config_.shape;
+  StepFacts facts{book_->step(), shape.stages, shape.microbatches, {}, {}, {}, {}};
+  for (const auto& node : members_.nodes()) {
+    const Heartbeat& beat = peers_.at(node).heartbeat;
+    facts.live.push_back({node, members_.find(node)->stage, &survey_->answers.at(node),
+                          static_cast<double>(beat.tokens_per_second), beat.outstanding});
+  }
+  for (std::uint32_t s = 0; s < shape.stages; ++s) {
+    auto& row = facts.book.emplace_back();
+    for (std::uint32_t m = 0; m < shape.microbatches; ++m)
+      row.push_back({book_->is_done(StageIndex(s), MicrobatchIndex(m)),
+                     book_->holder(StageIndex(s), MicrobatchIndex(m))});
+  }
+  for (std::uint32_t m = 0; m < shape.microbatches; ++m) {
+    facts.granted.push_back(book_->holder(StageIndex(0), MicrobatchIndex(m)));
+    facts.attempts.push_back(book_->attempt(MicrobatchIndex(m)));
+  }
+  const RepairPlan plan = plan_step(facts);
+  book_->repair(plan);
+  for (const auto& [node, tasks] : plan.tasks) {
+    orders_[node] = RepairOrders{book_->step(), survey_->epoch, tasks};
+    send(node, orders_[node]);
+  }
+  survey_.reset();
+  units_repaired_ += plan.units_redone;
+  note("step " + std::to_string(book_->step().value) + ": " + std::to_string(plan.units_redone) +
+       " units are done again, " + std::to_string(plan.grant_anew.size()) +
+       " microbatches granted anew");
+  answer_pulls();
+}
+
+/// What became free is given to whoever pulled for more than there was.
+void Coordinator::Impl::answer_pulls() {
+  for (const auto& node : members_.replicas(StageIndex(0))) {
+    const Peer& peer = peers_.at(node);
+    if (!is_open(peer.pull_step)) continue;
+    send(node,
+         MicrobatchGrant{peer.pull_step, peer.pull_request, book_->grant(node, peer.pull_slots)});
+  }
+}
+
+}  // namespace coshard::round
