@@ -21,6 +21,7 @@
 #include "shard/checkpoint/stage_checkpoint.h"
 #include "shard/data/token_batch.h"
 #include "shard/engine/device.h"
+#include "shard/model/accumulate.h"
 #include "shard/plan/gradient_layout.h"
 #include "shard/plan/spec.h"
 
@@ -92,15 +93,21 @@ class StageEngine {
   /// hidden), fp32.
   virtual Result<TensorBlob> forward(MicrobatchIndex microbatch, const StageInput& input) = 0;
 
-  /// Forward and backward of the last stage in one. The gradient of the *sum* of token losses is
-  /// added to the stage's sum.
-  virtual Result<LossResult> forward_loss(MicrobatchIndex microbatch, const StageInput& input,
-                                          const TokenBatch& targets) = 0;
+  /// What forward would return, bit for bit, with nothing kept: what is held of any microbatch
+  /// stays held, and stashes_max does not matter. For repair.
+  virtual Result<TensorBlob> forward_only(const StageInput& input) = 0;
 
-  /// Takes the gradient of what forward returned; adds to the stage's sum; returns the gradient of
-  /// the input, without bytes at stage 0. Sums are in the order of these calls.
-  virtual Result<TensorBlob> backward(MicrobatchIndex microbatch,
-                                      const TensorBlob& output_grad) = 0;
+  /// Forward and backward of the last stage in one. The gradient of the *sum* of token losses is
+  /// added to the stage's sum, unless `accumulate` says no.
+  virtual Result<LossResult> forward_loss(MicrobatchIndex microbatch, const StageInput& input,
+                                          const TokenBatch& targets,
+                                          Accumulate accumulate = Accumulate::kYes) = 0;
+
+  /// Takes the gradient of what forward returned, and what forward kept; adds to the stage's sum,
+  /// unless `accumulate` says no; returns the gradient of the input, without bytes at stage 0. Sums
+  /// are in the order of these calls.
+  virtual Result<TensorBlob> backward(MicrobatchIndex microbatch, const TensorBlob& output_grad,
+                                      Accumulate accumulate = Accumulate::kYes) = 0;
 
   /// Drops what forward kept for one microbatch (relieved of it, or its peer died). No-op if none.
   virtual void drop_stash(MicrobatchIndex microbatch) = 0;
@@ -114,7 +121,9 @@ class StageEngine {
   /// Adds the contributions of all replicas in the given order, own one included, times
   /// `inv_tokens`; keeps the result as this engine's average of the chunk and returns it. No
   /// contributions: the own sum is the only one, no bytes are copied. kInvalidArgument when a
-  /// contribution has the wrong size or the result is not finite.
+  /// contribution has the wrong size or the result is not finite. Until the update, this and
+  /// set_average may come again for a chunk, in any mixture, also after more units were added to
+  /// the sum (a later averaging attempt): the last one holds.
   virtual Result<AveragedChunk> reduce_chunk(ChunkIndex chunk,
                                              std::span<const SharedBytes> contributions,
                                              float inv_tokens) = 0;

@@ -122,6 +122,10 @@ Result<void> TorchEngine::check_sum() const {
               "gradient sum: a unit that was not finite is in it; abort the step");
 }
 
+void TorchEngine::note_sum(Accumulate accumulate, bool finite) {
+  spoiled_ = spoiled_ || (accumulate == Accumulate::kYes && !finite);
+}
+
 Result<TensorBlob> TorchEngine::forward(MicrobatchIndex microbatch, const StageInput& input) {
   COSHARD_ON(role_);
   return guarded(device_, "forward", [&]() -> Result<TensorBlob> {
@@ -138,8 +142,18 @@ Result<TensorBlob> TorchEngine::forward(MicrobatchIndex microbatch, const StageI
   });
 }
 
+Result<TensorBlob> TorchEngine::forward_only(const StageInput& input) {
+  COSHARD_ON(role_);
+  return guarded(device_, "forward", [&]() -> Result<TensorBlob> {
+    if (config_.slice.has_head)
+      return fail(ErrorCode::kFailedPrecondition, "forward: the last stage takes forward_loss");
+    COSHARD_ASSIGN(const Placed placed, place(input));
+    return leave(module_.forward(placed.shape, placed.tensor, nullptr), placed.shape, "forward");
+  });
+}
+
 Result<LossResult> TorchEngine::forward_loss(MicrobatchIndex microbatch, const StageInput& input,
-                                             const TokenBatch& targets) {
+                                             const TokenBatch& targets, Accumulate accumulate) {
   COSHARD_ON(role_);
   return guarded(device_, "forward_loss", [&]() -> Result<LossResult> {
     if (!config_.slice.has_head)
@@ -149,20 +163,20 @@ Result<LossResult> TorchEngine::forward_loss(MicrobatchIndex microbatch, const S
     COSHARD_TRY(check_tokens(config_.spec, targets, targets.targets, "targets"));
     if (targets.sequences != placed.shape.sequences || targets.length != placed.shape.tokens)
       return fail(ErrorCode::kInvalidArgument, "targets: expected the shape of the stage input");
-    const HeadResult head =
-        module_.forward_loss(placed.shape, placed.tensor, to_tensor(targets.targets, device_));
+    const HeadResult head = module_.forward_loss(placed.shape, placed.tensor,
+                                                 to_tensor(targets.targets, device_), accumulate);
     if (!std::isfinite(head.loss_sum)) return not_finite("forward_loss");
     LossResult result{head.loss_sum, static_cast<std::uint64_t>(placed.shape.rows()), {}};
     if (config_.slice.has_embedding) return result;
     auto blob = leave(head.dx, placed.shape, "forward_loss");
-    spoiled_ = spoiled_ || !blob;
+    note_sum(accumulate, blob.has_value());
     COSHARD_ASSIGN(result.input_grad, std::move(blob));
     return result;
   });
 }
 
-Result<TensorBlob> TorchEngine::backward(MicrobatchIndex microbatch,
-                                         const TensorBlob& output_grad) {
+Result<TensorBlob> TorchEngine::backward(MicrobatchIndex microbatch, const TensorBlob& output_grad,
+                                         Accumulate accumulate) {
   COSHARD_ON(role_);
   return guarded(device_, "backward", [&]() -> Result<TensorBlob> {
     const Stash* held = stash_.find(microbatch);
@@ -176,11 +190,11 @@ Result<TensorBlob> TorchEngine::backward(MicrobatchIndex microbatch,
                   "output gradient: expected the shape of what forward returned");
     Stash stash = stash_.take(microbatch);
     if (config_.recompute_activations) module_.forward(stash.shape, stash.input, &stash.saved);
-    const at::Tensor dx =
-        module_.backward(stash.shape, stash.input, stash.saved, to_tensor(output_grad, device_));
+    const at::Tensor dx = module_.backward(stash.shape, stash.input, stash.saved,
+                                           to_tensor(output_grad, device_), accumulate);
     if (config_.slice.has_embedding) return TensorBlob{};
     auto blob = leave(dx, stash.shape, "backward");
-    spoiled_ = spoiled_ || !blob;
+    note_sum(accumulate, blob.has_value());
     return blob;
   });
 }

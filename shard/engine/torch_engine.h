@@ -18,9 +18,11 @@ class TorchEngine final : public StageEngine {
 
   const std::vector<GradientChunk>& layout() const override { return optimizer_.chunks(); }
   Result<TensorBlob> forward(MicrobatchIndex microbatch, const StageInput& input) override;
+  Result<TensorBlob> forward_only(const StageInput& input) override;
   Result<LossResult> forward_loss(MicrobatchIndex microbatch, const StageInput& input,
-                                  const TokenBatch& targets) override;
-  Result<TensorBlob> backward(MicrobatchIndex microbatch, const TensorBlob& output_grad) override;
+                                  const TokenBatch& targets, Accumulate accumulate) override;
+  Result<TensorBlob> backward(MicrobatchIndex microbatch, const TensorBlob& output_grad,
+                              Accumulate accumulate) override;
   void drop_stash(MicrobatchIndex microbatch) override;
   Result<TensorBlob> logits(const StageInput& input) override;
   Result<SharedBytes> gradient_chunk(ChunkIndex chunk) override;
@@ -48,6 +50,8 @@ class TorchEngine final : public StageEngine {
   Result<Placed> place(const StageInput& input) const;
   Result<TensorBlob> leave(const at::Tensor& tensor, const BatchShape& shape,
                            std::string_view what) const;
+  /// After a backward pass whose input gradient was finite or not.
+  void note_sum(Accumulate accumulate, bool finite);
   Result<void> check_sum() const;
   Result<TensorBlob> view_of(const at::Tensor& flat, std::string_view name) const;
 

@@ -50,7 +50,7 @@ Tensor rms_norm_backward(const Tensor& dy, const Tensor& x, const Tensor& gain,
     const Tensor inverse = inv_rms.unsqueeze(1);
     const Tensor normal = x.to(at::kFloat) * inverse;
     const Tensor wide = dy.to(at::kFloat);
-    dgain.add_((wide * normal).sum(0));
+    if (dgain.defined()) dgain.add_((wide * normal).sum(0));
     const Tensor scaled = wide * gain;
     const Tensor dx = (scaled - normal * (scaled * normal).mean(-1, /*keepdim=*/true)) * inverse;
     return residual + dx.to(residual.scalar_type());
@@ -62,6 +62,7 @@ Tensor rms_norm_backward(const Tensor& dy, const Tensor& x, const Tensor& gain,
     cpu::rms_norm_backward(in(dy) + at, in(x) + at, in(gain), in(inv_rms) + first,
                            in(residual) + at, count, width, out(dx) + at);
   });
+  if (!dgain.defined()) return dx;
   for_rows(width, rows, [&](std::int64_t first, std::int64_t count) {
     cpu::rms_norm_backward_gain(in(dy), in(x), in(inv_rms), rows, width, first, first + count,
                                 out(dgain));
@@ -149,6 +150,7 @@ void embedding_backward(const Tensor& tokens, const Tensor& dx, const Tensor& dt
 }
 
 void accumulate_weight(const Tensor& sum, const Tensor& dy, const Tensor& x) {
+  if (!sum.defined()) return;
   if (dy.scalar_type() == at::kFloat) {
     sum.addmm_(dy.t(), x);
   } else {

@@ -16,7 +16,7 @@ struct Normed {
 };
 /// x: (rows, width); gain: (width) fp32.
 Normed rms_norm(const at::Tensor& x, const at::Tensor& gain, double eps);
-/// Returns residual + dx; adds to dgain.
+/// Returns residual + dx; adds to dgain where it is defined.
 at::Tensor rms_norm_backward(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& gain,
                              const at::Tensor& inv_rms, const at::Tensor& residual,
                              const at::Tensor& dgain);
@@ -54,7 +54,7 @@ CrossEntropy cross_entropy(const at::Tensor& logits, const at::Tensor& targets);
 /// Adds dx to the rows of dtable that the tokens name, in a fixed order.
 void embedding_backward(const at::Tensor& tokens, const at::Tensor& dx, const at::Tensor& dtable);
 
-/// sum += dy^T x, with `sum` in fp32 whatever the others are.
+/// sum += dy^T x, with `sum` in fp32 whatever the others are; nothing where it is undefined.
 void accumulate_weight(const at::Tensor& sum, const at::Tensor& dy, const at::Tensor& x);
 
 }  // namespace coshard::shard::ops

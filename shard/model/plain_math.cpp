@@ -23,6 +23,11 @@ std::array<Tensor, 6> as_list(const LayerTensors& t) {
   return {t.attention_norm, t.qkv, t.attention_out, t.mlp_norm, t.gate_up, t.down};
 }
 
+/// An undefined sum takes nothing.
+void add_to(const Tensor& sum, const Tensor& addend) {
+  if (sum.defined()) sum.add_(addend);
+}
+
 class PlainMath final : public StageMath {
  public:
   PlainMath(const ModelSpec& spec, at::Device device)
@@ -70,7 +75,7 @@ class PlainMath final : public StageMath {
     inputs.insert(inputs.end(), weights.begin(), weights.end());
     const auto found = torch::autograd::grad({y}, inputs, {dy});
     const std::array<Tensor, 6> sums = as_list(grads);
-    for (std::size_t i = 0; i < sums.size(); ++i) sums[i].add_(found[i + 1]);
+    for (std::size_t i = 0; i < sums.size(); ++i) add_to(sums[i], found[i + 1]);
     return found[0];
   }
 
@@ -90,8 +95,8 @@ class PlainMath final : public StageMath {
     result.loss_sum = loss.is_meta() ? 0.0 : loss.item<double>();
     if (!std::isfinite(result.loss_sum)) return result;
     const auto found = torch::autograd::grad({loss}, {input, w.norm, w.projection});
-    grads.norm.add_(found[1]);
-    grads.projection.add_(found[2]);
+    add_to(grads.norm, found[1]);
+    add_to(grads.projection, found[2]);
     result.dx = found[0];
     return result;
   }

@@ -53,14 +53,15 @@ class StageMath {
   /// `saved` null: nothing is kept.
   virtual at::Tensor layer_forward(const LayerTensors& weights, const BatchShape& shape,
                                    const at::Tensor& x, SavedTensors* saved) = 0;
-  /// Adds to `grads` (fp32), returns dx.
+  /// Adds to `grads` (fp32; an undefined one takes nothing), returns dx.
   virtual at::Tensor layer_backward(const LayerTensors& weights, const LayerTensors& grads,
                                     const BatchShape& shape, SavedTensors& saved,
                                     const at::Tensor& dy) = 0;
 
   /// (rows, vocab)
   virtual at::Tensor logits(const HeadTensors& weights, const at::Tensor& x) = 0;
-  /// targets: (rows) int32. Adds to `grads`, unless the loss is not finite: then it returns before.
+  /// targets: (rows) int32. Adds to `grads` as layer_backward does, unless the loss is not finite:
+  /// then it returns before.
   virtual HeadResult head_loss(const HeadTensors& weights, const HeadTensors& grads,
                                const at::Tensor& x, const at::Tensor& targets) = 0;
 };

@@ -19,6 +19,7 @@ StageModule::StageModule(const ModelSpec& spec, const StageSlice& slice, const O
       options.compute == at::kFloat ? weights_ : at::zeros_like(weights_, options.compute);
   w_ = stage_tensors(layout_, slice, working_copy_, weights_);
   dw_ = stage_tensors(layout_, slice, gradients_, gradients_);
+  no_sums_.layers.resize(dw_.layers.size());
   math_ =
       options.fused ? make_fused_math(spec, options.device) : make_plain_math(spec, options.device);
 }
@@ -45,22 +46,24 @@ at::Tensor StageModule::forward(const BatchShape& shape, const at::Tensor& input
 }
 
 at::Tensor StageModule::backward(const BatchShape& shape, const at::Tensor& input,
-                                 SavedTensors& saved, const at::Tensor& dy) {
+                                 SavedTensors& saved, const at::Tensor& dy, Accumulate accumulate) {
+  const StageTensors& dw = sums(accumulate);
   at::Tensor d = dy.to(options_.compute);
   for (std::size_t i = w_.layers.size(); i-- > 0;)
-    d = math_->layer_backward(w_.layers[i], dw_.layers[i], shape, saved, d);
+    d = math_->layer_backward(w_.layers[i], dw.layers[i], shape, saved, d);
   COSHARD_CHECK(saved.empty());
   if (!slice_.has_embedding) return d;
-  math_->embed_backward(input, d, dw_.embedding);
+  if (dw.embedding.defined()) math_->embed_backward(input, d, dw.embedding);
   return {};
 }
 
 HeadResult StageModule::forward_loss(const BatchShape& shape, const at::Tensor& input,
-                                     const at::Tensor& targets) {
+                                     const at::Tensor& targets, Accumulate accumulate) {
   SavedTensors saved;
   const at::Tensor x = forward(shape, input, &saved);
-  HeadResult result = math_->head_loss(w_.head, dw_.head, x, targets);
-  if (std::isfinite(result.loss_sum)) result.dx = backward(shape, input, saved, result.dx);
+  HeadResult result = math_->head_loss(w_.head, sums(accumulate).head, x, targets);
+  if (std::isfinite(result.loss_sum))
+    result.dx = backward(shape, input, saved, result.dx, accumulate);
   return result;
 }
 

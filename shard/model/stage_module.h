@@ -8,6 +8,7 @@
 
 #include <memory>
 
+#include "shard/model/accumulate.h"
 #include "shard/model/parameters.h"
 #include "shard/model/stage_math.h"
 
@@ -32,18 +33,22 @@ class StageModule {
   /// `input` is tokens (rows) int32 where the slice has the embedding, else (rows, hidden). Returns
   /// (rows, hidden) in the compute dtype. `saved` null: nothing is kept for a backward.
   at::Tensor forward(const BatchShape& shape, const at::Tensor& input, SavedTensors* saved);
-  /// Adds to the gradients; returns the gradient of the input, undefined where it is tokens.
+  /// Adds to the gradients where `accumulate` says so; returns the gradient of the input, undefined
+  /// where it is tokens.
   at::Tensor backward(const BatchShape& shape, const at::Tensor& input, SavedTensors& saved,
-                      const at::Tensor& dy);
+                      const at::Tensor& dy, Accumulate accumulate = Accumulate::kYes);
 
   /// Forward and backward of a slice with the head. targets: (rows) int32. Where the loss is not
   /// finite nothing has been added to the gradients.
   HeadResult forward_loss(const BatchShape& shape, const at::Tensor& input,
-                          const at::Tensor& targets);
+                          const at::Tensor& targets, Accumulate accumulate = Accumulate::kYes);
   at::Tensor logits(const BatchShape& shape, const at::Tensor& input);
 
  private:
   at::Tensor embed(const at::Tensor& input) const;
+  const StageTensors& sums(Accumulate accumulate) const {
+    return accumulate == Accumulate::kYes ? dw_ : no_sums_;
+  }
 
   StageSlice slice_;
   ParameterLayout layout_;
@@ -53,6 +58,7 @@ class StageModule {
   at::Tensor gradients_;     // fp32, flat
   StageTensors w_;           // views of weights_ and working_copy_
   StageTensors dw_;          // views of gradients_
+  StageTensors no_sums_;     // undefined tensors in the same places
   std::unique_ptr<StageMath> math_;
 };
 
