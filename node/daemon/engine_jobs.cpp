@@ -15,19 +15,25 @@ Result<ComputeOutcome> compute(EngineHome& home, const round::Work& work,
   if (encoded_input) {
     COSHARD_ASSIGN(input, home.codec->decode(*encoded_input));
   }
+  const auto accumulate = work.counts ? shard::Accumulate::kYes : shard::Accumulate::kNo;
   ComputeOutcome outcome;
   if (work.op == WorkOp::kBackward) {
-    COSHARD_ASSIGN(outcome.output, home.engine->backward(microbatch, *input));
+    COSHARD_ASSIGN(outcome.output, home.engine->backward(microbatch, *input, accumulate));
   } else {
     shard::TokenBatch tokens;
     if (!input || work.op == WorkOp::kForwardLoss) {
       COSHARD_ASSIGN(tokens, home.tokens->batch(work.unit.step, microbatch));
     }
     const shard::StageInput from = input ? shard::StageInput(*input) : tokens;
-    if (work.op == WorkOp::kForward) {
+    if (work.op == WorkOp::kForwardOnly) {
+      COSHARD_ASSIGN(outcome.output, home.engine->forward_only(from));
+    } else if (work.op == WorkOp::kForward) {
+      // A stash that is still there is of an attempt that was given up: its path lost a node.
+      home.engine->drop_stash(microbatch);
       COSHARD_ASSIGN(outcome.output, home.engine->forward(microbatch, from));
     } else {
-      COSHARD_ASSIGN(shard::LossResult loss, home.engine->forward_loss(microbatch, from, tokens));
+      COSHARD_ASSIGN(shard::LossResult loss,
+                     home.engine->forward_loss(microbatch, from, tokens, accumulate));
       outcome.output = std::move(loss.input_grad);
       outcome.loss_sum = loss.loss_sum;
     }

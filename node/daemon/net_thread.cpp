@@ -44,8 +44,8 @@ NodeNet::NodeNet(NodeSetup setup, Surroundings surroundings)
                       std::span<const wire::Payload> payloads) {
                  return courier_.send(to, message, payloads);
                },
-           .sent = [this](const NodeId& to, const round::TensorKey& key, const KeptTensor& tensor,
-                          const Hash& input) { receipts_.sent(to, key, tensor, input); },
+           .sent = [this](const NodeId& to, const round::TensorKey& key,
+                          const KeptTensor& tensor) { receipts_.sent(to, key, tensor); },
            .used = [this](const round::TensorKey& key,
                           const KeptTensor& tensor) { receipts_.used(key, tensor); },
            .updated = [this](StepId step,
@@ -238,6 +238,7 @@ void NodeNet::run(const round::UseTable& action) {
   for (const auto& [node, stage] : std::map(stages_)) {
     if (present.contains(node)) continue;
     courier_.dismiss(node);
+    receipts_.lost(node);
     neighbours_.erase(node);
     stages_.erase(node);
   }

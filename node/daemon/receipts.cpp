@@ -63,9 +63,9 @@ void Receipts::take_seat(ReceiptSeat seat) {
 
 // ---- what happens to tensors --------------------------------------------------------------------
 
-void Receipts::sent(const NodeId& to, const round::TensorKey& key, const KeptTensor& tensor,
-                    const Hash& in_hash) {
+void Receipts::sent(const NodeId& to, const round::TensorKey& key, const KeptTensor& tensor) {
   COSHARD_ON(net_);
+  gone_.erase(to);
   COSHARD_CHECK(tensor.hash.has_value());
   const bool forward = key.direction == round::Direction::kForward;
   ledger::TensorSent sent;
@@ -78,13 +78,15 @@ void Receipts::sent(const NodeId& to, const round::TensorKey& key, const KeptTen
   sent.shape = shape_of(tensor.blob.shape);
   sent.payload_bytes = tensor.blob.view().size();
   sent.payload_hash = *tensor.hash;
-  sent.in_hash = in_hash;
-  sent_[key.unit.step].emplace_back(key.unit, std::move(sent));
+  sent.in_hash = tensor.in_hash;
+  // The receiver, too, remembers an edge once: the last one that it used.
+  sent_[key.unit.step].insert_or_assign({key, to}, std::move(sent));
 }
 
 void Receipts::used(const round::TensorKey& key, const KeptTensor& tensor) {
   COSHARD_ON(net_);
   COSHARD_CHECK(tensor.hash.has_value());
+  gone_.erase(tensor.sender);
   received_.record(tensor.sender, key.unit, direction_of(key.direction),
                    {.dtype = tensor.blob.dtype,
                     .encoding = tensor.blob.encoding,
@@ -101,10 +103,14 @@ void Receipts::dropped(StepId step) {
 
 // ---- what the coordinator says ------------------------------------------------------------------
 
+/// A stage that lost a replica while it averaged is closed again, under the next attempt.
 void Receipts::stage_closed(const StageClosed& closed) {
+  if (!seat_ || closed.stage != seat_->stage) return;
+  OwnUnits& own = own_units_[closed.step];
+  if (closed.attempt < own.attempt) return;
+  own = {closed.attempt, 0};
   for (const Contribution& contribution : closed.contributions)
-    if (contribution.node == identity_.node())
-      own_units_[closed.step] = contribution.microbatches.size();
+    if (contribution.node == identity_.node()) own.count = contribution.microbatches.size();
 }
 
 /// Only what committed earns, so only now receipts are made.
@@ -115,12 +121,12 @@ void Receipts::committed(const Commit& commit) {
   const Stopwatch stopwatch(clock_, counters_.spent);
   committed_ = step;
   Epoch& epoch = epochs_[commit.ledger_epoch];
-  epoch.units += own_units_[step];
+  epoch.units += own_units_[step].count;
   epoch.last_step = step;
   own_units_.erase(own_units_.begin(), own_units_.upper_bound(step));
-  for (auto& [unit, tensor] : sent_[step]) {
+  for (auto& [edge, tensor] : sent_[step]) {
     tensor.epoch = commit.ledger_epoch;
-    collector_.add(chain_->make_receipt(unit, tensor));
+    collector_.add(chain_->make_receipt(edge.first.unit, tensor));
     ++counters_.receipts;
   }
   sent_.erase(sent_.begin(), sent_.upper_bound(step));
@@ -129,17 +135,35 @@ void Receipts::committed(const Commit& commit) {
 
 void Receipts::make_windows() {
   for (const ledger::ReceiptCollector::Key& key : collector_.waiting()) {
-    while (collector_.count(key) > 0) {
-      const std::uint64_t number = next_window_[key.receiver]++;
-      const std::vector<ledger::Receipt> receipts = collector_.take(key);
-      ++counters_.windows;
-      const WindowKey window{key.receiver, number};
-      PendingWindow& pending = pending_[window];
-      pending.epoch = key.epoch;
-      pending.window = ledger::sign_window(identity_.operating(), receipts, number);
-      send_window(window, pending);
-    }
+    while (collector_.count(key) > 0) add_window(key.receiver, key.epoch, collector_.take(key));
   }
+}
+
+void Receipts::add_window(const NodeId& receiver, LedgerEpoch epoch,
+                          const std::vector<ledger::Receipt>& receipts) {
+  const WindowKey key{receiver, next_window_[receiver]++};
+  ++counters_.windows;
+  PendingWindow& pending = pending_[key];
+  pending.epoch = epoch;
+  pending.window = ledger::sign_window(identity_.operating(), receipts, key.second);
+  if (gone_.contains(receiver))
+    close_window(key, pending.window);
+  else
+    send_window(key, pending);
+}
+
+void Receipts::split_window(const WindowKey& key) {
+  const auto pending = pending_.find(key);
+  const LedgerEpoch epoch = pending->second.epoch;
+  std::vector<ledger::Receipt> front;
+  for (const Bytes& one : pending->second.window.receipts)
+    front.push_back(ledger::decode<ledger::Receipt>(one).value());  // encoded by sign_window
+  pending_.erase(pending);
+  const auto middle = front.begin() + static_cast<std::ptrdiff_t>(front.size() / 2);
+  const std::vector<ledger::Receipt> back(middle, front.end());
+  front.erase(middle, front.end());
+  add_window(key.first, epoch, front);
+  add_window(key.first, epoch, back);
 }
 
 void Receipts::send_window(const WindowKey& key, PendingWindow& pending) {
@@ -181,9 +205,14 @@ Result<void> Receipts::on_countersigned(const NodeId& from, const ReceiptCounter
   if (pending == pending_.end()) return {};  // answered before
   const Stopwatch stopwatch(clock_, counters_.spent);
   if (!message.refusal.empty()) {
-    log(LogLevel::kWarning, "receipts",
+    if (pending->second.window.receipts.size() > 1) {
+      split_window(key);
+      return {};
+    }
+    // Of a repair, for instance, that another one overtook: sent, and never computed with.
+    log(LogLevel::kInfo, "receipts",
         "node " + from.short_hex() + " does not countersign: " + message.refusal);
-    close_window(key, std::move(pending->second.window));
+    close_window(key, pending->second.window);
     return {};
   }
   COSHARD_ASSIGN(ledger::SignedWindow window, ledger::decode<ledger::SignedWindow>(payload));
@@ -201,7 +230,10 @@ void Receipts::close_window(const WindowKey& key, ledger::SignedWindow window) {
   pending_.erase(pending);
 }
 
+/// Its signature is missing from then on; EpochClose stands in for it.
 void Receipts::lost(const NodeId& peer) {
+  COSHARD_ON(net_);
+  gone_.insert(peer);
   std::vector<WindowKey> gone;
   for (const auto& [key, pending] : pending_)
     if (key.first == peer) gone.push_back(key);
@@ -223,11 +255,20 @@ bool Receipts::windows_pending(LedgerEpoch epoch) const {
                      [&](const auto& entry) { return entry.second.epoch <= epoch; });
 }
 
+/// Those that nobody answers go into the batch with one signature.
+void Receipts::give_up_windows(LedgerEpoch epoch) {
+  std::vector<WindowKey> unanswered;
+  for (const auto& [key, pending] : pending_)
+    if (pending.epoch <= epoch) unanswered.push_back(key);
+  for (const WindowKey& key : unanswered) close_window(key, pending_.at(key).window);
+}
+
 void Receipts::advance(LedgerEpoch epoch, Epoch& state) {
   Settling& settling = *state.settling;
   const TimePoint now = clock_.now();
   if (settling.batch.empty()) {
     if (windows_pending(epoch) && now - settling.since < kCountersignPatience) return;
+    give_up_windows(epoch);
     if (const auto made = sign_batch(epoch, state); !made) {
       log(LogLevel::kWarning, "receipts", "no work batch: " + made.error().message);
       finish(epoch);

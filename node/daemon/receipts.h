@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "crypto/identity.h"
@@ -56,8 +57,9 @@ class Receipts {
   // ---- what happens to tensors
   /// The parameters that compute from now on.
   void set_weights(StepId step, const Fingerprint& digest) { weights_ = {step, digest}; }
-  void sent(const NodeId& to, const round::TensorKey& key, const KeptTensor& tensor,
-            const Hash& in_hash);
+  /// `key` is the edge as the message named it: our stage, the attempt of the receiver's unit. The
+  /// same edge again is one transfer that was repeated.
+  void sent(const NodeId& to, const round::TensorKey& key, const KeptTensor& tensor);
   /// Received, checked and computed with.
   void used(const round::TensorKey& key, const KeptTensor& tensor);
   void dropped(StepId step);
@@ -86,6 +88,11 @@ class Receipts {
     TimePoint sent_at;
   };
   using WindowKey = std::pair<NodeId, std::uint64_t>;
+  using Edge = std::pair<round::TensorKey, NodeId>;  ///< and the receiver
+  struct OwnUnits {
+    Attempt attempt;  ///< of the averaging that the book was closed for
+    std::uint64_t count = 0;
+  };
   struct Settling {
     TimePoint since;
     TimePoint sent_at;
@@ -98,10 +105,15 @@ class Receipts {
     std::optional<Settling> settling;
   };
   void make_windows();
+  void add_window(const NodeId& receiver, LedgerEpoch epoch,
+                  const std::vector<ledger::Receipt>& receipts);
+  /// In halves, so that what the receiver does not confirm ends up alone.
+  void split_window(const WindowKey& key);
   void send_window(const WindowKey& key, PendingWindow& pending);
   /// `window`: as it goes into the epoch's batch, countersigned or not.
   void close_window(const WindowKey& key, ledger::SignedWindow window);
   bool windows_pending(LedgerEpoch epoch) const;
+  void give_up_windows(LedgerEpoch epoch);
   void advance(LedgerEpoch epoch, Epoch& state);
   Result<void> sign_batch(LedgerEpoch epoch, Epoch& state);
   void keep_windows(LedgerEpoch epoch, const Epoch& state) const;
@@ -114,13 +126,14 @@ class Receipts {
   std::optional<ReceiptSeat> seat_;
   std::optional<ledger::ReceiptChain> chain_;
   ledger::WeightVersion weights_;
-  std::map<StepId, std::vector<std::pair<Unit, ledger::TensorSent>>> sent_;
+  std::map<StepId, std::map<Edge, ledger::TensorSent>> sent_;
   ledger::TensorsReceived received_;
   ledger::ReceiptCollector collector_;
   std::map<NodeId, std::uint64_t> next_window_;
   std::map<WindowKey, PendingWindow> pending_;
   std::map<LedgerEpoch, Epoch> epochs_;
-  std::map<StepId, std::uint64_t> own_units_;  ///< of closed books, until the commit
+  std::map<StepId, OwnUnits> own_units_;  ///< of closed books, until the commit
+  std::set<NodeId> gone_;                 ///< neighbours that cannot countersign
   StepId committed_;
   ReceiptCounters counters_;
   ThreadRole net_;

@@ -27,13 +27,22 @@ TensorBlob chunk_blob(SharedBytes bytes) {
   return {DType::kF32, BoundaryEncoding::kNone, {count}, std::move(bytes)};
 }
 
+/// An output as it is kept. The last stage's gradient comes from its targets: the chain of hashes
+/// begins there, as it does where a first stage starts from tokens.
+KeptTensor made_from(const round::Work& work, const std::optional<KeptTensor>& input,
+                     TensorBlob output) {
+  KeptTensor made{std::move(output), std::nullopt, {}, 0};
+  if (input && work.op != WorkOp::kForwardLoss) made.in_hash = *input->hash;
+  return made;
+}
+
 }  // namespace
 
 StageRunner::StageRunner(EngineThread& engine, StageSite site, RunnerPorts ports)
     : engine_(engine),
       site_(std::move(site)),
       ports_(std::move(ports)),
-      store_(limits::kKeptBytesMax) {}
+      store_(limits::kKeptBytesMax, [this](const round::PayloadKey& key) { evicted(key); }) {}
 
 void StageRunner::submit(EngineThread::Job job) {
   waiting_jobs_.push_back(std::move(job));
@@ -68,9 +77,16 @@ void StageRunner::fail_engine(const std::string& what) {
   ports_.post(round::EngineFailed{what});
 }
 
-void StageRunner::keep(const round::PayloadKey& key, TensorBlob blob) {
-  const Result<void> kept = store_.put(key, KeptTensor{std::move(blob), std::nullopt, {}, 0});
+void StageRunner::keep(const round::PayloadKey& key, KeptTensor tensor) {
+  const Result<void> kept = store_.put(key, std::move(tensor));
   if (!kept) fail_engine(kept.error().message);
+}
+
+/// The coordinator plans repairs with what is kept; of inputs that were used it knows nothing.
+void StageRunner::evicted(const round::PayloadKey& key) {
+  const auto* tensor = std::get_if<TensorKey>(&key);
+  if (tensor != nullptr && tensor->unit.stage == stage_)
+    ports_.post(round::OutputEvicted{*tensor, false});
 }
 
 void StageRunner::set_incoming(const NodeId& from, const Message* message,
@@ -115,8 +131,7 @@ void StageRunner::run(const round::KeepPayload& action) {
   if (const auto* backward = std::get_if<BackwardTensor>(incoming_)) describe(backward->tensor);
   if (const auto* average = std::get_if<AveragedChunk>(incoming_))
     tensor.squared_norm = average->squared_norm;
-  const Result<void> kept = store_.put(action.key, std::move(tensor));
-  if (!kept) fail_engine(kept.error().message);
+  keep(action.key, std::move(tensor));
 }
 
 std::optional<KeptTensor> StageRunner::compute_input(const round::Work& work) {
@@ -161,25 +176,15 @@ void StageRunner::computed(const round::Work& work, const std::optional<KeptTens
     return;
   }
   if (input) ports_.used(input_key(work), *input);
-  const Direction direction =
-      work.op == WorkOp::kForward ? Direction::kForward : Direction::kBackward;
+  const bool forward = work.op == WorkOp::kForward || work.op == WorkOp::kForwardOnly;
+  const Direction direction = forward ? Direction::kForward : Direction::kBackward;
   if (outcome->output.bytes != nullptr && !outcome->output.bytes->empty())
-    keep(TensorKey{work.unit, direction}, std::move(outcome->output));
+    keep(TensorKey{work.unit, direction}, made_from(work, input, std::move(outcome->output)));
   done.loss_sum = outcome->loss_sum;
-  if (work.op != WorkOp::kForward) counters_.tokens_done += tokens_per_microbatch_;
+  if (!forward && work.counts) counters_.tokens_done += tokens_per_microbatch_;
   if (work.op == WorkOp::kForwardLoss)
     counters_.loss_last = done.loss_sum / static_cast<double>(tokens_per_microbatch_);
   ports_.post(std::move(done));
-}
-
-Hash StageRunner::input_hash(const TensorKey& output) {
-  const bool last = plan_ && output.unit.stage.value + 1 == plan_->round.model.stages();
-  // The last stage's gradient comes from its targets: the chain begins there, as it does where a
-  // first stage starts from tokens.
-  if (output.direction == Direction::kBackward ? last : output.unit.stage.value == 0) return Hash{};
-  const WorkOp op = output.direction == Direction::kBackward ? WorkOp::kBackward : WorkOp::kForward;
-  KeptTensor* kept = store_.find(input_key({op, output.unit}));
-  return kept == nullptr ? Hash{} : kept->payload().hash;
 }
 
 void StageRunner::run(const round::SendTensor& action) {
@@ -187,17 +192,20 @@ void StageRunner::run(const round::SendTensor& action) {
   const TensorKey key{action.unit, action.direction};
   KeptTensor* kept = store_.find(key);
   if (kept == nullptr) {
-    fail_engine("a tensor to be sent is not kept any more");
+    ports_.post(round::OutputEvicted{key, true});
     return;
   }
+  // The bytes lie under the unit that made them; the message names the one that they are for.
+  Unit unit = action.unit;
+  unit.attempt = action.to_attempt;
   const TensorHeader header{kept->blob.dtype, kept->blob.encoding, kept->blob.shape};
-  Message message = ForwardTensor{action.unit, header};
+  Message message = ForwardTensor{unit, header, action.ordered};
   if (action.direction == Direction::kBackward)
-    message = BackwardTensor{action.unit, header, action.slots_total};
+    message = BackwardTensor{unit, header, action.slots_total};
   const wire::Payload payload = kept->payload();
   counters_.boundary_bytes_sent += payload.bytes->size();
   if (action.direction == Direction::kForward) counters_.boundary_tokens += tokens_per_microbatch_;
-  ports_.sent(action.to, key, *kept, input_hash(key));
+  ports_.sent(action.to, {unit, action.direction}, *kept);
   store_.mark_used(key);
   deliver({action.to, std::move(message), {payload}});
 }
@@ -252,9 +260,10 @@ void StageRunner::run(const round::ReduceChunk& action) {
             fail_engine(reduced.error().message);
             return;
           }
-          if (reduced->bytes != nullptr)
+          const bool dropped = std::pair(action.step, action.attempt) <= dropped_through_;
+          if (reduced->bytes != nullptr && !dropped)
             keep(round::ChunkKey{action.step, action.attempt, action.chunk, ports_.self, true},
-                 chunk_blob(reduced->bytes));
+                 {chunk_blob(reduced->bytes), std::nullopt, {}, 0});
           ports_.post(round::ChunkReduced{action.step, action.attempt, action.chunk,
                                           reduced->squared_norm});
         };
@@ -281,6 +290,10 @@ void StageRunner::run(const round::SetAverage& action) {
   bool hashed = false;
   for (std::uint32_t chunk = 0; chunk < chunks_; ++chunk) {
     const auto average = store_.find_average(action.step, action.attempt, ChunkIndex(chunk));
+    if (!average && plan_->round.admission.replicas > 1) {
+      fail_engine("the average of chunk " + std::to_string(chunk) + " is not here");
+      return;
+    }
     if (!average) continue;  // alone on the stage: the engine has it, and nobody compares
     hash.update(average->tensor->payload().hash);
     hashed = true;
@@ -298,6 +311,12 @@ void StageRunner::run(const round::SetAverage& action) {
         ports_.post(set);
     };
   });
+}
+
+void StageRunner::run(const round::DropChunks& action) {
+  COSHARD_ON(net_);
+  store_.drop_chunks(action.step, action.attempt);
+  dropped_through_ = std::max(dropped_through_, {action.step, action.attempt});
 }
 
 void StageRunner::run(const round::ApplyUpdate& action) {

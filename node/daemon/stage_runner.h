@@ -22,10 +22,9 @@ struct RunnerPorts {
   /// An event for the machine; never handled inside the call.
   std::function<void(round::ParticipantEvent)> post;
   std::function<Result<void>(const NodeId&, const Message&, std::span<const wire::Payload>)> send;
-  /// A boundary tensor left for `to`, computed from the tensor of that hash: the receipts'
+  /// A boundary tensor left for `to`, under the attempt that the message says: the receipts'
   /// business.
-  std::function<void(const NodeId& to, const round::TensorKey&, const KeptTensor&, const Hash&)>
-      sent;
+  std::function<void(const NodeId& to, const round::TensorKey&, const KeptTensor&)> sent;
   /// A tensor that came from a neighbour was checked and computed with.
   std::function<void(const round::TensorKey&, const KeptTensor&)> used;
   /// The stage's parameters after `step`.
@@ -36,7 +35,7 @@ struct RunnerPorts {
 struct RunnerCounters {
   std::uint64_t boundary_bytes_sent = 0;  ///< payloads, both directions
   std::uint64_t boundary_tokens = 0;      ///< that went forward
-  std::uint64_t tokens_done = 0;          ///< through this stage, forward and backward
+  std::uint64_t tokens_done = 0;          ///< through this stage, forward and backward, counted
   double loss_last = 0;                   ///< per token, of the last microbatch; last stage only
 };
 
@@ -58,6 +57,7 @@ class StageRunner {
   void run(const round::ReduceChunk& action);
   void run(const round::SendAverage& action);
   void run(const round::SetAverage& action);
+  void run(const round::DropChunks& action);
   void run(const round::ApplyUpdate& action);
   void run(const round::SaveCheckpoint& action);
   void run(const round::DropStep& action);
@@ -78,14 +78,13 @@ class StageRunner {
   };
   void submit(EngineThread::Job job);
   void deliver(Parcel parcel);
-  void keep(const round::PayloadKey& key, TensorBlob blob);
+  void keep(const round::PayloadKey& key, KeptTensor tensor);
+  void evicted(const round::PayloadKey& key);
   void fail_engine(const std::string& what);
   void computed(const round::Work& work, const std::optional<KeptTensor>& input,
                 Result<ComputeOutcome> outcome);
   void applied(StepId step, const Fingerprint& digest);
   Result<std::vector<SharedBytes>> contributions(const round::ReduceChunk& action);
-  /// The hash of the tensor that an output was computed from; zeros where that was tokens.
-  Hash input_hash(const round::TensorKey& output);
   std::optional<KeptTensor> compute_input(const round::Work& work);
 
   EngineThread& engine_;
@@ -97,6 +96,7 @@ class StageRunner {
   std::uint32_t chunks_ = 0;
   std::uint64_t tokens_per_microbatch_ = 0;
   TensorStore store_;
+  std::pair<StepId, Attempt> dropped_through_;  ///< averaging attempts that came to nothing
   NodeId incoming_from_;
   const Message* incoming_ = nullptr;
   const std::vector<wire::Payload>* incoming_payloads_ = nullptr;

@@ -39,18 +39,23 @@ Result<void> TensorStore::put(const round::PayloadKey& key, KeptTensor tensor) {
 
 bool TensorStore::make_room(std::size_t bytes) {
   if (bytes > bytes_max_) return false;
+  evict(bytes, /*own=*/false);
+  evict(bytes, /*own=*/true);
+  return bytes_ + bytes <= bytes_max_;
+}
+
+/// Until `bytes` more have room, or nothing is left that may go.
+void TensorStore::evict(std::size_t bytes, bool own) {
   for (auto& [step, slots] : steps_) {
     for (auto slot = slots.begin(); bytes_ + bytes > bytes_max_ && slot != slots.end();) {
-      if (!slot->second.used) {
-        ++slot;
-        continue;
-      }
-      bytes_ -= size_of(slot->second.tensor);
+      const auto here = slot++;
+      if (!here->second.used || here->second.tensor.is_own() != own) continue;
+      bytes_ -= size_of(here->second.tensor);
       ++evicted_;
-      slot = slots.erase(slot);
+      if (on_evicted_) on_evicted_(here->first);
+      slots.erase(here);
     }
   }
-  return bytes_ + bytes <= bytes_max_;
 }
 
 KeptTensor* TensorStore::find(const round::PayloadKey& key) {
@@ -91,6 +96,18 @@ void TensorStore::erase(const round::PayloadKey& key) {
   if (slot == step->second.end()) return;
   bytes_ -= size_of(slot->second.tensor);
   step->second.erase(slot);
+}
+
+void TensorStore::drop_chunks(StepId step, Attempt attempt) {
+  COSHARD_ON(net_);
+  const auto slots = steps_.find(step);
+  if (slots == steps_.end()) return;
+  const round::PayloadKey first = round::ChunkKey{step, attempt, ChunkIndex(0), NodeId{}, false};
+  for (auto slot = slots->second.lower_bound(first); slot != slots->second.end();) {
+    if (std::get<round::ChunkKey>(slot->first).attempt != attempt) break;
+    bytes_ -= size_of(slot->second.tensor);
+    slot = slots->second.erase(slot);
+  }
 }
 
 void TensorStore::release(StepId step) {

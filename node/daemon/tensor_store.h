@@ -1,9 +1,11 @@
 // What a node keeps until its step commits: boundary tensors sent and received, averaging chunks.
-// Bytes are shared, never copied. Bounded: when full, what nobody waits for any more (kept only in
-// case a neighbour dies) goes first, oldest step first. Home thread: cs-net.
+// Bytes are shared, never copied. Bounded: when full, what nobody waits for any more goes; what was
+// received first, then what was made here (it is kept in case a neighbour dies), oldest step first.
+// Home thread: cs-net.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <functional>
 #include <map>
 #include <optional>
 
@@ -21,14 +23,19 @@ struct KeptTensor {
   std::optional<Hash> hash;
   NodeId sender;            ///< who it came from; zeros: made here
   double squared_norm = 0;  ///< of an averaged chunk: what its reducer signed
+  Hash in_hash{};           ///< of the tensor that it was computed from; zeros: from data
 
+  bool is_own() const { return sender == NodeId{}; }
   /// The bytes as a frame's payload.
   wire::Payload payload();
 };
 
 class TensorStore {
  public:
-  explicit TensorStore(std::size_t bytes_max) : bytes_max_(bytes_max) {}
+  /// `on_evicted` is told of every tensor that made room, inside put().
+  using OnEvicted = std::function<void(const round::PayloadKey&)>;
+  explicit TensorStore(std::size_t bytes_max, OnEvicted on_evicted = {})
+      : bytes_max_(bytes_max), on_evicted_(std::move(on_evicted)) {}
 
   /// Keeps `tensor` (replacing what had this key). kResourceExhausted when the rest of the limit is
   /// taken by tensors that are still needed.
@@ -48,6 +55,8 @@ class TensorStore {
   void mark_used(const round::PayloadKey& key);
   void erase(const round::PayloadKey& key);
 
+  /// Lets go of the contributions and averages of one averaging attempt.
+  void drop_chunks(StepId step, Attempt attempt);
   /// Lets go of everything of `step` and of earlier steps.
   void release(StepId step);
 
@@ -62,8 +71,10 @@ class TensorStore {
   };
   using Step = std::map<round::PayloadKey, Slot>;
   bool make_room(std::size_t bytes);
+  void evict(std::size_t bytes, bool own);
 
   const std::size_t bytes_max_;
+  const OnEvicted on_evicted_;
   std::size_t bytes_ = 0;
   std::uint64_t evicted_ = 0;
   std::map<StepId, Step> steps_;

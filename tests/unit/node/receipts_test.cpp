@@ -47,16 +47,16 @@ struct Party {
 class ReceiptsTest : public ::testing::Test {
  protected:
   /// One forward tensor from the first party to the second, used there unless `lost`.
-  void transfer(std::uint32_t microbatch, bool lost) {
+  void transfer(std::uint32_t microbatch, bool lost, std::uint32_t attempt = 0) {
     const round::TensorKey key{
-        Unit{StepId(1), MicrobatchIndex(microbatch), StageIndex(0), Attempt(0)},
+        Unit{StepId(1), MicrobatchIndex(microbatch), StageIndex(0), Attempt(attempt)},
         round::Direction::kForward};
     KeptTensor tensor{{DType::kF32, BoundaryEncoding::kNone, {1, 1}, share(Bytes{1, 2, 3, 4})},
                       std::nullopt,
                       {},
                       0};
     (void)tensor.payload();
-    first.receipts.sent(second.identity.node(), key, tensor, Hash{});
+    first.receipts.sent(second.identity.node(), key, tensor);
     tensor.sender = first.identity.node();
     if (!lost) second.receipts.used(key, tensor);
   }
@@ -115,14 +115,77 @@ TEST_F(ReceiptsTest, BothEndsSignAndTheBatchSaysSo) {
   EXPECT_EQ(first.settled, std::vector{LedgerEpoch(0)});
 }
 
-TEST_F(ReceiptsTest, WhatDidNotArriveIsNotCountersigned) {
+TEST_F(ReceiptsTest, WhatWasNotUsedIsNotCountersignedAndCostsNothingElse) {
+  for (std::uint32_t m = 0; m < 8; ++m) transfer(m, m == 5);
+  commit();
+  while (!first.outbox.empty()) exchange();
+  // 8, 4 and 2 receipts together, then the one alone.
+  EXPECT_EQ(second.receipts.counters().refused, 4U);
+  first.receipts.settle(LedgerEpoch(0));
+  const ledger::WorkBatch batch = submitted();
+  EXPECT_EQ(batch.receipts, 8U);
+  EXPECT_EQ(batch.countersigned, 7U);
+}
+
+TEST_F(ReceiptsTest, ATensorThatWasSentTwiceIsOneEdgeAndOneForEachAttemptIsAnother) {
   transfer(0, false);
-  transfer(1, true);
+  transfer(0, false);
+  transfer(0, false, 1);
+  transfer(1, false);
   commit();
   exchange();
-  EXPECT_EQ(second.receipts.counters().refused, 1U);
+  EXPECT_EQ(second.receipts.counters().refused, 0U);
   first.receipts.settle(LedgerEpoch(0));
-  EXPECT_EQ(submitted().countersigned, 0U);
+  const ledger::WorkBatch batch = submitted();
+  EXPECT_EQ(batch.receipts, 3U);
+  EXPECT_EQ(batch.countersigned, 3U);
+  EXPECT_EQ(batch.units, 2U) << "receipts are evidence; what counts, the coordinator counted";
+}
+
+TEST_F(ReceiptsTest, ANeighbourThatDiedLeavesReceiptsWithOneEnd) {
+  transfer(0, false);
+  first.receipts.lost(second.identity.node());
+  commit();
+  EXPECT_TRUE(first.outbox.empty()) << "nobody is there to sign";
+  first.receipts.settle(LedgerEpoch(0));
+  const ledger::WorkBatch batch = submitted();
+  EXPECT_EQ(batch.units, 2U);
+  EXPECT_EQ(batch.receipts, 1U);
+  EXPECT_EQ(batch.countersigned, 0U);
+}
+
+TEST_F(ReceiptsTest, ANeighbourThatIsSilentLeavesReceiptsWithOneEnd) {
+  transfer(0, false);
+  commit();
+  first.outbox.clear();
+  first.receipts.settle(LedgerEpoch(0));
+  clock.advance(limits::kSettleTimeout / 2);
+  first.receipts.tick();
+  while (!first.outbox.empty() &&
+         !std::holds_alternative<WorkBatchSubmission>(first.outbox.front().message))
+    first.outbox.pop_front();
+  const ledger::WorkBatch batch = submitted();
+  EXPECT_EQ(batch.receipts, 1U);
+  EXPECT_EQ(batch.countersigned, 0U);
+}
+
+TEST_F(ReceiptsTest, TheLastClosingOfAStageSaysHowManyUnitsAreOurs) {
+  const auto closed = [&](std::uint32_t stage, std::uint32_t attempt, std::uint32_t units) {
+    StageClosed message{StepId(1), StageIndex(stage), Attempt(attempt), 200, {}, {}};
+    if (units > 0) message.contributions = {{first.identity.node(), {}}};
+    for (std::uint32_t m = 0; m < units; ++m)
+      message.contributions[0].microbatches.push_back(MicrobatchIndex(m));
+    first.receipts.stage_closed(message);
+  };
+  closed(0, 0, 1);
+  closed(0, 1, 4);  // a replica died while it averaged, and its units were redone here
+  closed(0, 0, 1);  // late
+  closed(1, 2, 0);  // of another stage
+  Commit commit;
+  commit.scalars.step = StepId(1);
+  first.receipts.committed(commit);
+  first.receipts.settle(LedgerEpoch(0));
+  EXPECT_EQ(submitted().units, 4U);
 }
 
 TEST_F(ReceiptsTest, AStepThatDidNotCommitLeavesNoReceipt) {

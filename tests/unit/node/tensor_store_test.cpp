@@ -59,6 +59,49 @@ TEST(TensorStore, UsedTensorsMakeRoomOldestStepFirstAndNeededOnesNever) {
   EXPECT_NE(store.find(key(3, 0)), nullptr);
 }
 
+TEST(TensorStore, WhatCameFromOthersGoesBeforeWhatWasMadeHereAndEvictionsAreTold) {
+  std::vector<round::PayloadKey> gone;
+  TensorStore store(300, [&](const round::PayloadKey& key) { gone.push_back(key); });
+  KeptTensor received = tensor(100);
+  received.sender = NodeId{{5}};
+  ASSERT_TRUE(store.put(key(1, 0), tensor(100)));
+  ASSERT_TRUE(store.put(key(2, 0), tensor(100)));
+  ASSERT_TRUE(store.put(key(2, 1), received));
+  for (const TensorKey& used : {key(1, 0), key(2, 0), key(2, 1)}) store.mark_used(used);
+  ASSERT_TRUE(store.put(key(3, 0), tensor(100)));
+  EXPECT_EQ(gone, (std::vector<round::PayloadKey>{key(2, 1)}));
+  ASSERT_TRUE(store.put(key(3, 1), tensor(100)));
+  EXPECT_EQ(gone.back(), round::PayloadKey(key(1, 0)));
+  EXPECT_EQ(store.evicted(), 2U);
+  store.erase(key(2, 0));
+  store.release(StepId(3));
+  EXPECT_EQ(gone.size(), 2U) << "what is let go of was not evicted";
+}
+
+TEST(TensorStore, DropsTheChunksOfOneAttempt) {
+  TensorStore store(1000);
+  const auto chunk = [&](std::uint64_t step, std::uint32_t attempt, std::uint32_t index) {
+    return ChunkKey{StepId(step), Attempt(attempt), ChunkIndex(index), NodeId{{1}}, index == 1};
+  };
+  for (const std::uint64_t step : {1U, 2U})
+    for (const std::uint32_t attempt : {0U, 1U, 2U})
+      for (const std::uint32_t index : {0U, 1U})
+        ASSERT_TRUE(store.put(chunk(step, attempt, index), tensor(10)));
+  ASSERT_TRUE(store.put(key(1, 0), tensor(10)));
+  store.drop_chunks(StepId(1), Attempt(1));
+  EXPECT_EQ(store.size(), 11U);
+  EXPECT_EQ(store.bytes(), 110U);
+  EXPECT_EQ(store.find(chunk(1, 1, 0)), nullptr);
+  EXPECT_EQ(store.find(chunk(1, 1, 1)), nullptr);
+  EXPECT_NE(store.find(chunk(1, 0, 1)), nullptr);
+  EXPECT_NE(store.find(chunk(1, 2, 0)), nullptr);
+  EXPECT_NE(store.find(chunk(2, 1, 0)), nullptr);
+  EXPECT_NE(store.find(key(1, 0)), nullptr);
+  store.drop_chunks(StepId(9), Attempt(0));
+  store.drop_chunks(StepId(1), Attempt(2));
+  EXPECT_EQ(store.size(), 9U);
+}
+
 TEST(TensorStore, HashesOnceAndRight) {
   KeptTensor kept = tensor(50);
   const wire::Payload payload = kept.payload();
