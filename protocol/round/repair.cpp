@@ -1,9 +1,11 @@
-// The least work that completes one microbatch: see repair.h.
+// The least work that completes one microbatch, and a step: see repair.h.
 // SPDX-License-Identifier: Apache-2.0
 #include "protocol/round/repair.h"
 
 #include <algorithm>
 #include <utility>
+
+#include "protocol/base/check.h"
 
 namespace coshard::round {
 namespace {
@@ -78,6 +80,361 @@ class PathPlanner {
 
 std::vector<StageRepair> plan_path(std::span<const StageFacts> stages) {
   return PathPlanner(stages).plan();
+}
+
+// ---- a whole step -------------------------------------------------------------------------------
+
+namespace {
+
+/// The other end of no hop.
+const Hop kNoHop{};
+
+/// A unit of the microbatch at a live node: listed, known from what a neighbour lists, or ordered
+/// by this plan.
+struct LiveUnit {
+  std::size_t witness = 0;  ///< index into StepFacts::live
+  HeldUnit held;
+  Redo redo = Redo::kCount;
+  bool fresh = false;           ///< ordered by this plan
+  bool gives_output = false;    ///< it has its output, or nothing is missing for it
+  bool gives_gradient = false;  ///< likewise the gradient of its input
+
+  bool made_output() const { return held.progress >= UnitProgress::kOutput; }
+  bool done() const { return held.progress == UnitProgress::kDone; }
+  bool got_gradient() const {
+    return held.has_gradient || held.progress >= UnitProgress::kGradient;
+  }
+};
+
+/// What a plan has given to each live node so far.
+using Given = std::vector<std::uint32_t>;
+
+/// One microbatch of the step: who has what of it, and who does what about that.
+class MicrobatchPlanner {
+ public:
+  MicrobatchPlanner(const StepFacts& facts, MicrobatchIndex microbatch, RepairPlan& plan,
+                    Given& given)
+      : facts_(facts),
+        microbatch_(microbatch),
+        plan_(plan),
+        given_(given),
+        units_(facts.stages),
+        holder_(facts.stages),
+        again_(facts.stages) {}
+
+  void run() {
+    gather();
+    for (std::size_t stage = 0; stage < units_.size(); ++stage) find_holder(stage);
+    while (find_givers()) {
+    }
+    std::vector<StageFacts> path;
+    for (std::size_t stage = 0; stage < units_.size(); ++stage) path.push_back(facts_of(stage));
+    const auto nobody = [](const StageFacts& stage) { return stage.fate == UnitFate::kNobody; };
+    if (std::all_of(path.begin(), path.end(), nobody)) return grant_anew();
+    const std::vector<StageRepair> repairs = plan_path(path);
+    for (std::size_t stage = 0; stage < units_.size(); ++stage) order(stage, repairs[stage].redo);
+    for (std::size_t stage = 0; stage < units_.size(); ++stage)
+      if (repairs[stage].send_output) pass_output(stage);
+    for (std::size_t stage = 0; stage < units_.size(); ++stage)
+      if (repairs[stage].send_gradient) pass_gradient(stage);
+    hand_out();
+    for (std::size_t stage = 0; stage < units_.size(); ++stage) open(stage);
+  }
+
+ private:
+  // ---- who has what
+  const BookedUnit& booked(std::size_t stage) const {
+    return facts_.book[stage][microbatch_.value];
+  }
+  StageIndex index(std::size_t stage) const {
+    return StageIndex(static_cast<std::uint32_t>(stage));
+  }
+  const NodeId& node_of(const LiveUnit& unit) const { return facts_.live[unit.witness].node; }
+  HeldUnit unit_of(Attempt attempt) const {
+    HeldUnit unit;
+    unit.microbatch = microbatch_;
+    unit.attempt = attempt;
+    return unit;
+  }
+  Hop hop(const LiveUnit& unit) const { return {node_of(unit), unit.held.attempt}; }
+
+  void gather() {
+    for (std::size_t w = 0; w < facts_.live.size(); ++w)
+      for (const HeldUnit& held : facts_.live[w].holdings->units)
+        if (held.microbatch == microbatch_) add(facts_.live[w].stage.value, w, held);
+    const auto ordered = facts_.ordered.lower_bound({StageIndex(0), microbatch_, Attempt(0)});
+    const bool by_order = ordered != facts_.ordered.end() &&
+                          std::get<0>(ordered->first) == StageIndex(0) &&
+                          std::get<1>(ordered->first) == microbatch_;
+    if (const auto& granted = facts_.granted[microbatch_.value]; granted && !by_order)
+      infer(0, {*granted, facts_.attempts[microbatch_.value]}, UnitProgress::kInput, {});
+    for (std::size_t stage = 0; stage + 1 < units_.size(); ++stage)
+      for (const LiveUnit& unit : units_[stage])
+        if (unit.held.progress >= UnitProgress::kSent)
+          infer(stage + 1, unit.held.to,
+                unit.got_gradient() ? UnitProgress::kDone : UnitProgress::kInput, hop(unit));
+  }
+
+  void add(std::size_t stage, std::size_t witness, const HeldUnit& held) {
+    LiveUnit unit{witness, held};
+    const auto ordered = facts_.ordered.find({index(stage), microbatch_, held.attempt});
+    if (!held.counts)
+      unit.redo = ordered == facts_.ordered.end() ? Redo::kForward : ordered->second;
+    units_[stage].push_back(unit);
+  }
+
+  /// What was sent without an order is there or will be, although its node has not listed it yet.
+  void infer(std::size_t stage, const Hop& at, UnitProgress progress, const Hop& from) {
+    if (facts_.ordered.contains({index(stage), microbatch_, at.attempt})) return;
+    const auto live = std::find_if(facts_.live.begin(), facts_.live.end(), [&](const auto& other) {
+      return other.node == at.node && other.stage == index(stage);
+    });
+    if (live == facts_.live.end()) return;
+    for (const LiveUnit& unit : units_[stage])
+      if (node_of(unit) == at.node && (stage == 0 || unit.held.attempt == at.attempt)) return;
+    HeldUnit held = unit_of(at.attempt);
+    held.progress = progress;
+    held.from = from;
+    add(stage, static_cast<std::size_t>(live - facts_.live.begin()), held);
+  }
+
+  bool is_counted(std::size_t stage) const {
+    return booked(stage).counted ||
+           std::any_of(units_[stage].begin(), units_[stage].end(),
+                       [](const LiveUnit& unit) { return unit.held.counts && unit.done(); });
+  }
+
+  /// The list of units is complete from here on: pointers into it stay.
+  void find_holder(std::size_t stage) {
+    if (is_counted(stage)) return;
+    for (LiveUnit& unit : units_[stage])
+      if (unit.held.counts && holder_[stage] == nullptr) holder_[stage] = &unit;
+  }
+
+  bool input_comes(std::size_t stage, const LiveUnit& unit) const {
+    if (stage == 0 || unit.held.progress >= UnitProgress::kInput) return true;
+    const auto& before = units_[stage - 1];
+    return std::any_of(before.begin(), before.end(), [&](const LiveUnit& other) {
+      return other.gives_output && other.held.to == hop(unit);
+    });
+  }
+
+  bool gradient_comes(std::size_t stage, const LiveUnit& unit) const {
+    if (stage + 1 == units_.size() || unit.got_gradient()) return true;
+    const auto& behind = units_[stage + 1];
+    return std::any_of(behind.begin(), behind.end(), [&](const LiveUnit& other) {
+      return other.gives_gradient && other.held.from == hop(unit);
+    });
+  }
+
+  /// Who will have what. The plan meets a holder's needs; a unit that only passes something on
+  /// serves while its own are met, and where its stage is counted or held: a new holder takes over
+  /// its neighbours. Returns whether anything was found.
+  bool find_givers() {
+    bool found = false;
+    for (std::size_t stage = 0; stage < units_.size(); ++stage) {
+      const bool lost = !is_counted(stage) && holder_[stage] == nullptr;
+      for (LiveUnit& unit : units_[stage]) {
+        const bool holds = &unit == holder_[stage];
+        const bool passes = !unit.held.counts && !unit.done() && !lost;
+        const bool input = holds || (passes && (unit.made_output() || input_comes(stage, unit)));
+        const bool gradient =
+            holds || (passes && unit.redo == Redo::kPass && gradient_comes(stage, unit));
+        const bool output = unit.held.output_kept || (input && !unit.made_output());
+        found |= !std::exchange(unit.gives_output, output) && output;
+        const bool back = unit.held.gradient_kept || (input && gradient);
+        found |= !std::exchange(unit.gives_gradient, back) && back;
+      }
+    }
+    return found;
+  }
+
+  StageFacts facts_of(std::size_t stage) const {
+    StageFacts facts;
+    const LiveUnit* holder = holder_[stage];
+    for (const LiveUnit& unit : units_[stage]) {
+      facts.output_kept |= unit.held.output_kept || (&unit != holder && unit.gives_output);
+      facts.gradient_kept |= unit.held.gradient_kept || (&unit != holder && unit.gives_gradient);
+    }
+    facts.fate = is_counted(stage)   ? UnitFate::kCounted
+                 : holder == nullptr ? UnitFate::kNobody
+                                     : UnitFate::kHeld;
+    if (holder == nullptr) return facts;
+    facts.has_input = stage == 0 || holder->held.progress >= UnitProgress::kInput;
+    facts.has_output = holder->made_output();
+    facts.has_gradient = holder->got_gradient() || gradient_on_its_way(stage, *holder);
+    facts.routes_itself = holder->held.progress < UnitProgress::kSent && holder->held.to == kNoHop;
+    return facts;
+  }
+
+  /// Sent and perhaps not there. Where it is not kept it may have been gone when it was wanted.
+  bool gradient_on_its_way(std::size_t stage, const LiveUnit& holder) const {
+    if (stage + 1 == units_.size()) return true;
+    const auto& behind = units_[stage + 1];
+    return std::any_of(behind.begin(), behind.end(), [&](const LiveUnit& unit) {
+      return unit.done() && unit.held.gradient_kept && unit.held.from == hop(holder);
+    });
+  }
+
+  // ---- who does what
+
+  /// Whatever is left of it is of no use: it begins again, under an attempt of its own.
+  void grant_anew() {
+    for (std::size_t stage = 1; stage < units_.size(); ++stage) open(stage);
+    const bool ordered =
+        std::any_of(facts_.ordered.begin(), facts_.ordered.end(),
+                    [&](const auto& unit) { return std::get<1>(unit.first) == microbatch_; });
+    const bool begun = facts_.granted[microbatch_.value] || booked(0).holder || ordered;
+    if (!begun) return;
+    plan_.grant_anew.push_back(microbatch_);
+    plan_.attempts[microbatch_.value] = facts_.attempts[microbatch_.value].next();
+    std::erase_if(plan_.ordered, [&](const auto& unit) {
+      return std::get<0>(unit.first) == StageIndex(0) && std::get<1>(unit.first) == microbatch_;
+    });
+  }
+
+  /// Of those through first with what they have, the first; if possible not one that is at this
+  /// microbatch already.
+  std::size_t choose(std::size_t stage) const {
+    std::vector<std::size_t> replicas;
+    bool rated = true;
+    for (std::size_t w = 0; w < facts_.live.size(); ++w)
+      if (facts_.live[w].stage == index(stage)) {
+        replicas.push_back(w);
+        rated &= facts_.live[w].units_per_second > 0;
+      }
+    COSHARD_CHECK(!replicas.empty());
+    const auto seconds = [&](std::size_t w) {
+      const auto units = static_cast<double>(facts_.live[w].busy + given_[w]);
+      return rated ? units / facts_.live[w].units_per_second : units;
+    };
+    const auto is_at_it = [&](std::size_t w) {
+      return std::any_of(units_[stage].begin(), units_[stage].end(),
+                         [&](const LiveUnit& unit) { return unit.witness == w && !unit.done(); });
+    };
+    return *std::min_element(replicas.begin(), replicas.end(), [&](std::size_t a, std::size_t b) {
+      return std::pair(is_at_it(a), seconds(a)) < std::pair(is_at_it(b), seconds(b));
+    });
+  }
+
+  void order(std::size_t stage, Redo redo) {
+    if (redo == Redo::kNothing) return;
+    const Attempt attempt = facts_.attempts[microbatch_.value].next();
+    const std::size_t witness = choose(stage);
+    const LiveUnit unit{witness, unit_of(attempt), redo, true};
+    again_[stage] = unit;
+    ++given_[witness];
+    ++plan_.units_redone;
+    plan_.attempts[microbatch_.value] = attempt;
+    plan_.ordered[{index(stage), microbatch_, attempt}] = redo;
+    if (redo == Redo::kCount)
+      plan_.counted.push_back({index(stage), microbatch_, node_of(unit), attempt});
+    task(*again_[stage]).redo = redo;
+  }
+
+  const LiveUnit& again_or_holder(std::size_t stage, Redo at_least) const {
+    const auto& again = again_[stage];
+    if (again && again->redo >= at_least) return *again;
+    COSHARD_CHECK(holder_[stage] != nullptr);
+    return *holder_[stage];
+  }
+
+  /// Whoever does the stage again; else who holds it; else who kept the tensor; else who will make
+  /// it. A counting unit before others.
+  const LiveUnit& giver(std::size_t stage, Redo at_least, bool HeldUnit::*kept,
+                        bool LiveUnit::*gives) const {
+    if (again_[stage] && again_[stage]->redo >= at_least) return *again_[stage];
+    const LiveUnit* best = nullptr;
+    const auto rank = [&](const LiveUnit& unit) {
+      return std::tuple(&unit == holder_[stage], unit.held.*kept, unit.held.counts);
+    };
+    for (const LiveUnit& unit : units_[stage])
+      if (unit.*gives && (best == nullptr || rank(unit) > rank(*best))) best = &unit;
+    COSHARD_CHECK(best != nullptr);
+    return *best;
+  }
+
+  RepairTask& task(const LiveUnit& unit) {
+    const auto [at, added] = tasks_.try_emplace({unit.witness, unit.held.attempt});
+    if (added) {
+      at->second.microbatch = microbatch_;
+      at->second.attempt = unit.held.attempt;
+    }
+    return at->second;
+  }
+
+  void pass_output(std::size_t stage) {
+    const LiveUnit& giver =
+        this->giver(stage, Redo::kForward, &HeldUnit::output_kept, &LiveUnit::gives_output);
+    const LiveUnit& taker = again_or_holder(stage + 1, Redo::kForward);
+    const bool promised = !giver.fresh && !giver.made_output() && giver.held.to == hop(taker);
+    if (!promised) {
+      task(giver).to = hop(taker);
+      task(giver).send_output = true;
+    }
+    if (taker.fresh || taker.held.from != hop(giver)) task(taker).from = hop(giver);
+  }
+
+  void pass_gradient(std::size_t stage) {
+    const LiveUnit& giver =
+        this->giver(stage, Redo::kPass, &HeldUnit::gradient_kept, &LiveUnit::gives_gradient);
+    const LiveUnit& taker = again_or_holder(stage - 1, Redo::kPass);
+    const bool promised = !giver.fresh && !giver.done() && giver.held.from == hop(taker);
+    const auto ordered = tasks_.find({giver.witness, giver.held.attempt});
+    if (!promised || (ordered != tasks_.end() && ordered->second.from != kNoHop)) {
+      task(giver).from = hop(taker);
+      task(giver).send_gradient = true;
+    }
+    if (taker.fresh ? !task(taker).send_output : !sends_output(stage - 1, taker, hop(giver)))
+      task(taker).to = hop(giver);
+  }
+
+  /// Whether a unit that is there needs no word about who sends its gradient: it is `expected`, or
+  /// its output, ordered now or before, goes to somebody else.
+  bool sends_output(std::size_t stage, const LiveUnit& unit, const Hop& expected) const {
+    if (unit.held.to == expected) return true;
+    const auto ordered = tasks_.find({unit.witness, unit.held.attempt});
+    if (ordered != tasks_.end() && ordered->second.send_output) return true;
+    const auto& behind = units_[stage + 1];
+    return !unit.made_output() && std::any_of(behind.begin(), behind.end(), [&](const auto& other) {
+      return other.held.progress == UnitProgress::kAwaited && unit.held.to == hop(other);
+    });
+  }
+
+  void hand_out() {
+    for (const auto& [unit, task] : tasks_)
+      plan_.tasks[facts_.live[unit.first].node].push_back(task);
+  }
+
+  /// Nobody in particular does the unit any more, whoever was expected to.
+  void open(std::size_t stage) {
+    const BookedUnit& unit = booked(stage);
+    if (is_counted(stage) || !unit.holder) return;
+    if (again_[stage] && again_[stage]->redo == Redo::kCount) return;
+    if (holder_[stage] != nullptr && node_of(*holder_[stage]) == *unit.holder) return;
+    plan_.opened.emplace_back(index(stage), microbatch_);
+  }
+
+  const StepFacts& facts_;
+  MicrobatchIndex microbatch_;
+  RepairPlan& plan_;
+  Given& given_;
+  std::vector<std::vector<LiveUnit>> units_;    ///< by stage
+  std::vector<LiveUnit*> holder_;               ///< by stage: has the unit and has not counted it
+  std::vector<std::optional<LiveUnit>> again_;  ///< by stage: does it again
+  std::map<std::pair<std::size_t, Attempt>, RepairTask> tasks_;  ///< by witness and attempt
+};
+
+}  // namespace
+
+RepairPlan plan_step(const StepFacts& facts) {
+  RepairPlan plan;
+  plan.attempts = facts.attempts;
+  plan.ordered = facts.ordered;
+  Given given(facts.live.size());
+  for (std::uint32_t m = 0; m < facts.microbatches; ++m)
+    MicrobatchPlanner(facts, MicrobatchIndex(m), plan, given).run();
+  return plan;
 }
 
 }  // namespace coshard::round

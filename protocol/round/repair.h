@@ -17,10 +17,11 @@
 #include <map>
 #include <optional>
 #include <span>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 #include "protocol/base/messages.h"
-#include "protocol/round/membership.h"
 
 namespace coshard::round {
 
@@ -65,5 +66,65 @@ struct StageRepair {
 /// Beyond the last stage that anybody has, only the next one is redone: from there the microbatch
 /// finds its own way.
 std::vector<StageRepair> plan_path(std::span<const StageFacts> stages);
+
+// ---- a whole step -------------------------------------------------------------------------------
+
+/// A live node of this step: where it sits, what it said, how fast it is.
+struct Witness {
+  NodeId node;
+  StageIndex stage;
+  const Holdings* holdings = nullptr;  ///< its answer to the table of this epoch
+  double units_per_second = 0;         ///< 0: unknown
+  std::uint32_t busy = 0;              ///< units that it has begun and not finished
+};
+
+/// What the coordinator's book knows of one unit.
+struct BookedUnit {
+  bool counted = false;          ///< by a live node, or in the stage's complete average
+  std::optional<NodeId> holder;  ///< who is expected to report it, or did: may be lost
+};
+
+/// Every unit that a plan of this step gave to somebody, and as what.
+using OrderedUnits = std::map<std::tuple<StageIndex, MicrobatchIndex, Attempt>, Redo>;
+
+struct StepFacts {
+  StepId step;
+  std::uint32_t stages = 0;
+  std::uint32_t microbatches = 0;
+  std::vector<Witness> live;                   ///< by stage, then replica
+  std::vector<std::vector<BookedUnit>> book;   ///< by stage, then microbatch
+  std::vector<std::optional<NodeId>> granted;  ///< by microbatch, stage 0
+  std::vector<Attempt> attempts;               ///< the highest so far, by microbatch
+  OrderedUnits ordered = {};                   ///< as the plan before left it
+};
+
+/// In a task, `to` is who gets the output and `from` who gets the gradient; where nothing goes that
+/// way, the hop names who sends the other tensor. They may differ: one unit of the next stage waits
+/// with a gradient while another recomputes an output that is gone. So a unit that was ordered, or
+/// given a neighbour by an order, takes what names its attempt from any member of that stage.
+struct RepairPlan {
+  std::map<NodeId, std::vector<RepairTask>> tasks;
+  struct Assigned {
+    StageIndex stage;
+    MicrobatchIndex microbatch;
+    NodeId node;
+    Attempt attempt;
+    bool operator==(const Assigned&) const = default;
+  };
+  std::vector<Assigned> counted;            ///< units that get a new holder
+  std::vector<MicrobatchIndex> grant_anew;  ///< nobody has anything of them any more
+  /// Units whose booked holder is void: whoever their input comes to may do them.
+  std::vector<std::pair<StageIndex, MicrobatchIndex>> opened;
+  std::vector<Attempt> attempts;   ///< the highest now, by microbatch
+  OrderedUnits ordered;            ///< for the next plan of this step
+  std::uint32_t units_redone = 0;  ///< whatever the redo
+};
+
+/// The least work that completes the step, given to those who are through with theirs first.
+/// Answers are not of one instant: nodes go on computing and answering each other. But whoever has
+/// answered chooses no next hop until its orders have come, perhaps empty ones: so what is sent
+/// without an order is listed by its sender, and its receiver has it even if its answer is older.
+/// Deterministic.
+RepairPlan plan_step(const StepFacts& facts);
 
 }  // namespace coshard::round
