@@ -85,6 +85,8 @@ Result<RoundStatus> parse_round_status(std::string_view text) {
   read_waiting(json, status);
   read(json, "step", status.step);
   read(json, "steps", status.steps);
+  read(json, "nodes_lost", status.nodes_lost);
+  read(json, "microbatches_repaired", status.microbatches_repaired);
   read(json, "loss", status.loss);
   read(json, "tokens_per_second", status.tokens_per_second);
   read(json, "boundary_bytes_per_token", status.boundary_bytes_per_token);

@@ -86,6 +86,20 @@ void ledger_flags(CLI::App* app, LedgerFlags& flags) {
   json_flag(app, flags.json);
 }
 
+void disturbances(CLI::App* app, DemoCommand& flags, Disturbance::Kind kind, const char* name,
+                  const char* description) {
+  const auto check = [kind](const std::string& text) -> std::string {
+    const auto parsed = parse_disturbance(kind, text);
+    return parsed ? "" : parsed.error().message;
+  };
+  const auto add = [&flags, kind](const std::vector<std::string>& texts) {
+    for (const std::string& text : texts)
+      flags.disturbances.push_back(*parse_disturbance(kind, text));
+  };
+  app->add_option_function<std::vector<std::string>>(name, add, description)
+      ->check(CLI::Validator(check, "STAGE:REPLICA@STEP"));
+}
+
 std::vector<std::string> presets() {
   const auto names = shard::preset_names();
   return {names.begin(), names.end()};
@@ -116,7 +130,8 @@ Grammar::Grammar() {
 void Grammar::add_demo() {
   CLI::App* app = add(
       root_, "demo", "train a model on this machine with a coordinator and stages x replicas nodes",
-      "  coshard demo\n  coshard demo --stages 4 --replicas 1 --steps 50 --data book.txt");
+      "  coshard demo\n  coshard demo --stages 4 --replicas 1 --steps 50 --data book.txt\n"
+      "  coshard demo --kill 1:0@20 --freeze 0:1@60");
   auto& flags = selects<DemoCommand>(app);
   app->add_option("--stages", flags.stages, "pipeline stages")
       ->capture_default_str()
@@ -139,6 +154,10 @@ void Grammar::add_demo() {
   for (const char* other : {"--stages", "--replicas", "--steps", "--data", "--preset"})
     round->excludes(app->get_option(other));
   app->add_option("--dir", flags.dir, "where everything is kept")->capture_default_str();
+  disturbances(app, flags, Disturbance::Kind::kKill, "--kill",
+               "kill a node as soon as that step is committed");
+  disturbances(app, flags, Disturbance::Kind::kFreeze, "--freeze",
+               "stop a node there, and wake it some seconds later");
   json_flag(app, flags.json);
 }
 

@@ -10,6 +10,7 @@
 #include <variant>
 #include <vector>
 
+#include "node/cli/demo_disturbance.h"
 #include "protocol/base/error.h"
 
 namespace coshard::cli {
@@ -25,6 +26,7 @@ struct DemoCommand {
   std::string device = "auto";
   std::optional<Path> round;  ///< instead of stages, replicas, steps, data and preset
   Path dir = "coshard-demo";
+  std::vector<Disturbance> disturbances;  ///< --kill and --freeze
   bool json = false;
 };
 

@@ -63,8 +63,9 @@ int conclude(const DemoCommand& command, const DemoPlan& plan, const DemoEnd& en
   const ledger::DiskFolder folder(plan.dir / "ledger" / plan.round.model.name);
   const auto ledger = ledger::verify_ledger(folder);
   if (!ledger) return report(ledger.error().within("the ledger does not verify"), kFailed);
-  const DemoSummary summary =
-      summarize(plan, *metrics, *ledger, boundary_bytes_per_token(plan, end));
+  DemoSummary summary = summarize(plan, *metrics, *ledger, boundary_bytes_per_token(plan, end));
+  summary.kills = end.kills;
+  summary.repaired_microbatches = end.last ? end.last->microbatches_repaired : 0;
   const std::string json = to_json(summary) + "\n";
   const auto written = shard::write_atomically(plan.dir / "summary.json", as_bytes(json));
   if (!written) return report(written.error(), kFailed);
@@ -87,9 +88,15 @@ int run(const DemoCommand& command) {
                        plan.error().code != ErrorCode::kResourceExhausted;
     return report(plan.error(), input ? kBadInput : kFailed);
   }
+  for (const Disturbance& disturbance : command.disturbances) {
+    const node::RoundFile& round = plan->round;
+    const auto possible = check_disturbance(disturbance, round.model.stages(),
+                                            round.admission.replicas, round.training.steps);
+    if (!possible) return report(possible.error(), kBadInput);
+  }
   announce(*plan, say);
   std::fflush(say);
-  const DemoEnd end = run_demo_processes(*plan, say);
+  const DemoEnd end = run_demo_processes(*plan, command.disturbances, say);
   if (end.kind != DemoEnd::Kind::kFinished) return explain_early_end(*plan, end);
   return conclude(command, *plan, end, say);
 }

@@ -30,6 +30,8 @@ constexpr seconds kNodeStop{15};
 /// to notice, then saves.
 constexpr seconds kFailureGrace{20};
 constexpr std::size_t kTailLines = 15;
+/// A frozen node wakes well after the others have given it up.
+constexpr seconds kFrozen{8};
 
 /// All cores, divided among the nodes.
 int threads_per_node(std::uint32_t nodes) {
@@ -41,8 +43,13 @@ int threads_per_node(std::uint32_t nodes) {
 
 class DemoRun {
  public:
-  DemoRun(const DemoPlan& plan, node::Signals& signals, std::FILE* say)
-      : plan_(plan), signals_(signals), printer_(say, node::Terminal::of(say)), say_(say) {}
+  DemoRun(const DemoPlan& plan, std::vector<Disturbance> disturbances, node::Signals& signals,
+          std::FILE* say)
+      : plan_(plan),
+        disturbances_(std::move(disturbances)),
+        signals_(signals),
+        printer_(say, node::Terminal::of(say)),
+        say_(say) {}
   ~DemoRun() { stop_all(seconds{0}, seconds{0}); }
   DemoRun(const DemoRun&) = delete;
   DemoRun& operator=(const DemoRun&) = delete;
@@ -53,6 +60,10 @@ class DemoRun {
  private:
   Result<void> start_node(std::uint32_t number);
   bool look();
+  void disturb();
+  bool disturb(const Disturbance& disturbance);
+  void thaw(bool all);
+  bool was_disturbed(const ChildProcess& node) const;
   DemoEnd interrupted();
   DemoEnd ended();
   std::string explain(ChildProcess& died, int status) const;
@@ -60,7 +71,13 @@ class DemoRun {
   bool wait_all(seconds limit);
   void stop_all(seconds ordered, seconds nodes);
 
+  struct Disturbed {
+    ChildProcess* node;
+    std::optional<Clock::time_point> frozen_at;  ///< until it is woken
+  };
   const DemoPlan& plan_;
+  std::vector<Disturbance> disturbances_;  ///< to come
+  std::vector<Disturbed> disturbed_;
   node::Signals& signals_;
   node::ProgressPrinter printer_;
   std::FILE* say_;
@@ -75,6 +92,7 @@ Result<void> DemoRun::start() {
       RunningCoordinator coordinator,
       start_coordinator({plan_.round_file, plan_.dir, "tcp://127.0.0.1:0", "", "127.0.0.1:0"}));
   coordinator_.emplace(std::move(coordinator));
+  nodes_.reserve(plan_.nodes());  // disturbed_ points into it
   for (std::uint32_t i = 1; i <= plan_.nodes(); ++i) COSHARD_TRY(start_node(i));
   return {};
 }
@@ -101,7 +119,9 @@ bool DemoRun::look() {
   if (auto status = ask_status(coordinator_->file.url)) {
     last_ = std::move(*status);
     printer_.show(*last_, Clock::now());
+    disturb();
   }
+  thaw(false);
   if (const ChildProcess* failed = failed_at_ ? nullptr : culprit()) {
     failed_at_ = Clock::now();
     printer_.leave();
@@ -111,11 +131,52 @@ bool DemoRun::look() {
   return !coordinator_->process.exit_status();
 }
 
+void DemoRun::disturb() {
+  std::erase_if(disturbances_, [this](const Disturbance& disturbance) {
+    return last_->step >= disturbance.step && disturb(disturbance);
+  });
+}
+
+/// False while nobody holds that seat.
+bool DemoRun::disturb(const Disturbance& disturbance) {
+  const auto seat = std::ranges::find_if(last_->nodes, [&](const node::RoundStatus::Node& node) {
+    return node.stage == disturbance.stage && node.replica == disturbance.replica;
+  });
+  if (seat == last_->nodes.end()) return false;
+  std::string name;
+  for (const auto& [account, owner] : plan_.owner_names)
+    if (account.hex() == seat->account) name = owner;
+  const auto node = std::ranges::find(nodes_, name, &ChildProcess::name);
+  if (node == nodes_.end()) return false;
+  const bool freeze = disturbance.kind == Disturbance::Kind::kFreeze;
+  node->signal(freeze ? SIGSTOP : SIGKILL);
+  disturbed_.push_back({&*node, freeze ? std::optional(Clock::now()) : std::nullopt});
+  printer_.leave();
+  std::fprintf(say_, "%s %s (stage %u, replica %u) after step %llu; the round goes on without it\n",
+               freeze ? "freezing" : "killing", name.c_str(), disturbance.stage,
+               disturbance.replica, static_cast<unsigned long long>(last_->step));
+  return true;
+}
+
+void DemoRun::thaw(bool all) {
+  for (Disturbed& disturbed : disturbed_) {
+    if (!disturbed.frozen_at || (!all && Clock::now() - *disturbed.frozen_at < kFrozen)) continue;
+    disturbed.node->signal(SIGCONT);
+    disturbed.frozen_at.reset();
+  }
+}
+
+bool DemoRun::was_disturbed(const ChildProcess& node) const {
+  return std::ranges::any_of(disturbed_,
+                             [&](const Disturbed& disturbed) { return disturbed.node == &node; });
+}
+
 /// Who ended badly by itself; who ended early (exit 3) did so because somebody else was lost, and
 /// counts only where there is nobody else.
 ChildProcess* DemoRun::culprit() {
   for (const int consequence : {kEndedEarly, kDone}) {
     for (ChildProcess& node : nodes_) {
+      if (was_disturbed(node)) continue;
       const int status = node.exit_status().value_or(kDone);
       if (status != kDone && status != consequence) return &node;
     }
@@ -148,6 +209,7 @@ bool DemoRun::wait_all(seconds limit) {
 /// First the coordinator, which tells the nodes to save and leave; then whoever is left.
 void DemoRun::stop_all(seconds ordered, seconds nodes) {
   if (!coordinator_) return;
+  thaw(true);
   coordinator_->process.signal(SIGTERM);
   if (!wait_all(ordered)) {
     for (ChildProcess& node : nodes_) node.signal(SIGTERM);
@@ -163,7 +225,7 @@ DemoEnd DemoRun::interrupted() {
   printer_.leave();
   std::fprintf(say_, "stopping: the nodes save what they have (Ctrl-C again: at once)\n");
   stop_all(kOrderedStop, kNodeStop);
-  return {DemoEnd::Kind::kInterrupted, "", last_};
+  return {DemoEnd::Kind::kInterrupted, "", last_, disturbed_.size()};
 }
 
 std::string DemoRun::explain(ChildProcess& died, int status) const {
@@ -176,25 +238,28 @@ std::string DemoRun::explain(ChildProcess& died, int status) const {
 
 DemoEnd DemoRun::ended() {
   const int status = coordinator_->process.exit_status().value_or(kFailed);
+  thaw(true);
   wait_all(kNodeStop);
   ChildProcess* failed = culprit();
   stop_all(seconds{0}, kNodeStop);
-  if (status == kDone && failed == nullptr) return {DemoEnd::Kind::kFinished, "", last_};
+  if (status == kDone && failed == nullptr)
+    return {DemoEnd::Kind::kFinished, "", last_, disturbed_.size()};
   if (failed == nullptr) failed = &coordinator_->process;
   std::string text = explain(*failed, failed->exit_status().value_or(status));
   if (failed != &coordinator_->process && status != kDone)
     text += explain(coordinator_->process, status);
-  return {DemoEnd::Kind::kFailed, std::move(text), last_};
+  return {DemoEnd::Kind::kFailed, std::move(text), last_, disturbed_.size()};
 }
 
 }  // namespace
 
-DemoEnd run_demo_processes(const DemoPlan& plan, std::FILE* say) {
+DemoEnd run_demo_processes(const DemoPlan& plan, std::vector<Disturbance> disturbances,
+                           std::FILE* say) {
   const auto signals = node::Signals::block();
-  if (!signals) return {DemoEnd::Kind::kFailed, signals.error().message + "\n", std::nullopt};
-  DemoRun run(plan, **signals, say);
+  if (!signals) return {DemoEnd::Kind::kFailed, signals.error().message + "\n", std::nullopt, 0};
+  DemoRun run(plan, std::move(disturbances), **signals, say);
   if (const auto started = run.start(); !started)
-    return {DemoEnd::Kind::kFailed, started.error().message + "\n", std::nullopt};
+    return {DemoEnd::Kind::kFailed, started.error().message + "\n", std::nullopt, 0};
   return run.follow();
 }
 

@@ -20,10 +20,13 @@ struct DemoEnd {
   Kind kind = Kind::kFailed;
   std::string report;                     ///< whole lines, with the end of a log
   std::optional<node::RoundStatus> last;  ///< the coordinator's last answer
+  std::uint64_t kills = 0;                ///< disturbances that were done
 };
 
-/// Starts coordinator and nodes, shows progress on `say` and returns when all of them have ended: a
-/// Ctrl-C stops them in order (a second one at once). Every process's output is in DIR/logs.
-DemoEnd run_demo_processes(const DemoPlan& plan, std::FILE* say);
+/// Starts coordinator and nodes, disturbs those of `disturbances` on the way, shows progress on
+/// `say` and returns when all of them have ended: a Ctrl-C stops them in order (a second one at
+/// once). Every process's output is in DIR/logs.
+DemoEnd run_demo_processes(const DemoPlan& plan, std::vector<Disturbance> disturbances,
+                           std::FILE* say);
 
 }  // namespace coshard::cli

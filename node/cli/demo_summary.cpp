@@ -150,6 +150,11 @@ std::vector<std::string> render_summary(const DemoPlan& plan, const DemoSummary&
              "boundary, there and back",
              grouped(summary.params).c_str(), summary.stages, summary.replicas,
              summary.boundary_bytes_per_token));
+  if (summary.kills > 0)
+    lines.push_back(
+        format("%llu nodes were disturbed; %llu microbatches were repaired, none was lost",
+               static_cast<unsigned long long>(summary.kills),
+               static_cast<unsigned long long>(summary.repaired_microbatches)));
   lines.push_back(format("ledger verified: %llu entries, root %s",
                          static_cast<unsigned long long>(summary.size), summary.root.c_str()));
   add_owners(plan, summary, lines);

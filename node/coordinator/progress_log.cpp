@@ -173,6 +173,8 @@ std::string ProgressLog::status_json(const ProgressView& view, TimePoint now) {
       {"replicas", round_.admission.replicas},
       {"units_done", status.units_done},
       {"units_total", status.units_total},
+      {"nodes_lost", status.nodes_lost},
+      {"microbatches_repaired", status.microbatches_repaired},
       {"loss", last_ ? number(last_->loss()) : json(nullptr)},
       {"grad_norm", last_ ? number(last_->grad_norm) : json(nullptr)},
       {"tokens_per_second", last_ ? tokens_per_second(*last_) : 0},
@@ -219,6 +221,10 @@ std::string ProgressLog::metrics_text(const ProgressView& view) const {
       .sample(seconds(courier.opening))
       .metric("ledger_seconds_total", kCounter, "Spent on cs-ledger.")
       .sample(seconds(ledger_.busy))
+      .metric("nodes_lost_total", kCounter, "Members that were fenced or left.")
+      .sample(static_cast<double>(view.status.nodes_lost))
+      .metric("microbatches_repaired_total", kCounter, "Done again, wholly or in part, for a loss.")
+      .sample(static_cast<double>(view.status.microbatches_repaired))
       .metric("ledger_size", kGauge, "Entries in the published log.")
       .sample(static_cast<double>(ledger_.size))
       .metric("node_live", kGauge, "1 where a node is heard, by node.");

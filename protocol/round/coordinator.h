@@ -125,7 +125,7 @@ struct CoordinatorStatus {
   StepId resumable_step;                          ///< of the last complete checkpoint
   std::uint32_t units_done = 0, units_total = 0;  ///< of the open step, over all stages
   std::uint64_t nodes_lost = 0;                   ///< since this coordinator started
-  std::uint64_t units_repaired = 0;               ///< ordered to be done again, likewise
+  std::uint64_t microbatches_repaired = 0;        ///< ordered to be done again, likewise
   std::vector<NodeStatus> nodes;                  ///< by stage, then replica
   std::string waiting_for;                        ///< one sentence
 };

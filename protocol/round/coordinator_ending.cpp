@@ -163,7 +163,7 @@ CoordinatorStatus Coordinator::Impl::status() const {
                             book_ ? book_->units_done_by(node) : 0});
   }
   status.nodes_lost = nodes_lost_;
-  status.units_repaired = units_repaired_;
+  status.microbatches_repaired = microbatches_repaired_;
   status.waiting_for = waiting_for();
   return status;
 }

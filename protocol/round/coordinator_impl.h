@@ -146,7 +146,7 @@ class Coordinator::Impl {
   std::map<NodeId, TimePoint> leaving_;    ///< asked to go, and when; gone after the open step
   std::optional<Survey> survey_;           ///< under way
   std::map<NodeId, RepairOrders> orders_;  ///< given, not known to be taken
-  std::uint64_t nodes_lost_ = 0, units_repaired_ = 0;
+  std::uint64_t nodes_lost_ = 0, microbatches_repaired_ = 0;
   bool pause_wanted_ = false;
   bool finish_wanted_ = false;
 

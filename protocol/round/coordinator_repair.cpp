@@ -122,7 +122,11 @@ void Coordinator::Impl::hear(const Member& from, const RepairTaken& message) {
 
 void Coordinator::Impl::plan_repair() {
   const RoundShape& shape = config_.shape;
-  StepFacts facts{book_->step(), shape.stages, shape.microbatches, {}, {}, {}, {}};
+  StepFacts facts;
+  facts.step = book_->step();
+  facts.stages = shape.stages;
+  facts.microbatches = shape.microbatches;
+  facts.ordered = book_->ordered();
   for (const auto& node : members_.nodes()) {
     const Heartbeat& beat = peers_.at(node).heartbeat;
     facts.live.push_back({node, members_.find(node)->stage, &survey_->answers.at(node),
@@ -145,7 +149,11 @@ void Coordinator::Impl::plan_repair() {
     send(node, orders_[node]);
   }
   survey_.reset();
-  units_repaired_ += plan.units_redone;
+  std::set<MicrobatchIndex> repaired(plan.grant_anew.begin(), plan.grant_anew.end());
+  for (const auto& [node, tasks] : plan.tasks)
+    for (const auto& task : tasks)
+      if (task.redo != Redo::kNothing) repaired.insert(task.microbatch);
+  microbatches_repaired_ += repaired.size();
   note("step " + std::to_string(book_->step().value) + ": " + std::to_string(plan.units_redone) +
        " units are done again, " + std::to_string(plan.grant_anew.size()) +
        " microbatches granted anew");

@@ -187,8 +187,7 @@ bool Participant::Impl::agrees_with(const OpenStep& step, const StageClosed& clo
   };
   const auto& reducers = closed.reducers;
   return counted == step.pipeline.done() && !closed.contributions.empty() && closed.tokens > 0 &&
-         std::all_of(reducers.begin(), reducers.end(), is_replica) &&
-         names(closed, config_.self);
+         std::all_of(reducers.begin(), reducers.end(), is_replica) && names(closed, config_.self);
 }
 
 /// A state that is being saved is not touched.

@@ -38,13 +38,11 @@ Arrival Pipeline::judge_forward(const NodeId& from, const Unit& unit, bool order
     return Arrival::kRefused;
   const UnitKey key{unit.microbatch, unit.attempt};
   if (const Flight* known = find(key)) {
-    const bool expected = known->from.node == from;
-    if (known->progress == UnitProgress::kAwaited && (expected || known->from_lost))
-      return Arrival::kAccepted;
-    return expected || ordered ? Arrival::kRepeated : Arrival::kRefused;
+    if (known->progress == UnitProgress::kAwaited) return Arrival::kAccepted;
+    return ordered || known->from.node == from ? Arrival::kRepeated : Arrival::kRefused;
   }
   if (!ordered) return holds_counting(unit.microbatch) ? Arrival::kRefused : Arrival::kAccepted;
-  if (offered({key, Direction::kForward}, from)) return Arrival::kRepeated;
+  if (offers_.contains({key, Direction::kForward})) return Arrival::kRepeated;
   return offers_.size() < kOffersPerMicrobatch * order_.microbatches ? Arrival::kAccepted
                                                                      : Arrival::kRefused;
 }
@@ -55,14 +53,12 @@ Arrival Pipeline::forward_arrived(const NodeId& from, const Unit& unit, bool ord
   const UnitKey key{unit.microbatch, unit.attempt};
   const bool known = flights_.contains(key);
   if (!known && ordered) {
-    offers_[{key, Direction::kForward}] = from;
+    offers_.insert({key, Direction::kForward});
     return arrival;
   }
   Flight& flight = flights_[key];
-  flight.from.node = from;
-  flight.from_lost = false;
   if (!known) {
-    flight.from.attempt = unit.attempt;
+    flight.from = Hop{from, unit.attempt};
     flight.slotted = true;
   }
   input_here(key, flight);
@@ -77,25 +73,16 @@ Arrival Pipeline::backward_arrived(const NodeId& from, const Unit& unit) {
     const bool room = offers_.size() < kOffersPerMicrobatch * order_.microbatches;
     if (unit.attempt.value == 0 || unit.microbatch.value >= order_.microbatches || !room)
       return Arrival::kRefused;
-    NodeId& sender = offers_[{key, Direction::kBackward}];
-    return std::exchange(sender, from) == from ? Arrival::kRepeated : Arrival::kAccepted;
+    return offers_.insert({key, Direction::kBackward}).second ? Arrival::kAccepted
+                                                              : Arrival::kRepeated;
   }
   Flight& flight = found->second;
-  if (flight.to.node != from && !flight.to_lost) return Arrival::kRefused;
-  if (flight.progress < UnitProgress::kSent && !flight.directed) return Arrival::kRefused;
+  const bool expected = flight.to.node == from && flight.progress >= UnitProgress::kSent;
+  if (!expected && !flight.directed && !flight.to_lost) return Arrival::kRefused;
   if (flight.gradient_here || flight.redo == Redo::kForward) return Arrival::kRepeated;
-  flight.to.node = from;
-  flight.to_lost = false;
   flight.gradient_here = true;
   if (flight.progress == UnitProgress::kSent) output_sent(key, flight);
   return Arrival::kAccepted;
-}
-
-/// Whether the tensor came before its order. A tensor of anybody else than the order names is left:
-/// what it names will come.
-bool Pipeline::offered(const Offer& offer, const NodeId& from) const {
-  const auto found = offers_.find(offer);
-  return found != offers_.end() && found->second == from;
 }
 
 // ---- what is computed ---------------------------------------------------------------------------
@@ -168,7 +155,6 @@ void Pipeline::lose(const NodeId& node) {
       flight.routed = false;
     }
   }
-  std::erase_if(offers_, [&](const auto& offer) { return offer.second == node; });
 }
 
 std::vector<Outgoing> Pipeline::repair(const RepairTask& task) {
@@ -187,9 +173,8 @@ std::vector<Outgoing> Pipeline::redo(const UnitKey& key, const RepairTask& task)
   flight.to = task.to;
   flight.directed = task.to.node != kNobody;
   flight.sends_output = task.send_output;
-  flight.gradient_here = offered({key, Direction::kBackward}, task.to.node);
-  if (order_.stage == 0 || offered({key, Direction::kForward}, task.from.node))
-    input_here(key, flight);
+  flight.gradient_here = offers_.contains({key, Direction::kBackward});
+  if (order_.stage == 0 || offers_.contains({key, Direction::kForward})) input_here(key, flight);
   return {};
 }
 
@@ -204,8 +189,6 @@ std::vector<Outgoing> Pipeline::keep(const UnitKey& key, const RepairTask& task)
     flight.from_lost = false;
     const bool ready = flight.progress == UnitProgress::kDone && flight.gradient_kept;
     if (task.send_gradient && ready) outgoing.push_back(gradient_of(key, flight));
-    const bool awaited = flight.progress == UnitProgress::kAwaited;
-    if (awaited && offered({key, Direction::kForward}, task.from.node)) input_here(key, flight);
   }
   if (task.to.node == kNobody) return outgoing;
   flight.to = task.to;

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "protocol/base/messages.h"
@@ -25,7 +26,7 @@ struct Flight {
   bool to_lost = false;        ///< likewise
   bool slotted = false;        ///< holds a slot that this node granted to `from`
   bool routed = false;         ///< `to` was chosen here and took one of its slots
-  bool directed = false;       ///< `to` was ordered
+  bool directed = false;       ///< `to` was ordered; the gradient may come from any of its stage
   bool sends_output = false;   ///< directed: the output goes to `to` when it is there
   bool gradient_here = false;  ///< the gradient of the output came, perhaps before it was due
   bool output_kept = false;
@@ -108,12 +109,11 @@ class Pipeline {
   std::vector<Outgoing> keep(const UnitKey& key, const RepairTask& task);
   Outgoing output_of(const UnitKey& key, const Flight& flight) const;
   Outgoing gradient_of(const UnitKey& key, Flight& flight) const;
-  bool offered(const Offer& offer, const NodeId& from) const;
 
   PipelineState order_;
   std::map<UnitKey, Flight> flights_;
   std::map<MicrobatchIndex, Attempt> done_;  ///< accumulated
-  std::map<Offer, NodeId> offers_;           ///< came before the order that explains them
+  std::set<Offer> offers_;                   ///< came before the order that explains them
 };
 
 }  // namespace coshard::round

@@ -87,12 +87,14 @@ std::uint32_t StepBook::lose(StageIndex stage, const NodeId& node) {
 
 void StepBook::repair(const RepairPlan& plan) {
   attempts_ = plan.attempts;
+  ordered_ = plan.ordered;
   const auto reopen = [this](StageIndex stage, MicrobatchIndex microbatch) -> Unit& {
     Unit& unit = pages_.at(stage.value).units.at(microbatch.value);
     COSHARD_CHECK(!unit.node);
     unit = Unit{};
     return unit;
   };
+  for (const auto& [stage, microbatch] : plan.opened) reopen(stage, microbatch);
   for (const auto& given : plan.counted) {
     Unit& unit = reopen(given.stage, given.microbatch);
     unit.assigned = given.node;

@@ -49,6 +49,8 @@ class StepBook {
   /// `node` of `stage` is fenced: its units reopen, and the averaging under way is void, unless all
   /// the stage's other replicas hold the average already. Returns how many units reopened.
   std::uint32_t lose(StageIndex stage, const NodeId& node);
+  /// `node` says that it holds the average of a closed stage.
+  Entry averaged(const NodeId& node, const AverageReport& report);
   /// Units get new holders: they do them, and nobody else; a microbatch that is granted anew goes
   /// to whoever pulls next.
   void repair(const RepairPlan& plan);
@@ -66,6 +68,8 @@ class StepBook {
   std::optional<NodeId> holder(StageIndex stage, MicrobatchIndex microbatch) const;
   /// The highest attempt of any of this microbatch's units.
   Attempt attempt(MicrobatchIndex microbatch) const { return attempts_.at(microbatch.value); }
+  /// What repairs of this step have ordered so far.
+  const OrderedUnits& ordered() const { return ordered_; }
   std::uint32_t units_done() const;
   std::uint32_t units_done_by(const NodeId& node) const;
 
@@ -97,6 +101,7 @@ class StepBook {
   TimePoint opened_;
   std::vector<Page> pages_;
   std::vector<Attempt> attempts_;  ///< by microbatch
+  OrderedUnits ordered_;
 };
 
 }  // namespace coshard::round

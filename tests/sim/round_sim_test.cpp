@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <string>
 
+#include "tests/sim/seeds.h"
 #include "tests/sim/virtual_round.h"
 
 namespace coshard::simtest {
@@ -16,43 +17,6 @@ namespace {
 
 using std::chrono_literals::operator""ms;
 using std::chrono_literals::operator""s;
-
-/// Seeds [1, count], or the one that COSHARD_SIM_SEED names. COSHARD_SIM_TIMES multiplies.
-std::vector<std::uint64_t> seeds(std::uint64_t count) {
-  if (const char* one = std::getenv("COSHARD_SIM_SEED")) return {std::strtoull(one, nullptr, 10)};
-  if (const char* times = std::getenv("COSHARD_SIM_TIMES"))
-    count *= std::strtoull(times, nullptr, 10);
-  std::vector<std::uint64_t> all;
-  for (std::uint64_t seed = 1; seed <= count; ++seed) all.push_back(seed);
-  return all;
-}
-
-Options random_options(std::uint64_t seed) {
-  Rng rng(seed, 99);
-  Options options;
-  options.seed = seed;
-  options.shape.stages = 1 + static_cast<std::uint32_t>(rng.below(4));
-  options.shape.replicas = 1 + static_cast<std::uint32_t>(rng.below(3));
-  options.shape.microbatches = 1 + static_cast<std::uint32_t>(rng.below(8));
-  options.shape.tokens_per_microbatch = 16;
-  options.schedule =
-      rng.below(2) == 0 ? round::Schedule::kGpipe : round::Schedule::kOneForwardOneBackward;
-  options.steps = 1 + rng.below(5);
-  options.ledger_epoch_steps = 1 + rng.below(3);
-  options.chunks = 1 + static_cast<std::uint32_t>(rng.below(6));
-  options.engine_depth = 1 + static_cast<std::uint32_t>(rng.below(2));
-  options.in_flight_extra = static_cast<std::uint32_t>(rng.below(2));
-  options.slow_node = rng.below(4) == 0 ? 10 : 1;
-  return options;
-}
-
-std::string shape_name(const Options& options) {
-  return "seed " + std::to_string(options.seed) + ": " + std::to_string(options.shape.stages) +
-         " stages, " + std::to_string(options.shape.replicas) + " replicas, " +
-         std::to_string(options.shape.microbatches) + " microbatches, " +
-         (options.schedule == round::Schedule::kGpipe ? "gpipe, " : "1f1b, ") +
-         std::to_string(options.steps) + " steps";
-}
 
 std::string first_error(const VirtualRound& world) {
   return world.errors.empty() ? "" : world.errors.front();
@@ -176,16 +140,17 @@ void expect_journal_settled(const Options& options, const Disks& disks) {
   EXPECT_EQ(state.last_step.value, options.steps);
 }
 
-TEST(RoundSim, ALostNodeIsNamedWithinFiveSecondsAndTheRoundGoesOnFromTheJournal) {
+TEST(RoundSim, TheOnlyNodeOfAStageIsNamedWithinFiveSecondsAndTheRoundGoesOnFromTheJournal) {
   int losses = 0;
   for (const std::uint64_t seed : seeds(400)) {
     Options options = random_options(seed);
     options.steps += 3;
+    options.shape.replicas = 1;
     SCOPED_TRACE(shape_name(options));
     Rng rng(seed, 5);
     Disks disks;
     VirtualRound world(options, disks);
-    const auto nodes = options.shape.stages * options.shape.replicas;
+    const auto nodes = options.shape.stages;
     world.kill_node(static_cast<std::uint32_t>(rng.below(nodes)),
                     300ms + std::chrono::milliseconds(rng.below(1500)));
     world.run();
@@ -197,10 +162,6 @@ TEST(RoundSim, ALostNodeIsNamedWithinFiveSecondsAndTheRoundGoesOnFromTheJournal)
       ASSERT_TRUE(world.named_at.has_value()) << world.finished->text;
       EXPECT_LT(*world.named_at - *world.killed_at, 5s);
       EXPECT_NE(world.finished->text.find(world.killed_name()), std::string::npos);
-      // One replica of each stage lives: nothing that was committed is lost.
-      if (options.shape.replicas > 1) {
-        EXPECT_EQ(world.finished->resumable_step, world.finished->last_step);
-      }
     }
     if (world.finished->reason != EndReason::kFinished) {
       resume_until_finished(options, disks);
@@ -238,12 +199,14 @@ TEST(RoundSim, AStoppedRoundGoesOnWhereItStopped) {
     SCOPED_TRACE(shape_name(options));
     Rng rng(seed, 7);
     Disks disks;
-    VirtualRound world(options, disks);
     const auto at = 300ms + std::chrono::milliseconds(rng.below(1500));
-    if (rng.below(2) == 0)
-      world.control(round::ControlVerb::kStop, at);
-    else
+    const bool leave = rng.below(2) == 0;
+    if (leave) options.shape.replicas = 1;  // its stage cannot do without it
+    VirtualRound world(options, disks);
+    if (leave)
       world.leave(0, at);
+    else
+      world.control(round::ControlVerb::kStop, at);
     world.run();
     ASSERT_EQ(first_error(world), "") << world.describe();
     ASSERT_TRUE(world.finished.has_value());

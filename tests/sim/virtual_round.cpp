@@ -63,7 +63,7 @@ VirtualRound::~VirtualRound() = default;
 void VirtualRound::kill_node(std::uint32_t node, Duration at) {
   after(at, [this, node] {
     Node& victim = *nodes_[node];
-    if (!coordinator_alive_ || finished || victim.ended || !victim.alive) return;
+    if (!may_lose(victim)) return;
     victim.alive = false;
     lose(victim.id);
   });
@@ -72,9 +72,20 @@ void VirtualRound::kill_node(std::uint32_t node, Duration at) {
 void VirtualRound::freeze_node(std::uint32_t node, Duration at, Duration how_long) {
   after(at, [this, node, how_long] {
     Node& victim = *nodes_[node];
-    if (!coordinator_alive_ || finished || victim.ended || !victim.alive) return;
+    if (!may_lose(victim)) return;
     victim.frozen_until = now_ + how_long;
     lose(victim.id);
+  });
+}
+
+bool VirtualRound::may_lose(const Node& victim) const {
+  if (!coordinator_alive_ || finished || victim.ended || !victim.alive) return false;
+  if (!sparing_) return true;
+  const auto stage = stage_of(victim.index);
+  if (!stage) return false;
+  return std::any_of(nodes_.begin(), nodes_.end(), [&](const auto& other) {
+    return other.get() != &victim && stage_of(other->index) == stage && is_member(other->index) &&
+           std::find(lost_.begin(), lost_.end(), other->id) == lost_.end();
   });
 }
 
@@ -123,7 +134,9 @@ void VirtualRound::run(Duration limit) {
   }
 }
 
-bool VirtualRound::is_alive(std::uint32_t node) const { return nodes_[node]->alive; }
+bool VirtualRound::is_member(std::uint32_t node) const {
+  return members_.contains(nodes_[node]->id);
+}
 
 bool VirtualRound::over() const {
   if (coordinator_alive_ && !finished) return false;
@@ -227,7 +240,11 @@ void VirtualRound::tick() {
 void VirtualRound::coordinate(const CoordinatorEvent& event) {
   if (!coordinator_alive_ || finished) return;
   execute(coordinator_->on(event, now_));
-  units_repaired = coordinator_->status().units_repaired;
+  if (!sparing_) return;
+  const CoordinatorStatus status = coordinator_->status();
+  microbatches_repaired = status.microbatches_repaired;
+  members_.clear();
+  for (const auto& node : status.nodes) members_.insert(node.member.node);
 }
 
 void VirtualRound::execute(CoordinatorActions actions) {

@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -62,6 +63,8 @@ class VirtualRound {
   void kill_node(std::uint32_t node, Duration at);
   /// Node `node` does and hears nothing for `how_long`, and then goes on as if nothing had been.
   void freeze_node(std::uint32_t node, Duration at, Duration how_long);
+  /// Kills and freezes pass over a node while its stage has nobody else.
+  void spare_the_last() { sparing_ = true; }
   /// The coordinator dies at `at`, with nothing but its journal left.
   void kill_coordinator(Duration at);
   /// At `at`, do something to the coordinator.
@@ -80,14 +83,16 @@ class VirtualRound {
   std::vector<round::CheckpointComplete> checkpoints;
   std::vector<round::RolledBack> rollbacks;
   std::optional<Duration> killed_at, named_at;  ///< the first loss
-  std::uint64_t units_repaired = 0;
+  std::uint64_t microbatches_repaired = 0;
   std::uint64_t events = 0;
   std::uint64_t refused = 0;
 
   NodeId node_id(std::uint32_t node) const;
   NodeId coordinator_id() const;
   std::string killed_name() const { return lost_.empty() ? "nobody" : lost_.front().short_hex(); }
-  bool is_alive(std::uint32_t node) const;
+  std::uint64_t losses() const { return lost_.size(); }
+  /// Whether the coordinator counted on this node when the round ended.
+  bool is_member(std::uint32_t node) const;
   std::optional<std::uint32_t> stage_of(std::uint32_t node) const;
   const Parameters& parameters_of(std::uint32_t node) const;
   std::string describe() const;  ///< states of all machines, for a failed run
@@ -109,6 +114,7 @@ class VirtualRound {
   void execute(const round::Note& action);
   void execute(const round::PeerFault& action);
   void lose(const NodeId& node);
+  bool may_lose(const Node& victim) const;
   void tick();
   void send_junk();
   void error(std::string text);
@@ -124,6 +130,8 @@ class VirtualRound {
   std::map<std::pair<NodeId, NodeId>, TimePoint> links_;
   std::unique_ptr<round::Coordinator> coordinator_;
   bool coordinator_alive_ = true;
+  bool sparing_ = false;
+  std::set<NodeId> members_;  ///< as the coordinator last saw them
   std::vector<NodeId> lost_;  ///< killed or frozen, in this order
   std::vector<std::unique_ptr<Node>> nodes_;
 };
