@@ -162,17 +162,11 @@ class MicrobatchPlanner {
     for (std::size_t w = 0; w < facts_.live.size(); ++w)
       for (const HeldUnit& held : facts_.live[w].holdings->units)
         if (held.microbatch == microbatch_) add(facts_.live[w].stage.value, w, held);
-    const auto ordered = facts_.ordered.lower_bound({StageIndex(0), microbatch_, Attempt(0)});
-    const bool by_order = ordered != facts_.ordered.end() &&
-                          std::get<0>(ordered->first) == StageIndex(0) &&
-                          std::get<1>(ordered->first) == microbatch_;
-    if (const auto& granted = facts_.granted[microbatch_.value]; granted && !by_order)
-      infer(0, {*granted, facts_.attempts[microbatch_.value]}, UnitProgress::kInput, {});
+    if (const auto& granted = facts_.granted[microbatch_.value])
+      infer(0, {*granted, facts_.attempts[microbatch_.value]}, {});
     for (std::size_t stage = 0; stage + 1 < units_.size(); ++stage)
       for (const LiveUnit& unit : units_[stage])
-        if (unit.held.progress >= UnitProgress::kSent)
-          infer(stage + 1, unit.held.to,
-                unit.got_gradient() ? UnitProgress::kDone : UnitProgress::kInput, hop(unit));
+        if (unit.held.progress >= UnitProgress::kSent) infer(stage + 1, unit.held.to, hop(unit));
   }
 
   void add(std::size_t stage, std::size_t witness, const HeldUnit& held) {
@@ -184,7 +178,7 @@ class MicrobatchPlanner {
   }
 
   /// What was sent without an order is there or will be, although its node has not listed it yet.
-  void infer(std::size_t stage, const Hop& at, UnitProgress progress, const Hop& from) {
+  void infer(std::size_t stage, const Hop& at, const Hop& from) {
     if (facts_.ordered.contains({index(stage), microbatch_, at.attempt})) return;
     const auto live = std::find_if(facts_.live.begin(), facts_.live.end(), [&](const auto& other) {
       return other.node == at.node && other.stage == index(stage);
@@ -193,7 +187,7 @@ class MicrobatchPlanner {
     for (const LiveUnit& unit : units_[stage])
       if (node_of(unit) == at.node && (stage == 0 || unit.held.attempt == at.attempt)) return;
     HeldUnit held = unit_of(at.attempt);
-    held.progress = progress;
+    held.progress = UnitProgress::kInput;
     held.from = from;
     add(stage, static_cast<std::size_t>(live - facts_.live.begin()), held);
   }
@@ -288,9 +282,6 @@ class MicrobatchPlanner {
     if (!begun) return;
     plan_.grant_anew.push_back(microbatch_);
     plan_.attempts[microbatch_.value] = facts_.attempts[microbatch_.value].next();
-    std::erase_if(plan_.ordered, [&](const auto& unit) {
-      return std::get<0>(unit.first) == StageIndex(0) && std::get<1>(unit.first) == microbatch_;
-    });
   }
 
   /// Of those through first with what they have, the first; if possible not one that is at this

@@ -93,7 +93,7 @@ struct StepFacts {
   std::uint32_t microbatches = 0;
   std::vector<Witness> live;                   ///< by stage, then replica
   std::vector<std::vector<BookedUnit>> book;   ///< by stage, then microbatch
-  std::vector<std::optional<NodeId>> granted;  ///< by microbatch, stage 0
+  std::vector<std::optional<NodeId>> granted;  ///< or ordered at stage 0, by microbatch
   std::vector<Attempt> attempts;               ///< the highest so far, by microbatch
   OrderedUnits ordered = {};                   ///< as the plan before left it
 };
