@@ -63,7 +63,7 @@ struct Receipt {
   StageIndex stage_from;
   StageIndex stage_to;
   Direction direction = Direction::kForward;
-  Attempt attempt;
+  Attempt attempt;  ///< of the receiver's unit, as the message said
   NodeId sender;
   NodeId receiver;
   WeightVersion weights;
@@ -116,7 +116,7 @@ class ReceiptChain {
   ReceiptChain(const NetworkId& network, const NodeId& sender, Incarnation incarnation)
       : network_(network), sender_(sender), incarnation_(incarnation) {}
 
-  /// `unit.stage` is the sending stage, in both directions.
+  /// `unit.stage` is the sending stage, in both directions; `unit.attempt` the receiver's.
   Receipt make_receipt(const Unit& unit, const TensorSent& sent);
 
  private:

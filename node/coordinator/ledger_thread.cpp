@@ -114,9 +114,13 @@ Result<void> LedgerThread::work(const LedgerWorkBatch& task) {
     if (index.error().code == ErrorCode::kUnavailable ||
         index.error().code == ErrorCode::kResourceExhausted)
       return tl::unexpected(index.error());
-    // The coordinator's own count stands; the node has had its say.
+    // The coordinator's own count stands; the node has had its say. Honest ones end here too: a
+    // node that was fenced after its stage had averaged never heard that its last units were
+    // committed.
     log(LogLevel::kWarning, "ledger",
         "batch of node " + task.node.short_hex() + " is refused: " + index.error().message);
+    if (const auto open = open_.find(task.epoch); open != open_.end())
+      open->second.refused.emplace(task.stage, task.node);
   }
   replies_.push_back(
       BatchTaken{task.node, task.epoch, task.stage, crypto::sha256(task.signed_batch)});
@@ -166,7 +170,7 @@ Result<void> LedgerThread::settle_what_is_due(bool all) {
     const LedgerEpoch epoch = entry->first;
     const bool closed = epoch.value < home_.ledger().accounts().epochs().size();
     const bool due =
-        all || now >= entry->second.deadline || home_.ledger().missing_batches(epoch).empty();
+        all || now >= entry->second.deadline || (closed && !is_awaited(epoch, entry->second));
     if (!closed || !due) {
       ++entry;
       continue;
@@ -178,10 +182,11 @@ Result<void> LedgerThread::settle_what_is_due(bool all) {
 }
 
 /// Somebody alive still owes a batch of this epoch.
-bool LedgerThread::is_awaited(LedgerEpoch epoch) const {
+bool LedgerThread::is_awaited(LedgerEpoch epoch, const OpenSettlement& settlement) const {
   const auto missing = home_.ledger().missing_batches(epoch);
-  return std::any_of(missing.begin(), missing.end(),
-                     [this](const auto& total) { return !gone_.contains(total.node); });
+  return std::any_of(missing.begin(), missing.end(), [&](const ledger::NodeTotal& total) {
+    return !gone_.contains(total.node) && !settlement.refused.contains({total.stage, total.node});
+  });
 }
 
 Result<void> LedgerThread::settle(LedgerEpoch epoch) {

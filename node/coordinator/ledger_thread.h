@@ -111,6 +111,7 @@ class LedgerThread {
   struct OpenSettlement {
     TimePoint deadline;
     std::vector<LedgerWorkBatch> early;  ///< batches that came before the epoch was closed
+    std::set<std::pair<StageIndex, NodeId>> refused;  ///< who has said something else than we count
   };
   void run();
   Result<void> work_group(LedgerTask first);
@@ -123,7 +124,7 @@ class LedgerThread {
   Result<void> work(const LedgerFinish& task);
   Result<void> work(const LedgerTick& task);
   Result<void> settle_what_is_due(bool all);
-  bool is_awaited(LedgerEpoch epoch) const;
+  bool is_awaited(LedgerEpoch epoch, const OpenSettlement& settlement) const;
   Result<void> settle(LedgerEpoch epoch);
   Result<void> post_what_is_covered();
   Result<void> publish();

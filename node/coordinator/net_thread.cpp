@@ -102,6 +102,7 @@ void CoordinatorNet::on_lost(const NodeId& peer, const std::string& reason) {
         std::to_string(node.member.replica.value) + ") at " + node.member.endpoint + ": " + reason);
     log(LogLevel::kError, "coordinator", "lost " + outcome_.lost.back());
   }
+  note_holders(machine_.status().last_step.next());
   courier_.dismiss(peer);
   (void)at_.ledger.submit(LedgerGone{peer});
   handle(round::PeerLost{peer, reason});
@@ -208,16 +209,27 @@ void CoordinatorNet::welcome(const NodeId& to, const Welcome& message) {
   (void)courier_.send(to, message, welcome_payloads_);
 }
 
+/// Those who hold a stage now took part in `step`, together with those who were noted before.
+void CoordinatorNet::note_holders(StepId step) {
+  for (const round::NodeStatus& node : machine_.status().nodes)
+    holders_[step].emplace(node.member.stage, node.member.node, node.member.incarnation);
+}
+
 void CoordinatorNet::run(const round::StepCommitted& action) {
+  note_holders(action.record.step());
   if (const auto written = at_.progress.committed(action.record); !written)
     stop_on(written.error());
   publish();
 }
 
 void CoordinatorNet::run(const round::EpochFinished& action) {
+  note_holders(action.last_step);
+  std::set<std::tuple<StageIndex, NodeId, Incarnation>> holders;
+  while (!holders_.empty() && holders_.begin()->first <= action.last_step)
+    holders.merge(holders_.extract(holders_.begin()).mapped());
   LedgerEpochClose close{action, {}};
-  for (const round::NodeStatus& node : machine_.status().nodes)
-    close.members.push_back({node.member.stage, node.member.node, node.member.incarnation});
+  for (const auto& [stage, node, incarnation] : holders)
+    close.members.push_back({stage, node, incarnation});
   if (!at_.ledger.submit(std::move(close)))
     stop_on({ErrorCode::kResourceExhausted, "cs-ledger does not keep up with the steps"});
 }

@@ -10,7 +10,9 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
+#include <tuple>
 
 #include "node/coordinator/http.h"
 #include "node/coordinator/journal.h"
@@ -85,6 +87,7 @@ class CoordinatorNet {
   void run(const round::Note& action);
   void run(const round::PeerFault& action);
   void welcome(const NodeId& to, const Welcome& message);
+  void note_holders(StepId step);
   void on_ledger(const LedgerReply& reply);
   void heartbeat();
   void publish();
@@ -99,6 +102,8 @@ class CoordinatorNet {
   std::vector<wire::Payload> welcome_payloads_;
   std::map<NodeId, crypto::CurveKey> channels_;             // of strangers and members
   std::map<NodeId, crypto::NodeCertificate> certificates_;  // of those who asked to join
+  /// Who held what, by step, until its ledger epoch is closed.
+  std::map<StepId, std::set<std::tuple<StageIndex, NodeId, Incarnation>>> holders_;
   std::deque<round::CoordinatorEvent> events_;
   bool executing_ = false;
   std::optional<TimePoint> leave_by_;
