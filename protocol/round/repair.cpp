@@ -177,7 +177,8 @@ class MicrobatchPlanner {
     units_[stage].push_back(unit);
   }
 
-  /// What was sent without an order is there or will be, although its node has not listed it yet.
+  /// What was granted or sent without an order is there or will be, although its node has not
+  /// listed it yet. (The attempt of a grant that is listed may be older than the highest.)
   void infer(std::size_t stage, const Hop& at, const Hop& from) {
     if (facts_.ordered.contains({index(stage), microbatch_, at.attempt})) return;
     const auto live = std::find_if(facts_.live.begin(), facts_.live.end(), [&](const auto& other) {
@@ -185,7 +186,9 @@ class MicrobatchPlanner {
     });
     if (live == facts_.live.end()) return;
     for (const LiveUnit& unit : units_[stage])
-      if (node_of(unit) == at.node && (stage == 0 || unit.held.attempt == at.attempt)) return;
+      if (node_of(unit) == at.node &&
+          (stage == 0 ? unit.held.counts : unit.held.attempt == at.attempt))
+        return;
     HeldUnit held = unit_of(at.attempt);
     held.progress = UnitProgress::kInput;
     held.from = from;

@@ -24,7 +24,7 @@ void ModelCounts::add(const ModelCounts& other) {
   exact += other.exact;
 }
 
-RepairModel::RepairModel(std::uint64_t seed) : rng_(seed) {
+RepairModel::RepairModel(std::uint64_t seed, bool tells) : rng_(seed), tells_(tells) {
   stages_ = 2 + static_cast<std::uint32_t>(rng_.below(3));
   at_once_ = rng_.below(2) == 0;
   losses_left_ = 1 + static_cast<std::uint32_t>(rng_.below(4));
@@ -165,7 +165,7 @@ void RepairModel::computed(std::size_t n, const Key& key, ModelUnit& unit) {
     return;
   }
   held.progress = kDone;
-  say(name(n, key) + (held.counts ? " counts" : " has passed it"));
+  if (tells_) say(name(n, key) + (held.counts ? " counts" : " has passed it"));
   if (held.counts && averaged_[nodes_[n].stage]) fault("counts after the average " + name(n, key));
   if (nodes_[n].stage == 0) return;
   held.gradient_kept = true;
@@ -196,8 +196,9 @@ void RepairModel::send(std::size_t n, const Key& key, const ModelUnit& unit, boo
   const bool kept = forward ? unit.held.output_kept : unit.held.gradient_kept;
   if (!kept) return fault("sends what it does not keep " + name(n, key));
   const Flying tensor{forward, ordered, n, to, {key.first, hop.attempt}, key};
-  say(name(n, key) + (forward ? " -> " : " => ") + name(to, tensor.unit) +
-      (ordered ? " by order" : ""));
+  if (tells_)
+    say(name(n, key) + (forward ? " -> " : " => ") + name(to, tensor.unit) +
+        (ordered ? " by order" : ""));
   wire_.push_back(tensor);
 }
 
@@ -330,7 +331,7 @@ void RepairModel::lose_one() {
   --losses_left_;
   ++counts_.losses;
   nodes_[n].alive = false;
-  say("LOST " + std::to_string(n));
+  if (tells_) say("LOST " + std::to_string(n));
   if (!averaged_[nodes_[n].stage])
     for (Booked& unit : book_[nodes_[n].stage])
       if (unit.reporter == nodes_[n].id) unit.reporter.reset();
@@ -353,8 +354,9 @@ void RepairModel::evict_one() {
   kept = false;
   --evictions_left_;
   ++counts_.evictions;
-  say(name(static_cast<std::size_t>(&node - nodes_.data()), at->first) + " loses its " +
-      (forward ? "output" : "gradient"));
+  if (tells_)
+    say(name(static_cast<std::size_t>(&node - nodes_.data()), at->first) + " loses its " +
+        (forward ? "output" : "gradient"));
 }
 
 }  // namespace coshard::round

@@ -58,7 +58,8 @@ struct ModelNode {
 
 class RepairModel {
  public:
-  explicit RepairModel(std::uint64_t seed);
+  /// `tells`: keeps a story of what happened.
+  explicit RepairModel(std::uint64_t seed, bool tells = false);
   /// Lets things happen, with losses; returns what is wrong, or nothing.
   std::string run();
   const ModelCounts& counts() const { return counts_; }
@@ -118,6 +119,7 @@ class RepairModel {
   std::string name(std::size_t n, const Key& key) const;
 
   Rng rng_;
+  bool tells_;
   std::uint32_t stages_;
   bool at_once_;  ///< everybody answers and obeys in the instant of a loss
   std::uint32_t losses_left_, evictions_left_;

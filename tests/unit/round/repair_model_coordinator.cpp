@@ -47,7 +47,7 @@ void RepairModel::average(std::uint32_t stage) {
             std::to_string(sums) + " sums");
   }
   averaged_[stage] = true;
-  say("stage " + std::to_string(stage) + " has averaged");
+  if (tells_) say("stage " + std::to_string(stage) + " has averaged");
 }
 
 void RepairModel::grant(std::size_t m) {
@@ -65,7 +65,7 @@ void RepairModel::granted(std::size_t m) {
   if (!nodes_[n].alive) return;
   const auto [at, fresh] = nodes_[n].units.try_emplace(key);
   if (!fresh) return fault("is granted what it has " + name(n, key));
-  say(name(n, key) + " is granted");
+  if (tells_) say(name(n, key) + " is granted");
   at->second.held.microbatch = key.first;
   at->second.held.attempt = key.second;
   at->second.held.progress = kInput;
@@ -98,7 +98,7 @@ void RepairModel::plan() {
   ++counts_.plans;
   const RepairPlan plan = plan_step(facts());
   counts_.redone += plan.units_redone;
-  say("PLAN");
+  if (tells_) say("PLAN");
   check_tasks(plan);
   if (at_once_) check_cost(plan);
   attempts_ = plan.attempts;
@@ -127,10 +127,11 @@ void RepairModel::check_tasks(const RepairPlan& plan) {
     for (const RepairTask& task : tasks) {
       const std::size_t n = find(node);
       const Key key{task.microbatch, task.attempt};
-      say(name(n, key) + " redo " + nth(task.redo) + " from " + task.from.node.short_hex() + "." +
-          std::to_string(task.from.attempt.value) + (task.send_gradient ? "(send)" : "") + " to " +
-          task.to.node.short_hex() + "." + std::to_string(task.to.attempt.value) +
-          (task.send_output ? "(send)" : ""));
+      if (tells_)
+        say(name(n, key) + " redo " + nth(task.redo) + " from " + task.from.node.short_hex() + "." +
+            std::to_string(task.from.attempt.value) + (task.send_gradient ? "(send)" : "") +
+            " to " + task.to.node.short_hex() + "." + std::to_string(task.to.attempt.value) +
+            (task.send_output ? "(send)" : ""));
       if (!nodes_[n].alive) fault("orders the lost " + name(n, key));
       const auto& units = nodes_[n].holdings.units;
       const auto said = std::find_if(units.begin(), units.end(), [&](const HeldUnit& unit) {
