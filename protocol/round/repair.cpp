@@ -124,6 +124,10 @@ class MicrobatchPlanner {
 
   void run() {
     gather();
+    if (is_unclear()) {
+      ++plan_.unclear;
+      return;
+    }
     for (std::size_t stage = 0; stage < units_.size(); ++stage) find_holder(stage);
     while (find_givers()) {
     }
@@ -193,6 +197,28 @@ class MicrobatchPlanner {
     held.progress = UnitProgress::kInput;
     held.from = from;
     add(stage, static_cast<std::size_t>(live - facts_.live.begin()), held);
+  }
+
+  /// Answers are given one after the other while work goes on: a unit whose input came from a live
+  /// node that does not list it was begun in between, and where the path leads before that is not
+  /// known. (An order that its receiver has not taken is no such case: it is void.) Where repair
+  /// is needed everything stands still, so that a later survey sees it whole.
+  bool is_unclear() const {
+    for (std::size_t stage = 1; stage < units_.size(); ++stage)
+      for (const LiveUnit& unit : units_[stage])
+        if (is_live(stage - 1, unit.held.from.node) && !knows(stage - 1, unit.held.from))
+          return true;
+    return false;
+  }
+  bool is_live(std::size_t stage, const NodeId& node) const {
+    return std::any_of(facts_.live.begin(), facts_.live.end(), [&](const Witness& witness) {
+      return witness.node == node && witness.stage == index(stage);
+    });
+  }
+  bool knows(std::size_t stage, const Hop& at) const {
+    return facts_.ordered.contains({index(stage), microbatch_, at.attempt}) ||
+           std::any_of(units_[stage].begin(), units_[stage].end(),
+                       [&](const LiveUnit& unit) { return hop(unit) == at; });
   }
 
   bool is_counted(std::size_t stage) const {
@@ -366,7 +392,7 @@ class MicrobatchPlanner {
       task(giver).to = hop(taker);
       task(giver).send_output = true;
     }
-    if (taker.fresh || taker.held.from != hop(giver)) task(taker).from = hop(giver);
+    if (taker.fresh) task(taker).from = hop(giver);  // others may owe `from` a gradient
   }
 
   void pass_gradient(std::size_t stage) {
@@ -374,8 +400,7 @@ class MicrobatchPlanner {
         this->giver(stage, Redo::kPass, &HeldUnit::gradient_kept, &LiveUnit::gives_gradient);
     const LiveUnit& taker = again_or_holder(stage - 1, Redo::kPass);
     const bool promised = !giver.fresh && !giver.done() && giver.held.from == hop(taker);
-    const auto ordered = tasks_.find({giver.witness, giver.held.attempt});
-    if (!promised || (ordered != tasks_.end() && ordered->second.from != kNoHop)) {
+    if (!promised) {
       task(giver).from = hop(taker);
       task(giver).send_gradient = true;
     }
