@@ -202,8 +202,13 @@ class MicrobatchPlanner {
   /// Answers are given one after the other while work goes on: a unit whose input came from a live
   /// node that does not list it was begun in between, and where the path leads before that is not
   /// known. (An order that its receiver has not taken is no such case: it is void.) Where repair
-  /// is needed everything stands still, so that a later survey sees it whole.
+  /// is needed everything stands still, so that a later survey sees it whole. Likewise a unit that
+  /// its node reported after it had said what it holds.
   bool is_unclear() const {
+    for (std::size_t stage = 0; stage < units_.size(); ++stage)
+      if (booked(stage).counted && is_live(stage, *booked(stage).holder) &&
+          !lists_done(stage, *booked(stage).holder))
+        return true;
     for (std::size_t stage = 1; stage < units_.size(); ++stage)
       for (const LiveUnit& unit : units_[stage])
         if (is_live(stage - 1, unit.held.from.node) && !knows(stage - 1, unit.held.from))
@@ -213,6 +218,11 @@ class MicrobatchPlanner {
   bool is_live(std::size_t stage, const NodeId& node) const {
     return std::any_of(facts_.live.begin(), facts_.live.end(), [&](const Witness& witness) {
       return witness.node == node && witness.stage == index(stage);
+    });
+  }
+  bool lists_done(std::size_t stage, const NodeId& node) const {
+    return std::any_of(units_[stage].begin(), units_[stage].end(), [&](const LiveUnit& unit) {
+      return unit.held.counts && unit.done() && node_of(unit) == node;
     });
   }
   bool knows(std::size_t stage, const Hop& at) const {

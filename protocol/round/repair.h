@@ -115,15 +115,17 @@ struct RepairPlan {
   std::vector<MicrobatchIndex> grant_anew;  ///< nobody has anything of them any more
   /// Units whose booked holder is void: whoever their input comes to may do them.
   std::vector<std::pair<StageIndex, MicrobatchIndex>> opened;
+  /// Left out: what one node says of them is older than what its neighbour says. Ask again.
+  std::uint32_t unclear = 0;
   std::vector<Attempt> attempts;   ///< the highest now, by microbatch
   OrderedUnits ordered;            ///< for the next plan of this step
   std::uint32_t units_redone = 0;  ///< whatever the redo
 };
 
 /// The least work that completes the step, given to those who are through with theirs first.
-/// Answers are not of one instant: nodes go on computing and answering each other. But whoever has
-/// answered chooses no next hop until its orders have come, perhaps empty ones: so what is sent
-/// without an order is listed by its sender, and its receiver has it even if its answer is older.
+/// Answers are not of one instant: nodes go on meanwhile, so one's may be older than what its
+/// neighbour says. What was sent without an order, its receiver has; what stays unclear is left out
+/// until everybody has answered again.
 /// Deterministic.
 RepairPlan plan_step(const StepFacts& facts);
 

@@ -22,6 +22,7 @@ void ModelCounts::add(const ModelCounts& other) {
   plans += other.plans;
   redone += other.redone;
   exact += other.exact;
+  unclear += other.unclear;
 }
 
 RepairModel::RepairModel(std::uint64_t seed, bool tells) : rng_(seed), tells_(tells) {
@@ -50,7 +51,7 @@ std::string RepairModel::run() {
   while (fault_.empty()) {
     if (losses_left_ > 0 && rng_.below(10 + 3 * often) == 0) lose_one();
     if (evictions_left_ > 0 && rng_.below(4) == 0) evict_one();
-    if (lacking_ && !surveying_) new_epoch();
+    if (ask_again_ && !surveying_) new_epoch();
     const std::vector<Choice> open = choices();
     if (open.empty()) break;
     happen(open[rng_.below(open.size())]);
@@ -84,7 +85,7 @@ std::vector<RepairModel::Choice> RepairModel::choices() const {
     for (const auto& [key, unit] : node.units) {
       const UnitProgress at = unit.held.progress;
       const bool moves = at == kInput || at == kForward || at == kGradient || at == kBackward;
-      if (moves || (at == kOutput && !node.waits)) choices.push_back({What::kWork, n, key});
+      if (moves || at == kOutput) choices.push_back({What::kWork, n, key});
       if (at == kDone && unit.held.counts && !unit.reported)
         choices.push_back({What::kReport, n, key});
     }
@@ -250,7 +251,6 @@ void RepairModel::hear(std::size_t n) {
     node.members[other] = nodes_[other].alive;
   std::erase_if(node.offers, [&](const Flying& tensor) { return !node.members[tensor.from]; });
   node.orders.reset();
-  node.waits = true;
   node.holdings = Holdings{};
   node.holdings.stage = StageIndex(node.stage);
   for (const auto& [key, unit] : node.units) node.holdings.units.push_back(unit.held);
@@ -259,7 +259,6 @@ void RepairModel::hear(std::size_t n) {
 void RepairModel::obey(std::size_t n) {
   const auto orders = std::exchange(nodes_[n].orders, std::nullopt);
   if (!orders) return;
-  nodes_[n].waits = false;
   for (const RepairTask& task : *orders)
     if (task.redo == Redo::kNothing)
       keep(n, task);
@@ -304,7 +303,7 @@ void RepairModel::keep(std::size_t n, const RepairTask& task) {
       if (held.gradient_kept)
         send(n, key, unit, false, true);
       else
-        lacking_ = true;
+        ask_again_ = true;
     }
   }
   if (task.to.node == kNoNode) return;
@@ -315,7 +314,7 @@ void RepairModel::keep(std::size_t n, const RepairTask& task) {
   if (task.send_output && held.output_kept)
     send(n, key, unit, true, true);
   else if (task.send_output)
-    lacking_ = true;
+    ask_again_ = true;
   if (held.progress == kOutput) output_sent(unit);
 }
 

@@ -18,7 +18,8 @@ namespace coshard::round {
 
 struct ModelCounts {
   std::uint64_t losses = 0, evictions = 0, plans = 0, redone = 0;
-  std::uint64_t exact = 0;  ///< plans whose least cost is known exactly
+  std::uint64_t unclear = 0;  ///< plans that left something out, and were made again
+  std::uint64_t exact = 0;    ///< plans whose least cost is known exactly
   void add(const ModelCounts& other);
 };
 
@@ -53,7 +54,6 @@ struct ModelNode {
   std::vector<Flying> offers;
   Holdings holdings;
   std::optional<std::vector<RepairTask>> orders;  ///< on their way
-  bool waits = false;                             ///< answered, and has no orders: chooses no hops
 };
 
 class RepairModel {
@@ -132,7 +132,7 @@ class RepairModel {
   OrderedUnits ordered_;
   std::uint64_t epoch_ = 0;
   bool surveying_ = false;
-  bool lacking_ = false;  ///< something was gone that an order wanted sent
+  bool ask_again_ = false;  ///< something was gone that an order wanted sent, or a plan was unclear
   ModelCounts counts_;
   std::string fault_, story_;
 };

@@ -13,7 +13,7 @@ using enum UnitProgress;
 
 void RepairModel::new_epoch() {
   ++epoch_;
-  lacking_ = false;
+  ask_again_ = false;
   surveying_ = true;
   if (!at_once_) return;
   for (std::size_t n = 0; n < nodes_.size(); ++n)
@@ -98,6 +98,8 @@ void RepairModel::plan() {
   ++counts_.plans;
   const RepairPlan plan = plan_step(facts());
   counts_.redone += plan.units_redone;
+  counts_.unclear += plan.unclear > 0;
+  ask_again_ = plan.unclear > 0;
   if (tells_) say("PLAN");
   check_tasks(plan);
   if (at_once_) check_cost(plan);
