@@ -74,6 +74,8 @@ inline constexpr std::uint64_t kChunkElements = std::uint64_t{1} << 18;
 /// Averaging chunks that a replica has sent to one reducer, or reduces itself, and whose average is
 /// not there yet.
 inline constexpr std::uint32_t kAveragingWindow = 32;
+/// Between two questions to all nodes what they hold, where the answers did not fit together.
+inline constexpr std::chrono::milliseconds kSurveyInterval{100};
 /// Averaging attempts that a neighbour may have heard of before us.
 inline constexpr std::uint32_t kAttemptsAhead = 8;
 inline constexpr std::uint64_t kLedgerEpochSteps = 20;

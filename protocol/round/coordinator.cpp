@@ -120,6 +120,7 @@ void Coordinator::Impl::handle(const PeerLost& event) {
 void Coordinator::Impl::handle(const Tick&) {
   judge_complaints();
   take_leave();
+  survey_again();
   if (now_ - repeat_at_ >= limits::kRepeatInterval) repeat_unanswered();
 }
 
@@ -341,6 +342,7 @@ void Coordinator::Impl::open_step(StepId step) {
   book_.emplace(step, config_.shape, now_);
   repeat_at_ = now_;
   send_all(StepOpen{step, members_.epoch()});
+  if (survey_wanted_) survey();
 }
 
 void Coordinator::Impl::close_stages() {
@@ -359,6 +361,7 @@ void Coordinator::Impl::commit() {
   persist(record);
   send_all(*last_commit_);
   book_.reset();
+  survey_wanted_ = survey_.has_value();
   survey_.reset();
   orders_.clear();
   last_step_ = record.step();

@@ -81,6 +81,7 @@ void Coordinator::Impl::repeat_to(const Member& member) {
   if (phase_ != CoordinatorPhase::kTraining) return;
   if (survey_ && !survey_->answers.contains(node)) send(node, members_.table());
   if (const auto orders = orders_.find(node); orders != orders_.end()) send(node, orders->second);
+  answer_pull(node);
   const StepId heard = peer.heard_step;
   if (heard < book_->step()) send(node, StepOpen{book_->step(), members_.epoch()});
   const StageClosed* closed = book_->closed(member.stage);

@@ -95,8 +95,9 @@ class Coordinator::Impl {
   void judge_complaints();
   void take_leave();
   void survey();
+  void survey_again();
   void plan_repair();
-  void answer_pulls();
+  void answer_pull(const NodeId& node);
 
   // Ending (coordinator_ending.cpp).
   void end_round(EndReason reason, std::string text, bool save);
@@ -143,7 +144,9 @@ class Coordinator::Impl {
   std::optional<StepBook> book_;  ///< of the open step
   std::optional<Commit> last_commit_;
   std::vector<Complaint> complaints_;
-  std::map<NodeId, TimePoint> leaving_;    ///< asked to go, and when; gone after the open step
+  std::map<NodeId, TimePoint> leaving_;  ///< asked to go, and when; gone after the open step
+  bool survey_wanted_ = false;           ///< not everybody is known to have the table of this epoch
+  std::optional<TimePoint> survey_again_at_;
   std::optional<Survey> survey_;           ///< under way
   std::map<NodeId, RepairOrders> orders_;  ///< given, not known to be taken
   std::uint64_t nodes_lost_ = 0, microbatches_repaired_ = 0;

@@ -25,9 +25,7 @@ void Coordinator::Impl::lose(const NodeId& node, const std::string& why) {
   note(text);
   if (!running()) return;
   if (members_.replicas(lost.stage).empty()) return end_round(EndReason::kNodeLost, text, true);
-  send_all(members_.table());
-  if (!book_) return;
-  book_->lose(lost.stage, node);
+  if (book_) book_->lose(lost.stage, node);
   survey();
 }
 
@@ -86,9 +84,13 @@ void Coordinator::Impl::take_leave() {
   lose(node, "has left");
 }
 
+/// Everybody hears who is there, and says what it holds: of the open step, or of the next one.
 void Coordinator::Impl::survey() {
-  survey_ = Survey{members_.epoch(), {}};
+  send_all(members_.table());
   orders_.clear();
+  survey_wanted_ = !book_;
+  survey_again_at_.reset();
+  if (book_) survey_ = Survey{members_.epoch(), {}};
 }
 
 void Coordinator::Impl::hear(const Member& from, const Holdings& message) {
@@ -107,7 +109,6 @@ void Coordinator::Impl::hear(const Member& from, const Holdings& message) {
     return;
   }
   members_.renew();
-  send_all(members_.table());
   survey();
 }
 
@@ -118,6 +119,13 @@ void Coordinator::Impl::hear(const Member& from, const RepairTaken& message) {
     orders_.erase(orders);
   else
     ++counters_.repeated;
+}
+
+/// Answers that came too far apart to be understood together; by then, orders are under way.
+void Coordinator::Impl::survey_again() {
+  if (!survey_again_at_ || now_ < *survey_again_at_ || !book_ || !orders_.empty()) return;
+  members_.renew();
+  survey();
 }
 
 void Coordinator::Impl::plan_repair() {
@@ -149,6 +157,8 @@ void Coordinator::Impl::plan_repair() {
     send(node, orders_[node]);
   }
   survey_.reset();
+  survey_again_at_.reset();
+  if (plan.unclear > 0) survey_again_at_ = now_ + limits::kSurveyInterval;
   std::set<MicrobatchIndex> repaired(plan.grant_anew.begin(), plan.grant_anew.end());
   for (const auto& [node, tasks] : plan.tasks)
     for (const auto& task : tasks)
@@ -157,17 +167,19 @@ void Coordinator::Impl::plan_repair() {
   note("step " + std::to_string(book_->step().value) + ": " + std::to_string(plan.units_redone) +
        " units are done again, " + std::to_string(plan.grant_anew.size()) +
        " microbatches granted anew");
-  answer_pulls();
+  for (const auto& node : members_.replicas(StageIndex(0))) answer_pull(node);
 }
 
-/// What became free is given to whoever pulled for more than there was.
-void Coordinator::Impl::answer_pulls() {
-  for (const auto& node : members_.replicas(StageIndex(0))) {
-    const Peer& peer = peers_.at(node);
-    if (!is_open(peer.pull_step)) continue;
-    send(node,
-         MicrobatchGrant{peer.pull_step, peer.pull_request, book_->grant(node, peer.pull_slots)});
-  }
+/// What became free is given to whoever pulled for more than there was; said again while it is open.
+void Coordinator::Impl::answer_pull(const NodeId& node) {
+  const Peer& peer = peers_.at(node);
+  if (members_.find(node)->stage.value != 0 || !is_open(peer.pull_step)) return;
+  auto granted = book_->grant(node, peer.pull_slots);
+  const bool all_done = std::all_of(granted.begin(), granted.end(), [&](const auto& own) {
+    return book_->is_done(StageIndex(0), own.microbatch);
+  });
+  if (!all_done)
+    send(node, MicrobatchGrant{peer.pull_step, peer.pull_request, std::move(granted)});
 }
 
 }  // namespace coshard::round

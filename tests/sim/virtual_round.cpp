@@ -3,10 +3,12 @@
 #include "tests/sim/virtual_round.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <set>
 
 #include "protocol/base/check.h"
 #include "tests/sim/junk.h"
+#include "tests/sim/trace.h"
 #include "tests/sim/virtual_node.h"
 
 namespace coshard::simtest {
@@ -205,6 +207,9 @@ void VirtualRound::transmit(const NodeId& from, const NodeId& to, Message messag
 
 void VirtualRound::deliver(const NodeId& from, const NodeId& to, const Message& message,
                            std::uint64_t payload) {
+  if (const std::string text = tracing() ? std::visit(Trace{}, message) : ""; !text.empty())
+    std::printf("%9.6f %s -> %s %s\n", seconds(now_ - TimePoint{}), from.short_hex().c_str(),
+                to.short_hex().c_str(), text.c_str());
   const Node* sender = find(from);
   if (sender != nullptr && !sender->alive && rng_.below(2) == 0) return;
   if (to == coordinator_id()) return coordinate(Received{from, message, {}});
@@ -298,6 +303,8 @@ void VirtualRound::execute(const RoundFinished& action) {
 
 /// A loss is named to people as soon as it is noted.
 void VirtualRound::execute(const Note& action) {
+  if (tracing())
+    std::printf("%9.6f %s\n", seconds(now_ - TimePoint{}), action.text.c_str());
   if (!lost_.empty() && !named_at && action.text.find(killed_name()) != std::string::npos)
     named_at = now_ - TimePoint{};
 }
