@@ -83,7 +83,8 @@ void Coordinator::Impl::repeat_to(const Member& member) {
   if (const auto orders = orders_.find(node); orders != orders_.end()) send(node, orders->second);
   answer_pull(node);
   const StepId heard = peer.heard_step;
-  if (heard < book_->step()) send(node, StepOpen{book_->step(), members_.epoch()});
+  const bool never_pulled = member.stage.value == 0 && peer.pull_step != book_->step();
+  if (heard < book_->step() || never_pulled) send(node, StepOpen{book_->step(), members_.epoch()});
   const StageClosed* closed = book_->closed(member.stage);
   if (closed != nullptr && !book_->has_averaged(member.stage, node)) send(node, *closed);
 }

@@ -23,22 +23,27 @@ Work work_on(const PipelineState& state, WorkOp op, const ReadyUnits::value_type
           redo == Redo::kCount};
 }
 
-/// A forward alone holds nothing afterwards: no limit keeps it back.
-std::optional<Work> next_forward_only(const PipelineState& state) {
+WorkOp forward_op(const PipelineState& state, Redo redo) {
+  if (redo == Redo::kForward) return WorkOp::kForwardOnly;
+  return state.is_last() ? WorkOp::kForwardLoss : WorkOp::kForward;
+}
+
+/// What only passes through for a repair is bounded by its orders, and may wait for ever when a
+/// neighbour dies: it takes no place in flight.
+std::optional<Work> next_pass(const PipelineState& state) {
   const auto found = std::find_if(state.inputs.begin(), state.inputs.end(),
-                                  [](const auto& unit) { return unit.second == Redo::kForward; });
+                                  [](const auto& unit) { return unit.second != Redo::kCount; });
   if (found == state.inputs.end()) return std::nullopt;
-  return work_on(state, WorkOp::kForwardOnly, *found);
+  return work_on(state, forward_op(state, found->second), *found);
 }
 
 std::optional<Work> next_forward(const PipelineState& state) {
-  if (const auto work = next_forward_only(state)) return work;
-  const WorkOp op = state.is_last() ? WorkOp::kForwardLoss : WorkOp::kForward;
+  if (const auto work = next_pass(state)) return work;
   if (!state.is_last() && state.forwards - state.backwards >= state.in_flight_max)
     return std::nullopt;
   const auto ready = lowest(state.inputs, state.in_order, state.forwards);
   if (!ready) return std::nullopt;
-  return work_on(state, op, *ready);
+  return work_on(state, forward_op(state, Redo::kCount), *ready);
 }
 
 std::optional<Work> next_backward(const PipelineState& state) {

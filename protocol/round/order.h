@@ -48,7 +48,8 @@ std::uint32_t in_flight_limit(Schedule schedule, std::uint32_t stages, std::uint
 
 /// The next work over what has arrived, or nothing. 1F1B: backwards first, then forwards within the
 /// limit. GPipe: forwards first; with `in_order` no backward before the last forward. The last
-/// stage runs forward, loss and backward in one and is never held back, nor is a forward alone.
+/// stage runs forward, loss and backward in one and is never held back, nor is what only passes
+/// through.
 std::optional<Work> next_work(const PipelineState& state);
 
 }  // namespace coshard::round

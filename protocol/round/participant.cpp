@@ -285,6 +285,8 @@ void Participant::Impl::obey(const Commit& message) {
   committed_ = step;
   commit_ = message;
   steps_.erase(found);
+  // What still passes through for a repair is of no use any more.
+  std::erase_if(computing_, [&](const Work& work) { return work.unit.step <= step; });
   network(Release{step});
 }
 

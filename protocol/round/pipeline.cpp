@@ -94,13 +94,13 @@ std::optional<Work> Pipeline::next() {
   if (work->op == WorkOp::kBackward) {
     flight(work->unit, UnitProgress::kGradient).progress = UnitProgress::kBackward;
     order_.gradients.erase(key);
-    ++order_.backwards;
+    if (work->counts) ++order_.backwards;
     return work;
   }
   flight(work->unit, UnitProgress::kInput).progress = UnitProgress::kForward;
   order_.inputs.erase(key);
-  if (work->op != WorkOp::kForwardOnly) ++order_.forwards;
-  if (work->op == WorkOp::kForwardLoss) ++order_.backwards;
+  if (work->counts) ++order_.forwards;
+  if (work->counts && work->op == WorkOp::kForwardLoss) ++order_.backwards;
   return work;
 }
 

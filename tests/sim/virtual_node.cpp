@@ -321,13 +321,14 @@ void VirtualRound::Node::check_in_flight() {
   const RoundShape& shape = world_.options_.shape;
   const std::uint32_t limit = in_flight_limit(world_.options_.schedule, shape.stages, stage_,
                                               shape.microbatches, world_.options_.in_flight_extra);
-  if (stash_.size() > limit) error("holds more forwards than its limit");
+  // What only passes through for a repair comes on top.
+  const bool undisturbed = world_.lost_.empty();
+  if (undisturbed && stash_.size() > limit) error("holds more forwards than its limit");
   std::size_t inputs = 0;
   for (const auto& [key, value] : store_)
     if (const auto* tensor = std::get_if<TensorKey>(&key))
       inputs += tensor->unit.stage.value + 1 == stage_ ? 1 : 0;
-  // Orders of a repair come on top of the slots.
-  if (world_.lost_.empty() && inputs + stash_.size() > std::max(limit, shape.replicas))
+  if (undisturbed && inputs + stash_.size() > std::max(limit, shape.replicas))
     error("holds more than it granted");
 }
 
