@@ -203,6 +203,7 @@ void VirtualRound::Node::execute(const DropStep& action) {
 }
 
 void VirtualRound::Node::execute(const Release& action) {
+  released_ = std::max(released_, action.step);
   std::erase_if(store_, [&](const auto& entry) {
     if (const auto* tensor = std::get_if<TensorKey>(&entry.first))
       return tensor->unit.step == action.step;
@@ -255,7 +256,8 @@ void VirtualRound::Node::next_job() {
 void VirtualRound::Node::compute(const Work& work) {
   --computes_unanswered_;
   const Unit& unit = work.unit;
-  if (dropped_.contains(unit.step)) return handle(ComputeDone{work, 0, 0, ""});
+  if (dropped_.contains(unit.step) || unit.step <= released_)
+    return handle(ComputeDone{work, 0, 0, ""});
   ComputeDone done{work, world_.options_.shape.tokens_per_microbatch, 0, ""};
   const Unit before{unit.step, unit.microbatch, StageIndex(unit.stage.value - 1), unit.attempt};
   const Unit behind{unit.step, unit.microbatch, StageIndex(unit.stage.value + 1), unit.attempt};

@@ -83,6 +83,7 @@ class VirtualRound::Node {
   std::map<OwnAverage, std::uint64_t> averaged_;  ///< reduced here
   std::optional<std::pair<StepId, std::vector<std::uint64_t>>> average_;
   std::set<StepId> dropped_;
+  StepId released_;
 };
 
 }  // namespace coshard::simtest

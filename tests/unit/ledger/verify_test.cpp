@@ -46,6 +46,49 @@ TEST(Verify, AcceptsWhatTheRoundWrote) {
   EXPECT_EQ(static_cast<MemoryFolder&>(*round.folder).files.count("units/1"), 1u);
 }
 
+/// Node 3 (stage 1) dies in step 2: what it had in that step and would have had in step 3 is done
+/// by node 1, in step 2 as another attempt; node 0 passed a microbatch on for it, which is repair
+/// work. The dead node's batch never comes.
+TEST(Verify, AcceptsAnEpochInWhichANodeDied) {
+  SmallRound round;
+  round.params.epoch_steps = 3;
+  auto ledger = round.begin();
+  ASSERT_OK(ledger);
+  EpochSummary summary = round.summary(0, 1, 3);
+  const NodeId dead = round.nodes[3].node(), heir = round.nodes[1].node();
+  std::uint64_t counted = 0, redone = 0;
+  for (CommittedUnit& one : summary.units) {
+    if (one.node != dead) continue;
+    if (one.unit.step == StepId(1)) {
+      ++counted;
+      continue;
+    }
+    one.node = heir;
+    if (one.unit.step == StepId(2)) one.unit.attempt = Attempt(1);
+    ++redone;
+  }
+  ASSERT_GT(counted, 0u);
+  ASSERT_GT(redone, 0u);
+  const Unit passed{StepId(2), MicrobatchIndex(0), StageIndex(0), Attempt(1)};
+  summary.units.push_back({passed, round.nodes[0].node(), true});
+  summary.members = {{StageIndex(1), dead, Incarnation(1)}, {StageIndex(1), heir, Incarnation(2)}};
+  ASSERT_OK(ledger->close_epoch(summary));
+  for (const NodeTotal& total : ledger->missing_batches(LedgerEpoch(0))) {
+    if (total.node == dead) EXPECT_EQ(total.units, counted);
+    if (total.node != dead) ASSERT_OK(ledger->admit(round.batch_bytes(*ledger, 0, total)));
+  }
+  EXPECT_ERROR(ledger->credit(LedgerEpoch(0)), ErrorCode::kFailedPrecondition);
+  EXPECT_EQ(ledger->admit_missing(LedgerEpoch(0)).value(), 1u);
+  ASSERT_OK(ledger->credit(LedgerEpoch(0)));
+  ASSERT_OK(ledger->post(StepId(3), round.shards()));
+  ASSERT_OK(ledger->publish());
+  const auto verified = verify_ledger(*round.folder);
+  ASSERT_OK(verified);
+  EXPECT_GT(verified->accounts.balance(round.nodes[3].account()).posted, 0u);
+  EXPECT_EQ(
+      verified->accounts.epochs()[0].find_total(StageIndex(0), round.nodes[0].node())->repairs, 1u);
+}
+
 TEST(Verify, EveryFlippedByteIsFoundAndItsFileNamed) {
   SmallRound round;
   ASSERT_OK(write_small_ledger(round));
