@@ -61,6 +61,10 @@ const std::array<Row, kMessageKinds>& rows() {
       {proto::AveragedChunk::default_instance(), {1, 1, kChunk}},
       {proto::ReceiptWindow::default_instance(), {1, 1, kControl}},
       {proto::ReceiptCountersigned::default_instance(), {0, 1, kControl}},
+      {proto::ReaderList::default_instance(), {}},
+      {proto::StateAsk::default_instance(), {}},
+      {proto::StatePiece::default_instance(), {1, 1, limits::kStatePieceBytes}},
+      {proto::StateRefused::default_instance(), {}},
   }};
   return kRows;
 }
@@ -72,13 +76,15 @@ const Row& row(MessageKind kind) { return rows()[static_cast<std::size_t>(kind) 
 template <MessageKind kind, class T>
 constexpr bool kInStep =
     std::is_same_v<std::variant_alternative_t<static_cast<std::size_t>(kind) - 1, Message>, T>;
-static_assert(kMessageKinds == static_cast<std::size_t>(MessageKind::kReceiptCountersigned));
+static_assert(kMessageKinds == static_cast<std::size_t>(MessageKind::kStateRefused));
 static_assert(kInStep<MessageKind::kJoinRequest, JoinRequest>);
 static_assert(kInStep<MessageKind::kLeaveNotice, LeaveNotice>);
 static_assert(kInStep<MessageKind::kWelcome, Welcome>);
 static_assert(kInStep<MessageKind::kRoundEnd, RoundEnd>);
 static_assert(kInStep<MessageKind::kSlotGrant, SlotGrant>);
 static_assert(kInStep<MessageKind::kReceiptCountersigned, ReceiptCountersigned>);
+static_assert(kInStep<MessageKind::kReaderList, ReaderList>);
+static_assert(kInStep<MessageKind::kStateRefused, StateRefused>);
 
 template <std::size_t... index>
 Message empty_message(std::size_t wanted, std::index_sequence<index...>) {
@@ -182,6 +188,11 @@ Result<void> check_payload_sizes(const Message& message, std::span<const std::ui
   }
   if (exact && sizes[0] != *exact) {
     return refuse_sizes(kind, std::to_string(*exact) + " bytes", sizes[0]);
+  }
+  if (const auto* piece = std::get_if<StatePiece>(&message);
+      piece != nullptr && (sizes[0] == 0 || sizes[0] > piece->bytes_total - piece->offset)) {
+    return refuse_sizes(
+        kind, "1 to " + std::to_string(piece->bytes_total - piece->offset) + " bytes", sizes[0]);
   }
   const bool chunk = kind == MessageKind::kGradientChunk || kind == MessageKind::kAveragedChunk;
   if (chunk && (sizes[0] == 0 || sizes[0] % 4 != 0)) {

@@ -42,6 +42,10 @@ enum class MessageKind : std::uint8_t {
   kAveragedChunk = 25,
   kReceiptWindow = 26,
   kReceiptCountersigned = 27,
+  kReaderList = 28,
+  kStateAsk = 29,
+  kStatePiece = 30,
+  kStateRefused = 31,
 };
 inline constexpr std::size_t kMessageKinds = std::variant_size_v<Message>;
 

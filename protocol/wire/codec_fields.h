@@ -35,6 +35,8 @@ void describe(FieldIo& io, StageClosed& m);
 void describe(FieldIo& io, CommitScalars& m);
 void describe(FieldIo& io, Commit& m);
 void describe(FieldIo& io, RoundEnd& m);
+void describe(FieldIo& io, Reader& m);
+void describe(FieldIo& io, ReaderList& m);
 
 // codec_data.cpp
 void describe(FieldIo& io, Unit& m);
@@ -46,5 +48,8 @@ void describe(FieldIo& io, GradientChunk& m);
 void describe(FieldIo& io, AveragedChunk& m);
 void describe(FieldIo& io, ReceiptWindow& m);
 void describe(FieldIo& io, ReceiptCountersigned& m);
+void describe(FieldIo& io, StateAsk& m);
+void describe(FieldIo& io, StatePiece& m);
+void describe(FieldIo& io, StateRefused& m);
 
 }  // namespace coshard::wire
