@@ -9,7 +9,6 @@
 #include "crypto/hash.h"
 #include "crypto/random.h"
 #include "node/coordinator/journal_record.h"
-#include "protocol/transport/zmq_transport.h"
 #include "shard/data/file.h"
 
 namespace coshard::node {
@@ -36,8 +35,8 @@ Result<void> open_stores(CoordinatorContext& context, const LoadedRound& loaded)
   COSHARD_ASSIGN(context.journal, Journal::open(options.directory / "journal.sqlite"));
   COSHARD_ASSIGN(context.ledger_home,
                  LedgerHome::open(options.directory, loaded.round, loaded.text, *context.identity,
-                                  as_passphrase(passphrase), context.clock));
-  context.ledger_thread = std::make_unique<LedgerThread>(*context.ledger_home, context.clock);
+                                  as_passphrase(passphrase), context.world.clock));
+  context.ledger_thread = std::make_unique<LedgerThread>(*context.ledger_home, context.world.clock);
   COSHARD_ASSIGN(context.progress, ProgressLog::open(loaded.round, options.directory));
   return {};
 }
@@ -45,7 +44,7 @@ Result<void> open_stores(CoordinatorContext& context, const LoadedRound& loaded)
 Result<void> open_sockets(CoordinatorContext& context) {
   const CoordinatorOptions& options = context.options;
   COSHARD_ASSIGN(const std::string listen, listen_endpoint(options.listen));
-  COSHARD_ASSIGN(context.transport, transport::make_zmq_transport(
+  COSHARD_ASSIGN(context.transport, context.world.make_transport(
                                         *context.reactor, *context.identity,
                                         {.listen = listen,
                                          .admission = transport::Admission::kOpen,
@@ -88,11 +87,11 @@ Result<void> announce(const CoordinatorContext& context, const CoordinatorSetup&
 
 }  // namespace
 
-Result<std::unique_ptr<CoordinatorContext>> open_coordinator(const CoordinatorOptions& options) {
-  auto context = std::make_unique<CoordinatorContext>();
-  context->options = options;
+Result<std::unique_ptr<CoordinatorContext>> open_coordinator(const CoordinatorOptions& options,
+                                                             World world) {
+  auto context = std::make_unique<CoordinatorContext>(options, std::move(world));
   context->resume_command = resume_command(options);
-  context->reactor = std::make_unique<transport::Reactor>(context->clock);
+  context->reactor = std::make_unique<transport::Reactor>(context->world.clock);
   COSHARD_ASSIGN(context->round, load_round(options.round));
   const LoadedRound& loaded = context->round;
   COSHARD_TRY(validate_against_disk(loaded.round, loaded.folder));
@@ -123,7 +122,7 @@ Result<void> open_network(CoordinatorContext& context) {
   context.net = std::make_unique<CoordinatorNet>(
       setup,
       CoordinatorNet::Surroundings{*context.reactor, *context.transport, *context.identity,
-                                   context.clock, *context.journal, *context.ledger_thread,
+                                   context.world.clock, *context.journal, *context.ledger_thread,
                                    *context.progress, context.http.get()},
       context.history);
   COSHARD_TRY(announce(context, setup));

@@ -64,7 +64,7 @@ int main(int argc, char** argv) {
           start_logging({"node", (*options)->directory / "logs", (*options)->log_level});
       !logging)
     return refuse(logging.error(), kExitUsage);
-  auto context = open_node(**options);
+  auto context = open_node(**options, real_world());
   const int code = context ? run(**signals, **context) : refuse(context.error(), kExitUsage);
   stop_logging();
   return code;
