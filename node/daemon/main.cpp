@@ -4,6 +4,7 @@
 
 #include "node/daemon/context.h"
 #include "node/logging.h"
+#include "node/memory.h"
 #include "node/net_host.h"
 
 namespace {
@@ -53,6 +54,7 @@ int run(Signals& signals, NodeContext& context) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  keep_freed_memory();
   auto signals = Signals::block();
   if (!signals) return refuse(signals.error(), kExitInternal);
   const auto options = parse_node_options(argc, argv);

@@ -372,6 +372,7 @@ Measured run_replica(const Job& job) {
     clock.settle();
     replica.commit(step);
   }
+  job.board->meet();  // who leaves first ends the others' connections
   return clock.measured();
 }
 
