@@ -43,6 +43,7 @@ node::World Swarm::world() {
 
 void Swarm::start() {
   nodes_.clear();
+  frozen_.clear();
   coordinator_.reset();
   open_coordinator();
   for (std::size_t i = 0; i < folder_.seats(); ++i) nodes_.push_back(open_node(i));
@@ -77,6 +78,11 @@ std::unique_ptr<node::NodeContext> Swarm::open_node(std::size_t index) {
 }
 
 void Swarm::kill(std::size_t node) { nodes_.at(node).reset(); }
+
+void Swarm::freeze(std::size_t node) {
+  nodes_.at(node)->transport->set_handler([](const NodeId&, const wire::Frame&) {});
+  frozen_.push_back(std::move(nodes_.at(node)));
+}
 
 void Swarm::turn() {
   network_.run_for(kTurn);

@@ -36,6 +36,8 @@ class Swarm {
   void start();
   /// Between two turns, as by kill -9: only its files stay.
   void kill(std::size_t node);
+  /// As by kill -STOP: connections stay, but it neither reads nor speaks any more.
+  void freeze(std::size_t node);
 
   /// Turns until `condition` holds; false when it does not after `limit` of virtual time.
   bool run_until(const std::function<bool()>& condition, Duration limit);
@@ -43,7 +45,7 @@ class Swarm {
   bool run_to_end(Duration limit);
 
   const node::CoordinatorContext& coordinator() const { return *coordinator_; }
-  /// Null once it was killed.
+  /// Null once it was killed or frozen.
   const node::NodeContext* node(std::size_t index) const { return nodes_.at(index).get(); }
   StepId last_step() const { return coordinator_->net->status().last_step; }
 
@@ -60,6 +62,7 @@ class Swarm {
   transport::MemNetwork network_;
   std::unique_ptr<node::CoordinatorContext> coordinator_;
   std::vector<std::unique_ptr<node::NodeContext>> nodes_;
+  std::vector<std::unique_ptr<node::NodeContext>> frozen_;
 };
 
 }  // namespace coshard::test

@@ -101,16 +101,21 @@ INSTANTIATE_TEST_SUITE_P(
       return std::to_string(round.stages) + "Stages" + std::to_string(round.replicas) + "Replicas";
     });
 
-class NodeLost : public testing::TestWithParam<std::size_t> {};
+struct Loss {
+  std::size_t victim;
+  void (Swarm::*strike)(std::size_t);
+};
+
+class NodeLost : public testing::TestWithParam<Loss> {};
 
 TEST_P(NodeLost, IsNamedAndASecondSwarmGoesOnBitForBit) {
-  const std::size_t victim = GetParam();
+  const auto [victim, strike] = GetParam();
   Swarm swarm({.stages = 3, .replicas = 1, .steps = 16, .epoch_steps = 2, .layers = 3}, 5);
   swarm.start();
   ASSERT_TRUE(swarm.run_until([&] { return swarm.last_step() >= StepId(7); }, kPatience));
   const NodeId lost = swarm.node(victim)->identity->node();
   const TimePoint lost_at = swarm.now();
-  swarm.kill(victim);
+  (swarm.*strike)(victim);
   const auto& outcome = swarm.coordinator().net->outcome();
   ASSERT_TRUE(swarm.run_until([&] { return !outcome.lost.empty(); }, seconds(5)))
       << "a loss is named within 5 s";
@@ -135,7 +140,15 @@ TEST_P(NodeLost, IsNamedAndASecondSwarmGoesOnBitForBit) {
   expect_units_add_up(expect_verified(folder), folder.round());
 }
 
-INSTANTIATE_TEST_SUITE_P(Swarm, NodeLost, testing::Values(0U, 1U, 2U));
+INSTANTIATE_TEST_SUITE_P(Swarm, NodeLost,
+                         testing::Values(Loss{0, &Swarm::kill}, Loss{1, &Swarm::kill},
+                                         Loss{2, &Swarm::kill}, Loss{0, &Swarm::freeze},
+                                         Loss{2, &Swarm::freeze}),
+                         [](const testing::TestParamInfo<Loss>& loss) {
+                           const bool killed = loss.param.strike == &Swarm::kill;
+                           return (killed ? "Killed" : "Frozen") +
+                                  std::to_string(loss.param.victim);
+                         });
 
 using Files = std::map<std::string, std::string>;
 
