@@ -172,8 +172,7 @@ Result<void> LedgerThread::settle_what_is_due(bool all) {
   for (auto entry = open_.begin(); entry != open_.end();) {
     const LedgerEpoch epoch = entry->first;
     const bool closed = epoch.value < home_.ledger().accounts().epochs().size();
-    const bool due =
-        all || now >= entry->second.deadline || home_.ledger().missing_batches(epoch).empty();
+    const bool due = all || now >= entry->second.deadline || !is_awaited(epoch);
     if (!closed || !due) {
       ++entry;
       continue;

@@ -137,7 +137,10 @@ void Receipts::make_windows() {
       PendingWindow& pending = pending_[window];
       pending.epoch = key.epoch;
       pending.window = ledger::sign_window(identity_.operating(), receipts, number);
-      send_window(window, pending);
+      if (gone_.contains(key.receiver))
+        close_window(window, pending.window);  // nobody is left to countersign
+      else
+        send_window(window, pending);
     }
   }
 }
@@ -154,6 +157,7 @@ Result<void> Receipts::on_window(const NodeId& from, const ReceiptWindow& messag
                                  ByteView payload) {
   COSHARD_ON(net_);
   if (!seat_) return {};
+  gone_.erase(from);
   const Stopwatch stopwatch(clock_, counters_.spent);
   COSHARD_ASSIGN(ledger::SignedWindow window, ledger::decode<ledger::SignedWindow>(payload));
   COSHARD_ASSIGN(const ledger::OpenedWindow opened, ledger::verify_window(seat_->network, window));
@@ -202,6 +206,7 @@ void Receipts::close_window(const WindowKey& key, ledger::SignedWindow window) {
 }
 
 void Receipts::lost(const NodeId& peer) {
+  gone_.insert(peer);
   std::vector<WindowKey> gone;
   for (const auto& [key, pending] : pending_)
     if (key.first == peer) gone.push_back(key);

@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "crypto/identity.h"
@@ -119,6 +120,7 @@ class Receipts {
   ledger::ReceiptCollector collector_;
   std::map<NodeId, std::uint64_t> next_window_;
   std::map<WindowKey, PendingWindow> pending_;
+  std::set<NodeId> gone_;  ///< lost, and not heard since: they countersign nothing
   std::map<LedgerEpoch, Epoch> epochs_;
   std::map<StepId, std::uint64_t> own_units_;  ///< of closed books, until the commit
   StepId committed_;
