@@ -9,6 +9,8 @@
 #include "crypto/hash.h"
 #include "crypto/random.h"
 #include "node/coordinator/journal_record.h"
+#include "node/round_setup.h"
+#include "protocol/base/log.h"
 #include "shard/data/file.h"
 
 namespace coshard::node {
@@ -100,6 +102,9 @@ Result<std::unique_ptr<CoordinatorContext>> open_coordinator(const CoordinatorOp
                                    limits::kManifestBytesMax, shard::Symlinks::kFollow));
   context->manifest_text = as_text(manifest);
   COSHARD_TRY(open_stores(*context, loaded));
+  if (const auto complaint = clock_complaint(context->world.clock.wall_ms(),
+                                             founded_ms(context->ledger_home->genesis_entry())))
+    log(LogLevel::kWarning, "coordinator", *complaint);
   COSHARD_ASSIGN(const std::vector<Bytes> records, context->journal->records());
   auto history = decode_records(records);
   if (!history)

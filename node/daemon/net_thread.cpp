@@ -3,6 +3,7 @@
 #include "node/daemon/net_thread.h"
 
 #include "crypto/signed_payload.h"
+#include "node/round_setup.h"
 #include "protocol/base/log.h"
 
 namespace coshard::node {
@@ -149,6 +150,8 @@ bool NodeNet::on_welcome(const wire::Opened& opened, const Welcome& welcome) {
   runner_.set_package({text_of(opened.payloads[0]), entry, text_of(opened.payloads[2])});
   courier_.speak_as(network, welcome.incarnation, opened.header.generation);
   receipts_.take_seat({*genesis, network, coordinator, welcome.stage, welcome.incarnation});
+  if (const auto complaint = clock_complaint(at_.clock.wall_ms(), founded_ms(entry)))
+    log(LogLevel::kWarning, "node", *complaint);
   log(LogLevel::kInfo, "node",
       "admitted to " + genesis->model + ": stage " + std::to_string(welcome.stage.value) +
           ", replica " + std::to_string(welcome.replica.value));

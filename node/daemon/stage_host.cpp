@@ -160,7 +160,7 @@ Result<StagePlan> plan_stage(const Welcome& welcome, const RoundPackage& package
   return plan;
 }
 
-Result<round::StageReady> raise_stage(EngineHome& home, const StagePlan& plan) {
+Result<RaisedStage> raise_stage(EngineHome& home, const StagePlan& plan) {
   COSHARD_ASSIGN(const std::string manifest, localized_manifest(plan.manifest_text, plan.data));
   COSHARD_TRY(shard::write_atomically(plan.manifest, as_bytes(manifest)));
   COSHARD_ASSIGN(home.tokens, shard::TokenSource::open(plan.manifest, plan.order));
@@ -177,10 +177,14 @@ Result<round::StageReady> raise_stage(EngineHome& home, const StagePlan& plan) {
     COSHARD_TRY(home.engine->load(plan.checkpoint));
   }
   COSHARD_ASSIGN(const Fingerprint digest, home.engine->fingerprint({}));
-  return round::StageReady{.shape = round_shape(plan.round),
-                           .schedule = round_schedule(plan.round),
-                           .chunks = static_cast<std::uint32_t>(home.engine->layout().size()),
-                           .digest = digest};
+  RaisedStage raised{{.shape = round_shape(plan.round),
+                      .schedule = round_schedule(plan.round),
+                      .chunks = static_cast<std::uint32_t>(home.engine->layout().size()),
+                      .digest = digest},
+                     {}};
+  for (const shard::GradientChunk& chunk : home.engine->layout())
+    raised.chunk_bytes.push_back(chunk.count * sizeof(float));
+  return raised;
 }
 
 }  // namespace coshard::node

@@ -47,8 +47,14 @@ struct StagePlan {
 Result<StagePlan> plan_stage(const Welcome& welcome, const RoundPackage& package,
                              const StageSite& site);
 
+/// What a raised stage is, for the machine and for its shell.
+struct RaisedStage {
+  round::StageReady event;
+  std::vector<std::uint64_t> chunk_bytes;  ///< of the gradient, by averaging chunk
+};
+
 /// Fills `home`. kCorruption naming the shard or the checkpoint file that is damaged.
-Result<round::StageReady> raise_stage(EngineHome& home, const StagePlan& plan);
+Result<RaisedStage> raise_stage(EngineHome& home, const StagePlan& plan);
 
 /// "DIR/step-00000020/stage-1.safetensors".
 std::filesystem::path checkpoint_path(const std::filesystem::path& checkpoints, StepId step,

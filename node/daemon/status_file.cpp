@@ -45,9 +45,18 @@ json links_json(const StatusView& view) {
                      {"stage", stage.value},
                      {"bytes_sent", bytes.sent},
                      {"bytes_received", bytes.received},
+                     {"faults", view.courier.faults(peer)},
                      {"state", transport::to_string(view.courier.state(peer))}});
   }
   return links;
+}
+
+/// How often each reason occurred; those that never did are left out.
+json refused_json(const StatusView& view) {
+  json refused = json::object();
+  for (const auto& [reason, count] : view.courier.refusals())
+    if (count > 0) refused[reason] = count;
+  return refused;
 }
 
 json costs_json(const StatusView& view) {
@@ -59,7 +68,6 @@ json costs_json(const StatusView& view) {
           {"windows", view.receipts.windows},
           {"windows_countersigned", view.receipts.countersigned},
           {"windows_refused", view.receipts.refused},
-          {"frames_refused", view.courier.refusals().total()},
           {"send_failures", view.courier.counters().send_failures}};
 }
 
@@ -106,6 +114,7 @@ void StatusFile::write(const StatusView& view) {
                    {"kept_bytes", view.kept_bytes},
                    {"rss_bytes", resident_bytes()},
                    {"links", links_json(view)},
+                   {"refused", refused_json(view)},
                    {"costs", costs_json(view)},
                    {"updated_ms", clock_.wall_ms()}};
   if (view.seat) {

@@ -128,7 +128,8 @@ void Coordinator::Impl::handle(const Tick&) {
     const Member* about = members_.find(complaint_->about);
     if (from != nullptr && about != nullptr)
       end_round(EndReason::kNodeLost,
-                name(*from) + " cannot reach " + name(*about) + ": " + complaint_->reason, true);
+                name(*from) + " cannot work with " + name(*about) + ": " + complaint_->reason,
+                true);
     complaint_.reset();
   }
   if (now_ - repeat_at_ >= limits::kRepeatInterval) repeat_unanswered();

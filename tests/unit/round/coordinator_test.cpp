@@ -249,7 +249,7 @@ TEST_F(CoordinatorTest, OtherFaultsOfNodesEndTheRoundByName) {
          EXPECT_EQ(machine->phase(), CoordinatorPhase::kTraining) << "it may be lost: wait a bit";
          pass(1100ms);
        },
-       "cannot reach node " + node(1).short_hex()},
+       "cannot work with node " + node(1).short_hex()},
   };
   for (const auto& [happens, text] : faults) {
     said.clear();
