@@ -19,6 +19,8 @@ struct RoundStatus {
     std::string account;  ///< hexadecimal
     std::uint32_t stage = 0;
     std::uint32_t replica = 0;
+    std::string endpoint;     ///< where other nodes reach it
+    std::string certificate;  ///< crypto::NodeCertificate, in hexadecimal
     std::string state;     ///< live, suspect, lost
     std::string activity;  ///< idle, computing, averaging, updating, saving
     std::uint64_t applied_step = 0;

@@ -96,7 +96,16 @@ Result<LedgerMirror> LedgerMirror::fetch(const std::string& url, const std::stri
     return fail(ErrorCode::kUnavailable, "could not make a temporary folder " + pattern);
   LedgerMirror mirror{fs::path(pattern)};
   ledger::DiskFolder folder(mirror.folder());
-  COSHARD_TRY(copy_log(place, folder));
+  // A log that grows drops its partial tiles: what the checkpoint named a moment ago may be gone.
+  constexpr int kTries = 5;
+  Result<void> copied = copy_log(place, folder);
+  for (int left = kTries - 1; left > 0 && !copied; --left) {
+    if (copied.error().code != ErrorCode::kNotFound) break;
+    for (const auto& entry : fs::directory_iterator(mirror.folder(), ec))
+      fs::remove_all(entry.path(), ec);
+    copied = copy_log(place, folder);
+  }
+  COSHARD_TRY(copied);
   return mirror;
 }
 

@@ -43,6 +43,24 @@ Result<void> open_stores(CoordinatorContext& context, const LoadedRound& loaded)
   return {};
 }
 
+/// Somebody wants to copy the model. On a thread of HTTP.
+Result<void> take_reader(CoordinatorContext& context, const std::string& certificate_hex) {
+  const RoundFile& round = context.round.round;
+  if (round.model.weights != Weights::kOpen)
+    return fail(ErrorCode::kPermissionDenied,
+                round.model.name +
+                    " is protected: its weights are never assembled anywhere, so nobody may read "
+                    "them");
+  const auto bytes = from_hex(certificate_hex);
+  if (!bytes) return fail(ErrorCode::kInvalidArgument, "expected a certificate in hexadecimal");
+  COSHARD_ASSIGN(const auto certificate, crypto::NodeCertificate::decode(*bytes));
+  if (const auto sound = certificate.verify(); !sound)
+    return fail(ErrorCode::kInvalidArgument, sound.error().message);
+  if (!context.reactor->post([&context, certificate] { context.net->name_reader(certificate); }))
+    return fail(ErrorCode::kUnavailable, "the coordinator is about to stop");
+  return {};
+}
+
 Result<void> open_sockets(CoordinatorContext& context) {
   const CoordinatorOptions& options = context.options;
   COSHARD_ASSIGN(const std::string listen, listen_endpoint(options.listen));
@@ -60,11 +78,26 @@ Result<void> open_sockets(CoordinatorContext& context) {
                                                                 : round::ControlVerb::kFinish);
     });
   };
+  const auto reader = [&context](const std::string& body) { return take_reader(context, body); };
   COSHARD_ASSIGN(context.http, HttpServer::start({.listen = options.http,
                                                   .ledger_root = options.directory / "ledger",
                                                   .control_token = token,
-                                                  .control = control}));
+                                                  .control = control,
+                                                  .reader = reader}));
   return {};
+}
+
+/// The HTTP address as others reach it: an address that means every interface of this box becomes
+/// the host that is advertised to nodes.
+std::string ledger_url(const CoordinatorContext& context) {
+  const std::string& bound = context.http->address();
+  const std::size_t colon = bound.rfind(':');
+  if (bound.substr(0, colon) != "0.0.0.0") return "http://" + bound;
+  constexpr std::string_view kScheme = "tcp://";
+  const std::string endpoint =
+      advertised_endpoint(context.transport->endpoint(), context.options.advertise);
+  return "http://" + endpoint.substr(kScheme.size(), endpoint.rfind(':') - kScheme.size()) +
+         bound.substr(colon);
 }
 
 /// What nodes, tools and people need to find this coordinator.
@@ -123,7 +156,8 @@ Result<void> open_network(CoordinatorContext& context) {
                                .network = context.ledger_home->network(),
                                .fingerprint_secret = fingerprint_secret(*context.identity),
                                .directory = context.options.directory,
-                               .resume_command = context.resume_command};
+                               .resume_command = context.resume_command,
+                               .ledger_url = ledger_url(context)};
   context.net = std::make_unique<CoordinatorNet>(
       setup,
       CoordinatorNet::Surroundings{*context.reactor, *context.transport, *context.identity,

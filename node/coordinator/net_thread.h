@@ -19,6 +19,7 @@
 #include "node/courier.h"
 #include "node/round_file.h"
 #include "protocol/round/coordinator.h"
+#include "protocol/round/state_transfer.h"
 #include "protocol/transport/reactor.h"
 
 namespace coshard::node {
@@ -33,6 +34,7 @@ struct CoordinatorSetup {
   std::uint64_t fingerprint_secret = 0;  ///< keys of the parameter digests are drawn from it
   std::filesystem::path directory;
   std::string resume_command;  ///< what a person types to go on after an early end
+  std::string ledger_url;      ///< where the public log is served, as nodes reach it
 };
 
 /// How the round ended, for main.
@@ -62,6 +64,8 @@ class CoordinatorNet {
   void start();
   /// A command of the operator. cs-net.
   void control(round::ControlVerb verb);
+  /// Somebody may copy the state of every stage for a while, unless too many do. cs-net.
+  void name_reader(const crypto::NodeCertificate& certificate);
   /// Has the reactor been stopped because everything is over?
   bool is_over() const { return over_; }
   const CoordinatorOutcome& outcome() const { return outcome_; }
@@ -87,6 +91,7 @@ class CoordinatorNet {
   void welcome(const NodeId& to, const Welcome& message);
   void on_ledger(const LedgerReply& reply);
   void heartbeat();
+  void announce_readers();
   void publish();
   void tick();
   void stop_on(const Error& error);
@@ -99,6 +104,7 @@ class CoordinatorNet {
   std::vector<wire::Payload> welcome_payloads_;
   std::map<NodeId, crypto::CurveKey> channels_;             // of strangers and members
   std::map<NodeId, crypto::NodeCertificate> certificates_;  // of those who asked to join
+  round::ReaderBook readers_;
   std::deque<round::CoordinatorEvent> events_;
   bool executing_ = false;
   std::optional<TimePoint> leave_by_;

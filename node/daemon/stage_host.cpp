@@ -5,9 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <charconv>
-#include <cstdio>
 
 #include "node/round_setup.h"
 #include "shard/data/file.h"
@@ -86,14 +84,6 @@ std::uint64_t machine_memory_bytes() {
   const long page_bytes = sysconf(_SC_PAGESIZE);
   if (pages <= 0 || page_bytes <= 0) return 0;
   return static_cast<std::uint64_t>(pages) * static_cast<std::uint64_t>(page_bytes);
-}
-
-std::filesystem::path checkpoint_path(const std::filesystem::path& checkpoints, StepId step,
-                                      StageIndex stage) {
-  std::array<char, 32> folder{};
-  std::snprintf(folder.data(), folder.size(), "step-%08llu",
-                static_cast<unsigned long long>(step.value));
-  return checkpoints / folder.data() / ("stage-" + std::to_string(stage.value) + ".safetensors");
 }
 
 std::vector<HeldCheckpoint> held_checkpoints(const std::filesystem::path& checkpoints) {

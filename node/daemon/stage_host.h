@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <string>
 
+#include "node/checkpoint_path.h"
 #include "node/daemon/engine_thread.h"
 #include "node/round_file.h"
 #include "protocol/round/participant.h"
@@ -55,10 +56,6 @@ struct RaisedStage {
 
 /// Fills `home`. kCorruption naming the shard or the checkpoint file that is damaged.
 Result<RaisedStage> raise_stage(EngineHome& home, const StagePlan& plan);
-
-/// "DIR/step-00000020/stage-1.safetensors".
-std::filesystem::path checkpoint_path(const std::filesystem::path& checkpoints, StepId step,
-                                      StageIndex stage);
 
 /// Checkpoints in the folder, newest first, at most limits::kCheckpointsHeld, each with its hash.
 std::vector<HeldCheckpoint> held_checkpoints(const std::filesystem::path& checkpoints);

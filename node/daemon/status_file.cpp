@@ -113,6 +113,7 @@ void StatusFile::write(const StatusView& view) {
                    {"boundary_tokens", view.runner.boundary_tokens},
                    {"kept_bytes", view.kept_bytes},
                    {"rss_bytes", resident_bytes()},
+                   {"ledger", nullptr},
                    {"links", links_json(view)},
                    {"refused", refused_json(view)},
                    {"costs", costs_json(view)},
@@ -121,6 +122,8 @@ void StatusFile::write(const StatusView& view) {
     document["stage"] = view.seat->stage.value;
     document["replica"] = view.seat->replica.value;
   }
+  if (!view.ledger.url.empty())
+    document["ledger"] = {{"url", view.ledger.url}, {"network", view.ledger.network.hex()}};
   const auto written = replace_file(file_, document.dump(2) + "\n");
   if (!written && !complained_) log(LogLevel::kWarning, "status", written.error().message);
   complained_ = !written;

@@ -24,6 +24,7 @@ struct TinyRound {
   std::uint64_t checkpoint_epochs = 1;
   int layers = 2;
   std::string order = "1f1b";
+  std::string weights = "open";
 };
 std::string round_text(const TinyRound& round);
 
