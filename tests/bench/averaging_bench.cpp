@@ -108,15 +108,16 @@ double signing_cost(const Job& job, int calls) {
 void print_parts(const Job& job) {
   const std::size_t size = limits::kChunkElements * sizeof(float);
   const Bytes source(size, 1);
-  // As in a step, what is copied lies in no cache, and copies live for a while.
-  const Bytes cold(64 * size, 1);
-  std::vector<SharedBytes> kept(32);
+  // As in a step: as much memory is touched between two visits of a chunk, and copies live on.
+  const std::size_t spread = std::min<std::size_t>(64, 2 * job.chunks());
+  const Bytes cold(spread * size, 1);
+  std::vector<SharedBytes> kept(spread);
   std::size_t next = 0;
   std::vector<float> one(limits::kChunkElements, 1.0F), sum(limits::kChunkElements);
   const std::vector<std::span<const float>> addends(job.world, one);
   const double hash = each(60, [&] { COSHARD_CHECK(crypto::sha256(source) != Hash{}); });
   const double copy = each(200, [&] {
-    kept[next % 32] = share(to_bytes(ByteView(cold).subspan(next % 64 * size, size)));
+    kept[next % spread] = share(to_bytes(ByteView(cold).subspan(next % spread * size, size)));
     ++next;
   });
   const double add = each(200, [&] { shard::sum_in_order(sum, addends, 0.5F); });
