@@ -22,8 +22,8 @@ struct World {
 
 /// The machine's clocks and ZeroMQ.
 inline World real_world() {
-  static const SystemClock clock;
-  return {clock, transport::make_zmq_transport};
+  static const SystemClock kClock;
+  return {kClock, transport::make_zmq_transport};
 }
 
 }  // namespace coshard::node
