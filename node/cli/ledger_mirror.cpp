@@ -3,6 +3,7 @@
 #include "node/cli/ledger_mirror.h"
 
 #include <cstdlib>
+#include <map>
 
 #include "ledger/entry.h"
 #include "ledger/round_ledger.h"
@@ -79,8 +80,20 @@ Result<void> copy_log(const Place& place, ledger::LogFolder& folder) {
                 place.base + place.path + ": expected a log of at most " +
                     std::to_string(kEntriesMax) + " entries, found " +
                     std::to_string(checkpoint.size));
-  for (const ledger::TileId& tile : ledger::tiles_of(checkpoint.size)) {
-    COSHARD_ASSIGN(const Bytes bytes, copy(place, tile.path(), folder));
+  // Partial tiles go when the log grows, everything else stays: those come first.
+  const std::vector<ledger::TileId> tiles = ledger::tiles_of(checkpoint.size);
+  std::map<std::string, Bytes> partial;
+  for (const ledger::TileId& tile : tiles) {
+    if (!tile.is_partial()) continue;
+    COSHARD_ASSIGN(partial[tile.path()], copy(place, tile.path(), folder));
+  }
+  for (const ledger::TileId& tile : tiles) {
+    Bytes bytes;
+    if (tile.is_partial()) {
+      bytes = std::move(partial[tile.path()]);
+    } else {
+      COSHARD_ASSIGN(bytes, copy(place, tile.path(), folder));
+    }
     if (tile.is_entries()) COSHARD_TRY(copy_units(place, tile, bytes, folder));
   }
   return {};

@@ -4,8 +4,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "ledger/verify.h"
 #include "tests/process/program.h"
 #include "tests/support/round_fixture.h"
 
@@ -48,9 +50,18 @@ class Export : public ::testing::Test {
     round_ = std::make_unique<RoundFixture>(shape);
     ASSERT_TRUE(round_->start_all());
   }
+  /// Until the ledger tells of one.
   void wait_for_checkpoint() {
-    ASSERT_TRUE(wait_for_text(round_->coordinator().output_file(), "is complete", seconds(120)))
-        << round_->outputs();
+    ASSERT_TRUE(round_->wait_for_step(1, seconds(120))) << round_->outputs();
+    const Path log = round_->coordinator_dir() / "ledger/mite";
+    FolderWatch watch({log});
+    const auto recorded = [&] {
+      const auto read = ledger::read_ledger(ledger::DiskFolder(log));
+      return read && std::ranges::any_of(read->entries, [](const auto& entry) {
+               return std::holds_alternative<ledger::CheckpointRecord>(entry.body.leaf);
+             });
+    };
+    ASSERT_TRUE(watch.wait_until(recorded, seconds(120))) << round_->outputs();
   }
   void expect_same_folders(const std::string& a, const std::string& b) {
     std::size_t files = 0;

@@ -39,7 +39,8 @@ std::string round_text(const TinyRound& round) {
   std::ostringstream text;
   text << "[model]\nname = \"mite\"\nhidden = 32\nlayers = " << round.layers
        << "\nheads = 2\nkv_heads = 2\nffn_hidden = 64\nvocab = " << kVocab
-       << "\nsequence = 16\nstages = " << round.stages << "\nweights = \"" << round.weights << "\"\n"
+       << "\nsequence = 16\nstages = " << round.stages << "\nweights = \"" << round.weights
+       << "\"\n"
        << "[data]\nmanifest = \"data/manifest.json\"\n"
        << "[training]\nsteps = " << round.steps << "\nmicrobatches = " << round.microbatches
        << "\nmicrobatch_sequences = 2\nprecision = \"fp32\"\nseed = 3\nschedule_order = \""
