@@ -77,6 +77,8 @@ CoordinatorActions Coordinator::Impl::start(TimePoint now) {
   take_epochs(true);
   unsettled_epoch_.reset();
   settlement_ = Settlement(config_.shape.stages);  // nothing is owed of what came before
+  // The ledger may have stopped before it recorded the checkpoint that the journal has.
+  if (checkpoint_) act(CheckpointComplete{*checkpoint_});
   if (journal_.last_step > resume_step_) {
     persist(RolledBack{resume_step_});
     act(RolledBack{resume_step_});

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "tests/support/round_fixture.h"
 
@@ -91,7 +92,7 @@ void expect_refused(const Ended& ended, const std::vector<std::string>& parts) {
 }
 
 TEST(BadUse, AWrongFlagStartsNothing) {
-  RoundFixture round({});
+  RoundFixture round(TinyRound{});
   const Path dir = round.path() / "fresh";
   expect_refused(run_program(round, "coshard-coordinator",
                              {"--round", "r.toml", "--dir", dir.string(), "--stepz", "1"}),
@@ -102,7 +103,7 @@ TEST(BadUse, AWrongFlagStartsNothing) {
 }
 
 TEST(BadUse, ATakenPortIsNamed) {
-  RoundFixture round({});
+  RoundFixture round(TinyRound{});
   Socket holder;
   const std::string port = holder.listen();
   auto arguments = coordinator_arguments(round);
@@ -115,7 +116,7 @@ TEST(BadUse, ATakenPortIsNamed) {
 }
 
 TEST(BadUse, ADamagedShardIsRefusedByName) {
-  RoundFixture round({});
+  RoundFixture round(TinyRound{});
   std::string shard = read_text(round.path() / "data/second.bin");
   shard[100] = static_cast<char>(shard[100] ^ 1);
   write_text(round.path() / "data/second.bin", shard);
@@ -125,7 +126,7 @@ TEST(BadUse, ADamagedShardIsRefusedByName) {
 }
 
 TEST(BadUse, AKeyThatOthersMayReadIsRefused) {
-  RoundFixture round({});
+  RoundFixture round(TinyRound{});
   ASSERT_TRUE(round.start_coordinator());
   round.coordinator().signal(SIGTERM);
   ASSERT_TRUE(round.coordinator().wait_exit(kPatience).has_value());
@@ -142,7 +143,7 @@ std::string with_a_bit_flipped(std::string file) {
 }
 
 TEST(BadUse, ACorruptJournalAndAnotherRoundFileAreRefused) {
-  RoundFixture round({});
+  RoundFixture round(TinyRound{});
   ASSERT_TRUE(round.start_coordinator());
   round.coordinator().signal(SIGTERM);
   ASSERT_TRUE(round.coordinator().wait_exit(kPatience).has_value());
@@ -166,7 +167,7 @@ TEST(BadUse, ACorruptJournalAndAnotherRoundFileAreRefused) {
 }
 
 TEST(BadUse, AnUnreachableCoordinatorIsNamedAndTriedAgain) {
-  RoundFixture round({});
+  RoundFixture round(TinyRound{});
   std::string port;
   {
     Socket nobody;
@@ -265,7 +266,7 @@ TEST(BadUse, AFullDiskIsNamedAndLeavesNoTornCheckpoint) {
 /// The coordinator's disk is full: it stops with the file's name, what it had published verifies,
 /// and with room again the round goes on to its end.
 TEST(BadUse, AFullDiskStopsTheCoordinatorCleanly) {
-  RoundFixture round({.steps = 120, .epoch_steps = 2});
+  RoundFixture round({.steps = 40, .epoch_steps = 2});
   ChildProcess coordinator({program("coshard-coordinator"),
                             coordinator_arguments(round),
                             round.path() / "full.out",
@@ -287,27 +288,27 @@ TEST(BadUse, AFullDiskStopsTheCoordinatorCleanly) {
   EXPECT_GT(reached, 2U);
   ASSERT_TRUE(round.start_all()) << round.outputs();
   EXPECT_EQ(round.coordinator().wait_exit(kPatience), 0) << round.outputs();
-  EXPECT_EQ(round.last_metrics().size(), 120U);
+  EXPECT_EQ(round.last_metrics().size(), 40U);
 }
 
 /// A stage that no machine holds: the bill is shown before anything is allocated.
 TEST(BadUse, AStageTooLargeForItsMachineIsNamedWithItsBill) {
-  RoundFixture round({});
+  RoundFixture round(TinyRound{});
   change_round_file(
       round, {{"hidden = 32", "hidden = 131072"}, {"ffn_hidden = 64", "ffn_hidden = 524288"}});
-  ASSERT_TRUE(round.start_all()) << round.outputs();
-  EXPECT_EQ(round.coordinator().wait_exit(kPatience), 3) << round.outputs();
-  for (std::size_t i = 0; i < 2; ++i)
-    ASSERT_TRUE(round.node(i).wait_exit(kPatience).has_value()) << round.outputs();
-  const std::string said = round.coordinator().output();
-  for (const char* part : {" leaves: this stage needs ", " parameters", "AdamW moments",
+  ASSERT_TRUE(round.start_coordinator());
+  EXPECT_EQ(round.start_node(0).wait_exit(kPatience), 1) << round.outputs();
+  for (const char* part : {"this stage needs ", " of ", "gradient sum", "AdamW moments",
                            "use more stages, fewer microbatch_sequences"})
-    EXPECT_NE(said.find(part), std::string::npos) << part << " in\n" << said;
+    EXPECT_NE(round.node(0).output().find(part), std::string::npos) << part << round.outputs();
+  ASSERT_TRUE(
+      wait_for_text(round.coordinator().output_file(), " leaves: this stage needs ", kPatience));
+  EXPECT_TRUE(round.coordinator().running()) << "it waits for a larger machine";
 }
 
 TEST(BadUse, CudaWithoutADeviceIsNamedWithWhatToDo) {
   if (std::filesystem::exists("/dev/nvidiactl")) GTEST_SKIP() << "this machine has an NVIDIA GPU";
-  RoundFixture round({});
+  RoundFixture round(TinyRound{});
   ASSERT_TRUE(round.start_coordinator());
   const Path dir = round.path() / "fresh";
   expect_refused(run_program(round, "coshard-node",
@@ -317,8 +318,8 @@ TEST(BadUse, CudaWithoutADeviceIsNamedWithWhatToDo) {
   EXPECT_FALSE(std::filesystem::exists(dir / "node.key"));
 }
 
-/// A learning rate with which activations leave every sensible range: the unit is refused, both
-/// ends are named, and the last step that was committed was a finite one.
+/// A learning rate with which activations leave every sensible range: said what was expected, what
+/// was found and what to do, by whoever meets it first; no step that was committed is affected.
 TEST(BadUse, ARoundThatExplodesEndsByName) {
   RoundFixture round({.steps = 400});
   change_round_file(round, {{"lr = 1e-2", "lr = 10.0"},
@@ -327,9 +328,12 @@ TEST(BadUse, ARoundThatExplodesEndsByName) {
   ASSERT_TRUE(round.start_all()) << round.outputs();
   EXPECT_EQ(round.coordinator().wait_exit(kPatience), 3) << round.outputs();
   const std::string said = round.coordinator().output();
-  EXPECT_NE(said.find("refused microbatch "), std::string::npos) << said;
-  EXPECT_NE(said.find("expected a root mean square up to "), std::string::npos) << said;
-  EXPECT_NE(said.find("it can go on from step "), std::string::npos) << said;
+  for (const char* part : {"expected a root mean square up to 1000000", ", found ",
+                           "lower the learning rate", "it can go on from step "})
+    EXPECT_NE(said.find(part), std::string::npos) << part << " in\n" << said;
+  for (const MetricsLine& line : round.metrics()) EXPECT_TRUE(std::isfinite(line.loss));
+  for (std::size_t i = 0; i < 2; ++i)
+    EXPECT_GT(round.node(i).wait_exit(kPatience).value_or(0), 0) << round.outputs();
 }
 
 /// A clock that was never set: said on both sides, with what to do; training does not depend on it.
