@@ -271,7 +271,7 @@ TEST(HostileLimit, AMessageBeyondTheLimitIsNeverHeld) {
               HasSubstr("lost node " + round.hostile->id().hex() + " (stage 0, replica 0)"));
 }
 
-// ---- tensors that are what they claim to be, and wrong -------------------------------------------
+// ---- tensors that are what they claim to be, and wrong ------------------------------------------
 
 struct Poison {
   const char* name;
@@ -330,7 +330,35 @@ INSTANTIATE_TEST_SUITE_P(
             "expected shape"}),
     [](const auto& suite) { return suite.param.name; });
 
-// ---- strangers with valid keys --------------------------------------------------------------------
+class HostileChunk : public ::testing::TestWithParam<wire::MessageKind> {};
+
+/// A replica whose chunks have a false size: its partner stops averaging with it and says why, and
+/// is not itself the one who is blamed.
+TEST_P(HostileChunk, NamesItsSender) {
+  HostileRound round({.stages = 1, .replicas = 2, .steps = 400, .epoch_steps = 2});
+  ASSERT_TRUE(round.start(
+      true, [&](const crypto::Identity& self, const NodeId&, const wire::Frame& honest) {
+        if (wire::peek(honest).value().kind != GetParam()) return std::vector{honest};
+        const Letter letter = read_letter(honest);
+        Bytes bytes = *letter.payloads[0].bytes;
+        bytes.resize(bytes.size() - sizeof(float));
+        return std::vector{
+            rewritten(self, letter, letter.message, {wire::hashed(share(std::move(bytes)))})};
+      }));
+  EXPECT_EQ(round.coordinator().wait_exit(kPatience), 3) << round.outputs();
+  EXPECT_TRUE(round.node(0).wait_exit(seconds(20)).has_value());
+  const std::string said = round.coordinator().output();
+  EXPECT_THAT(said, HasSubstr(" (stage 0, replica 1) cannot work with node " +
+                              round.hostile->id().short_hex() + " (stage 0, replica 0): chunk "));
+  EXPECT_THAT(said, HasSubstr(" bytes, found "));
+  expect_verified(round);
+}
+INSTANTIATE_TEST_SUITE_P(Chunk, HostileChunk,
+                         ::testing::Values(wire::MessageKind::kGradientChunk,
+                                           wire::MessageKind::kAveragedChunk),
+                         [](const auto& suite) { return std::string(wire::name_of(suite.param)); });
+
+// ---- strangers with valid keys ------------------------------------------------------------------
 
 /// A peer with keys of its own that nobody admitted; runs on the test's thread.
 class Stranger {
