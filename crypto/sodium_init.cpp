@@ -8,8 +8,8 @@
 namespace coshard::crypto {
 
 void ensure_sodium() {
-  static const int started = sodium_init();
-  COSHARD_CHECK_OP(started, >=, 0);
+  static const int kStarted = sodium_init();
+  COSHARD_CHECK_OP(kStarted, >=, 0);
 }
 
 }  // namespace coshard::crypto

@@ -94,8 +94,10 @@ void Courier::handle(const NodeId& from, const wire::Frame& frame) {
   const TimePoint now = clock_.now();
   counters_.opening += now - began;
   if (!opened) {
-    // Stale is what honest peers are after a restart; everything else is a fault.
-    if (opened.error().code != ErrorCode::kFailedPrecondition) fault(from, opened.error().message);
+    // Stale is what honest peers are after a restart; everything else is a fault, replays too: a
+    // connection delivers once, in order, and every message is sealed anew.
+    if (opened.error().code != ErrorCode::kFailedPrecondition)
+      count_fault(from, opened.error().message);
     return;
   }
   if (Entry* entry = find(from)) {
@@ -108,6 +110,7 @@ void Courier::handle(const NodeId& from, const wire::Frame& frame) {
 
 void Courier::handle_event(const transport::PeerEvent& event) {
   COSHARD_ON(net_);
+  if (event.kind == PeerEventKind::kMalformed) return count_fault(event.peer, event.reason);
   handlers_.link(event);
   const Entry* entry = find(event.peer);
   if (entry != nullptr && event.kind == PeerEventKind::kLost && entry->peer.session_bound)
@@ -116,6 +119,11 @@ void Courier::handle_event(const transport::PeerEvent& event) {
 
 void Courier::fault(const NodeId& peer, const std::string& reason) {
   COSHARD_ON(net_);
+  ++counters_.breaches;
+  count_fault(peer, reason);
+}
+
+void Courier::count_fault(const NodeId& peer, const std::string& reason) {
   log(LogLevel::kDebug, "courier", "fault of " + peer.short_hex() + ": " + reason);
   if (const auto change = pulse_.count_fault(peer, clock_.now())) {
     transport_.revoke(peer);
@@ -151,6 +159,23 @@ transport::PeerState Courier::state(const NodeId& peer) const {
 
 Duration Courier::silence(const NodeId& peer) const {
   return pulse_.silence(peer, clock_.now()).value_or(Duration{});
+}
+
+std::vector<std::pair<std::string, std::uint64_t>> Courier::refusals() const {
+  std::vector<std::pair<std::string, std::uint64_t>> counts;
+  for (std::size_t i = 0; i < wire::kRefusalReasons; ++i) {
+    const auto reason = static_cast<wire::RefusalReason>(i);
+    counts.emplace_back(wire::to_string(reason), refusals_[reason]);
+  }
+  const transport::TransportCounters& below = transport_.counters();
+  counts.emplace_back("transport_key", below.keys_refused);
+  counts.emplace_back("channel", below.hellos_refused);
+  counts.emplace_back("frame", below.malformed);
+  counts.emplace_back("unproved", below.unproved);
+  counts.emplace_back("revoked", below.revoked);
+  counts.emplace_back("not_admitted", below.not_admitted);
+  counts.emplace_back("breach", counters_.breaches);
+  return counts;
 }
 
 LinkBytes Courier::link_bytes(const NodeId& peer) const {

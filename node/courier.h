@@ -9,6 +9,8 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "crypto/identity.h"
 #include "protocol/base/thread_role.h"
@@ -44,6 +46,7 @@ struct CourierCounters {
   Duration sealing{};
   Duration opening{};
   std::uint64_t send_failures = 0;
+  std::uint64_t breaches = 0;  ///< sound messages that no honest peer sends: what fault() was told
 };
 
 /// Bytes exchanged with one peer, payloads and headers.
@@ -75,7 +78,7 @@ class Courier {
   Result<void> send(const NodeId& to, const Message& message,
                     std::span<const wire::Payload> payloads = {});
 
-  /// Counts a breach of the protocol; may end in lost().
+  /// Counts a breach of the protocol in a message that was opened; may end in lost().
   void fault(const NodeId& peer, const std::string& reason);
 
   /// Everything that time alone changes. Call every limits::kUnitReportInterval.
@@ -84,8 +87,11 @@ class Courier {
   transport::PeerState state(const NodeId& peer) const;
   Duration silence(const NodeId& peer) const;
   LinkBytes link_bytes(const NodeId& peer) const;
+  /// Breaches of the protocol by this peer since it was admitted.
+  std::uint32_t faults(const NodeId& peer) const { return pulse_.faults(peer); }
   const CourierCounters& counters() const { return counters_; }
-  const wire::RefusalCounters& refusals() const { return refusals_; }
+  /// Frames that were refused, by reason: those of the envelope and, before it, the transport's.
+  std::vector<std::pair<std::string, std::uint64_t>> refusals() const;
   std::optional<NetworkId> network() const { return network_; }
   std::string endpoint() const { return transport_.endpoint(); }
 
@@ -99,6 +105,7 @@ class Courier {
   void handle(const NodeId& from, const wire::Frame& frame);
   void handle_event(const transport::PeerEvent& event);
   void follow(const transport::PeerTransition& change);
+  void count_fault(const NodeId& peer, const std::string& reason);
   void give_up(const NodeId& peer, const std::string& reason);
   Entry* find(const NodeId& peer);
 

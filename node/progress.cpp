@@ -125,6 +125,16 @@ std::string render_bytes(double bytes) {
   return format(unit == 0 ? "%.0f %s" : "%.1f %s", bytes, kUnits[unit]);
 }
 
+std::string render_count(std::uint64_t number) {
+  const std::string digits = std::to_string(number);
+  std::string out;
+  for (std::size_t i = 0; i < digits.size(); ++i) {
+    if (i > 0 && (digits.size() - i) % 3 == 0) out.push_back(',');
+    out.push_back(digits[i]);
+  }
+  return out;
+}
+
 std::vector<std::string> render_block(const RoundStatus& status, const Terminal& terminal) {
   std::vector<std::string> lines;
   lines.push_back(status.model + ": " + status.state +

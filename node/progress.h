@@ -34,6 +34,8 @@ std::string render_seconds(double seconds);
 
 /// "512 B", "1.5 KiB", "3.2 MiB".
 std::string render_bytes(double bytes);
+/// "1,234,567"
+std::string render_count(std::uint64_t number);
 
 /// Prints what changed.
 class ProgressPrinter {

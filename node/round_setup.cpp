@@ -6,6 +6,7 @@
 
 #include "crypto/hash.h"
 #include "ledger/checkpoint.h"
+#include "ledger/entry.h"
 
 namespace coshard::node {
 
@@ -92,6 +93,11 @@ std::vector<std::uint64_t> stage_prices(const RoundFile& round) {
   for (const shard::StageSlice& slice : round.model.slices)
     prices.push_back(shard::flops_per_token(round.model.spec, slice));
   return prices;
+}
+
+std::uint64_t founded_ms(ByteView genesis_entry) {
+  const auto entry = ledger::decode_entry(genesis_entry);
+  return entry ? entry->seq_ms : 0;
 }
 
 }  // namespace coshard::node

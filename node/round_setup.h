@@ -23,5 +23,8 @@ std::vector<std::uint64_t> stage_prices(const RoundFile& round);
 /// The ledger's first entry, without keys and nonce (RoundLedger::genesis fills them in).
 /// kInvalidArgument for a domain or a model name that cannot name a log.
 Result<ledger::Genesis> genesis_of(const RoundFile& round, std::string_view round_text);
+/// When the round was founded, milliseconds since 1970 by the coordinator's clock; 0 when the entry
+/// is none.
+std::uint64_t founded_ms(ByteView genesis_entry);
 
 }  // namespace coshard::node

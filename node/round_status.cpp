@@ -43,6 +43,8 @@ RoundStatus::Node read_node(const Json& json) {
   read(json, "account", node.account);
   read(json, "stage", node.stage);
   read(json, "replica", node.replica);
+  read(json, "endpoint", node.endpoint);
+  read(json, "certificate", node.certificate);
   read(json, "state", node.state);
   read(json, "activity", node.activity);
   read(json, "applied_step", node.applied_step);

@@ -19,8 +19,10 @@ struct RoundStatus {
     std::string account;  ///< hexadecimal
     std::uint32_t stage = 0;
     std::uint32_t replica = 0;
-    std::string state;     ///< live, suspect, lost
-    std::string activity;  ///< idle, computing, averaging, updating, saving
+    std::string endpoint;     ///< where other nodes reach it
+    std::string certificate;  ///< crypto::NodeCertificate, in hexadecimal
+    std::string state;        ///< live, suspect, lost
+    std::string activity;     ///< idle, computing, averaging, updating, saving
     std::uint64_t applied_step = 0;
     std::optional<double> tokens_per_second;
     std::optional<std::uint64_t> silent_ms;

@@ -6,9 +6,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
+#include <ctime>
 #include <fstream>
 
 #include "crypto/secret_file.h"
@@ -39,6 +41,18 @@ std::optional<std::array<std::uint8_t, 32>> key_parameter(std::string_view param
     return bytes ? to_array<32>(*bytes) : std::nullopt;
   }
   return std::nullopt;
+}
+
+/// Clocks that nobody tends differ by seconds.
+constexpr std::uint64_t kClockToleranceMs = 60'000;
+
+std::string utc(std::uint64_t ms) {
+  const auto seconds = static_cast<std::time_t>(ms / 1000);
+  std::tm parts{};
+  gmtime_r(&seconds, &parts);
+  std::array<char, 32> text{};
+  std::strftime(text.data(), text.size(), "%Y-%m-%d %H:%M:%S UTC", &parts);
+  return text.data();
 }
 
 std::string without_scheme(const std::string& endpoint) {
@@ -138,6 +152,14 @@ std::string advertised_endpoint(const std::string& bound, const std::string& adv
   if (advertise.empty()) return bound;
   if (advertise.find(':') != std::string::npos) return "tcp://" + advertise;
   return "tcp://" + advertise + bound.substr(bound.rfind(':'));
+}
+
+std::optional<std::string> clock_complaint(std::uint64_t now_ms, std::uint64_t known_ms) {
+  if (now_ms + kClockToleranceMs >= known_ms) return std::nullopt;
+  return "this machine's clock is wrong: expected a time after " + utc(known_ms) +
+         ", when the round was founded, found " + utc(now_ms) +
+         "; set it (timedatectl set-ntp true): training does not depend on it, times in logs and "
+         "in the ledger do";
 }
 
 Result<void> prepare_directory(const std::filesystem::path& directory) {

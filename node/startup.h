@@ -52,6 +52,10 @@ Result<std::string> listen_endpoint(const std::string& text);
 /// What others dial: the endpoint as bound, or `advertise` ("HOST:PORT" or "HOST": the bound port).
 std::string advertised_endpoint(const std::string& bound, const std::string& advertise);
 
+/// What to tell an operator whose machine shows a time, `now_ms`, before one that has passed,
+/// `known_ms`: expected, found, what to do. Nothing where the clock may be right.
+std::optional<std::string> clock_complaint(std::uint64_t now_ms, std::uint64_t known_ms);
+
 /// Makes `directory` if it is missing; kInvalidArgument when it cannot be written.
 Result<void> prepare_directory(const std::filesystem::path& directory);
 

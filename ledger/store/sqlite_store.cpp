@@ -74,8 +74,12 @@ class SqliteStore final : public Store {
  private:
   tl::unexpected<Error> failed() const {
     const int result = sqlite3_extended_errcode(database_.get());
-    const std::string help =
-        (result & 0xff) == SQLITE_BUSY ? " (is another coordinator running on this folder?)" : "";
+    const int kind = result & 0xff;
+    const bool full = kind == SQLITE_FULL || kind == SQLITE_IOERR;
+    const std::string help = kind == SQLITE_BUSY
+                                 ? " (is another coordinator running on this folder?)"
+                             : full ? "; free space on that disk and start again"
+                                    : "";
     return fail(code_of(result),
                 "ledger database " + path_ + ": " + sqlite3_errmsg(database_.get()) + help);
   }

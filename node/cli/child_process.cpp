@@ -4,12 +4,13 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <spawn.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
@@ -22,41 +23,42 @@ namespace {
 
 constexpr std::streamoff kTailBytesMax = 64 * 1024;
 
-/// What posix_spawn does in the child before the program starts.
-class SpawnSetup {
- public:
-  explicit SpawnSetup(const std::filesystem::path& log) {
-    posix_spawn_file_actions_init(&files_);
-    posix_spawn_file_actions_addopen(&files_, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_addopen(&files_, STDOUT_FILENO, log.c_str(),
-                                     O_WRONLY | O_CREAT | O_APPEND, 0644);
-    posix_spawn_file_actions_adddup2(&files_, STDOUT_FILENO, STDERR_FILENO);
-    posix_spawnattr_init(&attributes_);
-    // We block signals to wait for them; the child must not inherit that.
-    sigset_t none;
-    sigemptyset(&none);
-    sigset_t defaults;
-    sigemptyset(&defaults);
-    sigaddset(&defaults, SIGPIPE);
-    posix_spawnattr_setsigmask(&attributes_, &none);
-    posix_spawnattr_setsigdefault(&attributes_, &defaults);
-    posix_spawnattr_setflags(&attributes_,
-                             POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+/// Between fork and exec: only calls that are safe there. Says on `report` what failed.
+[[noreturn]] void become(const SpawnRequest& request, char* const* argv, pid_t parent, int report) {
+  const auto give_up = [report] {
+    const int error = errno;
+    [[maybe_unused]] const auto told = write(report, &error, sizeof error);
+    _exit(127);
+  };
+  setsid();
+  if (request.dies_with_us) {
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() != parent) _exit(127);  // it ended before it could be watched
   }
-  ~SpawnSetup() {
-    posix_spawn_file_actions_destroy(&files_);
-    posix_spawnattr_destroy(&attributes_);
-  }
-  SpawnSetup(const SpawnSetup&) = delete;
-  SpawnSetup& operator=(const SpawnSetup&) = delete;
+  // We block signals to wait for them, and ignore SIGPIPE; the child must not inherit that.
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, nullptr);
+  signal(SIGPIPE, SIG_DFL);
+  const int in = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  const int out = open(request.log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  if (in < 0 || out < 0) give_up();
+  if (dup2(in, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 || dup2(out, STDERR_FILENO) < 0)
+    give_up();
+  execv(argv[0], argv);
+  give_up();
+  _exit(127);
+}
 
-  const posix_spawn_file_actions_t* files() const { return &files_; }
-  const posix_spawnattr_t* attributes() const { return &attributes_; }
-
- private:
-  posix_spawn_file_actions_t files_;
-  posix_spawnattr_t attributes_;
-};
+/// What the child said before it became the program: 0 when it did.
+int error_from(int report) {
+  int error = 0;
+  ssize_t got = 0;
+  do {
+    got = read(report, &error, sizeof error);
+  } while (got < 0 && errno == EINTR);
+  return got == sizeof error ? error : 0;
+}
 
 int decode(int wait_status) {
   return WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 128 + WTERMSIG(wait_status);
@@ -65,19 +67,29 @@ int decode(int wait_status) {
 }  // namespace
 
 Result<ChildProcess> ChildProcess::spawn(const SpawnRequest& request) {
-  const SpawnSetup setup(request.log);
   std::vector<std::string> words{request.program.string()};
   words.insert(words.end(), request.arguments.begin(), request.arguments.end());
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
-  pid_t pid = -1;
-  const int error = posix_spawn(&pid, request.program.c_str(), setup.files(), setup.attributes(),
-                                argv.data(), environ);
-  if (error != 0)
+  const auto failed = [&request](int error) {
     return fail(error == ENOENT ? ErrorCode::kNotFound : ErrorCode::kUnavailable,
                 request.name + ": could not start " + request.program.string() +
                     " with its log in " + request.log.string() + ": " + std::strerror(error));
+  };
+  std::array<int, 2> report{};
+  if (pipe2(report.data(), O_CLOEXEC) != 0) return failed(errno);
+  const pid_t parent = getpid();
+  const pid_t pid = fork();
+  if (pid == 0) become(request, argv.data(), parent, report[1]);
+  const int fork_error = pid < 0 ? errno : 0;
+  close(report[1]);
+  const int error = pid < 0 ? fork_error : error_from(report[0]);
+  close(report[0]);
+  if (error != 0) {
+    if (pid > 0) waitpid(pid, nullptr, 0);
+    return failed(error);
+  }
   const auto pid_fd = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
   return ChildProcess(request.name, request.log, pid, pid_fd);
 }

@@ -18,6 +18,7 @@ struct SpawnRequest {
   std::filesystem::path program;
   std::vector<std::string> arguments;  ///< without the program's own name
   std::filesystem::path log;           ///< standard output and error are appended here
+  bool dies_with_us = false;           ///< told to stop (SIGTERM) when the calling thread ends
 };
 
 class ChildProcess {

@@ -241,13 +241,15 @@ void Grammar::add_round_control() {
   CLI::App* app = add(*round, "export", "assemble the model of an open round as a directory",
                       "  coshard round export gcide --format hf --out gcide-hf");
   auto& flags = selects<RoundExportCommand>(app);
-  app->add_option("id", flags.id, "the round's model name or folder")->required();
+  app->add_option("id", flags.id, kId)->required();
   app->add_option("--format", flags.format, "hf: a Hugging Face LLaMA directory")
       ->capture_default_str()
       ->check(one_of({"hf"}));
   app->add_option("--out", flags.out, "the folder to write")->required();
   app->add_option("--checkpoints", flags.checkpoints,
-                  "folders with the stages' checkpoints (default: checkpoints in the round's)");
+                  "folders with the stages' checkpoints (default: checkpoints in the round's; "
+                  "what is not there is asked of the nodes that hold it)");
+  app->add_option("--token", flags.token, "file of the control token, when the id is an URL");
   app->add_option("--round", flags.round,
                   "the round file (default: round.toml in the round's folder)");
   app->add_flag("--bf16", flags.bf16, "round the weights to bf16 (default: fp32)");
@@ -259,6 +261,7 @@ void Grammar::add_status() {
                       "  coshard status\n  coshard status --dir node-1");
   auto& flags = selects<NodeStatusCommand>(app);
   app->add_option("--dir", flags.dir, "the node's folder (default: `node` of the configuration)");
+  app->add_flag("--offline", flags.offline, "do not ask the public ledger for this node's credits");
   json_flag(app, flags.json);
 }
 

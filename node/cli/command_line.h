@@ -79,12 +79,14 @@ struct RoundExportCommand {
   Path out;
   std::vector<Path> checkpoints;  ///< folders to look in; empty: the round's own
   std::optional<Path> round;      ///< the round file, where the round's folder has no copy
+  std::optional<Path> token;      ///< file of the control token; needed when `id` is an URL
   bool bf16 = false;
   bool json = false;
 };
 
 struct NodeStatusCommand {
   std::optional<Path> dir;
+  bool offline = false;  ///< do not ask the ledger for credits
   bool json = false;
 };
 

@@ -73,6 +73,7 @@ Result<RunningCoordinator> start_coordinator(const CoordinatorLaunch& launch) {
     request.arguments.emplace_back("--advertise");
     request.arguments.push_back(launch.advertise);
   }
+  request.dies_with_us = launch.dies_with_us;
   COSHARD_ASSIGN(ChildProcess process, ChildProcess::spawn(request));
   const auto deadline = std::chrono::steady_clock::now() + kStartTimeout;
   while (std::chrono::steady_clock::now() < deadline) {

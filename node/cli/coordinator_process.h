@@ -18,6 +18,7 @@ struct CoordinatorLaunch {
   std::string listen;
   std::string advertise;
   std::string http;
+  bool dies_with_us = false;  ///< stops when we end, however we end
 };
 
 Result<void> write_launch(const CoordinatorLaunch& launch);

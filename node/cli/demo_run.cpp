@@ -88,9 +88,9 @@ class DemoRun {
 };
 
 Result<void> DemoRun::start() {
-  COSHARD_ASSIGN(
-      RunningCoordinator coordinator,
-      start_coordinator({plan_.round_file, plan_.dir, "tcp://127.0.0.1:0", "", "127.0.0.1:0"}));
+  COSHARD_ASSIGN(RunningCoordinator coordinator,
+                 start_coordinator(
+                     {plan_.round_file, plan_.dir, "tcp://127.0.0.1:0", "", "127.0.0.1:0", true}));
   coordinator_.emplace(std::move(coordinator));
   nodes_.reserve(plan_.nodes());  // disturbed_ points into it
   for (std::uint32_t i = 1; i <= plan_.nodes(); ++i) COSHARD_TRY(start_node(i));
@@ -109,6 +109,7 @@ Result<void> DemoRun::start_node(std::uint32_t number) {
                        "--checkpoints", (plan_.dir / "checkpoints").string(),
                        "--device",      plan_.device,
                        "--threads",     std::to_string(threads_per_node(plan_.nodes()))};
+  request.dies_with_us = true;
   COSHARD_ASSIGN(ChildProcess node, ChildProcess::spawn(request));
   nodes_.push_back(std::move(node));
   return {};

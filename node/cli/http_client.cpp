@@ -43,12 +43,12 @@ Result<HttpAnswer> http_get(const std::string& base, const std::string& path) {
 }
 
 Result<HttpAnswer> http_post(const std::string& base, const std::string& path,
-                             const std::string& token) {
+                             const std::string& token, const std::string& body) {
   COSHARD_TRY(check_base(base));
   httplib::Client client(base);
   set_limits(client);
   const httplib::Headers headers{{"Authorization", "Bearer " + token}};
-  const auto answer = client.Post(path.c_str(), headers, "", "text/plain");
+  const auto answer = client.Post(path.c_str(), headers, body, "text/plain");
   if (!answer) return unreachable(base, answer.error());
   return HttpAnswer{answer->status, answer->body};
 }

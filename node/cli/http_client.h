@@ -20,8 +20,8 @@ struct HttpAnswer {
 /// `base` is "http://HOST:PORT". kInvalidArgument for another scheme, kUnavailable naming the
 /// address when nobody answers, kResourceExhausted over kHttpBodyBytesMax.
 Result<HttpAnswer> http_get(const std::string& base, const std::string& path);
-/// The same with an empty body and "Authorization: Bearer TOKEN".
+/// The same with a body and "Authorization: Bearer TOKEN".
 Result<HttpAnswer> http_post(const std::string& base, const std::string& path,
-                             const std::string& token);
+                             const std::string& token, const std::string& body = "");
 
 }  // namespace coshard::cli

@@ -3,6 +3,7 @@
 #include "node/cli/ledger_mirror.h"
 
 #include <cstdlib>
+#include <map>
 
 #include "ledger/entry.h"
 #include "ledger/round_ledger.h"
@@ -79,8 +80,20 @@ Result<void> copy_log(const Place& place, ledger::LogFolder& folder) {
                 place.base + place.path + ": expected a log of at most " +
                     std::to_string(kEntriesMax) + " entries, found " +
                     std::to_string(checkpoint.size));
-  for (const ledger::TileId& tile : ledger::tiles_of(checkpoint.size)) {
-    COSHARD_ASSIGN(const Bytes bytes, copy(place, tile.path(), folder));
+  // Partial tiles go when the log grows, everything else stays: those come first.
+  const std::vector<ledger::TileId> tiles = ledger::tiles_of(checkpoint.size);
+  std::map<std::string, Bytes> partial;
+  for (const ledger::TileId& tile : tiles) {
+    if (!tile.is_partial()) continue;
+    COSHARD_ASSIGN(partial[tile.path()], copy(place, tile.path(), folder));
+  }
+  for (const ledger::TileId& tile : tiles) {
+    Bytes bytes;
+    if (tile.is_partial()) {
+      bytes = std::move(partial[tile.path()]);
+    } else {
+      COSHARD_ASSIGN(bytes, copy(place, tile.path(), folder));
+    }
     if (tile.is_entries()) COSHARD_TRY(copy_units(place, tile, bytes, folder));
   }
   return {};
@@ -96,7 +109,16 @@ Result<LedgerMirror> LedgerMirror::fetch(const std::string& url, const std::stri
     return fail(ErrorCode::kUnavailable, "could not make a temporary folder " + pattern);
   LedgerMirror mirror{fs::path(pattern)};
   ledger::DiskFolder folder(mirror.folder());
-  COSHARD_TRY(copy_log(place, folder));
+  // A log that grows drops its partial tiles: what the checkpoint named a moment ago may be gone.
+  constexpr int kTries = 5;
+  Result<void> copied = copy_log(place, folder);
+  for (int left = kTries - 1; left > 0 && !copied; --left) {
+    if (copied.error().code != ErrorCode::kNotFound) break;
+    for (const auto& entry : fs::directory_iterator(mirror.folder(), ec))
+      fs::remove_all(entry.path(), ec);
+    copied = copy_log(place, folder);
+  }
+  COSHARD_TRY(copied);
   return mirror;
 }
 

@@ -8,6 +8,7 @@
 
 #include "node/cli/exit_code.h"
 #include "node/cli/ledger_folder.h"
+#include "node/progress.h"
 #include "protocol/base/int128.h"
 
 namespace coshard::cli {
@@ -15,6 +16,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 using ledger::Balance;
+using node::render_count;
 
 int problem(std::ostream& err, const Error& error) {
   err << "coshard: " << error.message << "\n";
@@ -45,17 +47,6 @@ void print_table(std::ostream& out, const std::vector<std::vector<std::string>>&
     line.erase(line.find_last_not_of(' ') + 1);
     out << line << "\n";
   }
-}
-
-/// 1234567 -> "1,234,567"
-std::string grouped(std::uint64_t number) {
-  const std::string digits = std::to_string(number);
-  std::string out;
-  for (std::size_t i = 0; i < digits.size(); ++i) {
-    if (i > 0 && (digits.size() - i) % 3 == 0) out.push_back(',');
-    out.push_back(digits[i]);
-  }
-  return out;
 }
 
 std::uint64_t share_ppm(const Balance& balance, const ledger::UnitTotals& totals) {
@@ -107,9 +98,9 @@ void print_heading(std::ostream& out, const ledger::VerifiedLedger& ledger) {
 }
 
 void print_totals(std::ostream& out, const ledger::UnitTotals& totals) {
-  out << "units: cap " << grouped(totals.cap) << " = posted " << grouped(totals.posted)
-      << " + pending " << grouped(totals.pending) << " + burnt " << grouped(totals.burnt)
-      << " + not yet emitted " << grouped(totals.remaining) << "\n";
+  out << "units: cap " << render_count(totals.cap) << " = posted " << render_count(totals.posted)
+      << " + pending " << render_count(totals.pending) << " + burnt " << render_count(totals.burnt)
+      << " + not yet emitted " << render_count(totals.remaining) << "\n";
 }
 
 struct Event {
@@ -138,24 +129,24 @@ std::string concern(const ledger::Leaf& leaf, const ledger::Accounts& accounts,
     if (!is_own(one->node)) return "";
     return "node " + one->node.short_hex() + ", stage " + std::to_string(one->stage.value) +
            ", epoch " + std::to_string(one->epoch.value) + ": " +
-           grouped(one->units + one->repairs) + " units of work, " + grouped(one->tokens) +
-           " tokens";
+           render_count(one->units + one->repairs) + " units of work, " +
+           render_count(one->tokens) + " tokens";
   }
   if (const auto* one = std::get_if<ledger::Credit>(&leaf)) {
     std::string text;
     for (const ledger::CreditLine& line : one->lines) {
       if (line.account != account) continue;
       text += (text.empty() ? "epoch " + std::to_string(one->epoch.value) + ": " : ", ") +
-              grouped(line.units) + " for " + std::string(to_string(line.role));
+              render_count(line.units) + " for " + std::string(to_string(line.role));
     }
     return text;
   }
   if (before == after) return "";
   if (const auto* one = std::get_if<ledger::CreditPost>(&leaf)) {
     return "epoch " + std::to_string(one->epoch.value) + ": " +
-           grouped(after.posted - before.posted) + " owned now";
+           render_count(after.posted - before.posted) + " owned now";
   }
-  return grouped(before.pending - after.pending) + " pending units taken back";
+  return render_count(before.pending - after.pending) + " pending units taken back";
 }
 
 std::vector<Event> events_of(const ObservedLedger& observed, const AccountId& account) {
@@ -232,7 +223,7 @@ int run_ownership(const LedgerQuery& query, std::ostream& out, std::ostream& err
   print_heading(out, ledger);
   std::vector<std::vector<std::string>> rows{{"ACCOUNT", "POSTED", "PENDING", "SHARE"}};
   for (const auto& [account, balance] : owners) {
-    rows.push_back({account.hex(), grouped(balance.posted), grouped(balance.pending),
+    rows.push_back({account.hex(), render_count(balance.posted), render_count(balance.pending),
                     percent(share_ppm(balance, totals))});
   }
   print_table(out, rows, 1);
@@ -251,8 +242,8 @@ int run_balance(const LedgerQuery& query, std::ostream& out, std::ostream& err) 
       row["owed"] = 0;  // no revenue is booked in ledgers of this version
       row["paid"] = 0;
       models.push_back(std::move(row));
-      rows.push_back({one.ledger.accounts.genesis().model, grouped(balance.posted),
-                      grouped(balance.pending), "0", "0"});
+      rows.push_back({one.ledger.accounts.genesis().model, render_count(balance.posted),
+                      render_count(balance.pending), "0", "0"});
     }
     if (query.json) {
       out << Json{{"account", view.account.hex()}, {"models", models}}.dump(2) << "\n";
@@ -280,8 +271,8 @@ int run_statement(const LedgerQuery& query, std::ostream& out, std::ostream& err
                                   {"posted", event.after.posted},
                                   {"pending", event.after.pending}});
         rows.push_back({model, std::to_string(event.entry->index.value), utc(event.entry->seq_ms),
-                        type, event.what, grouped(event.after.posted),
-                        grouped(event.after.pending)});
+                        type, event.what, render_count(event.after.posted),
+                        render_count(event.after.pending)});
       }
     }
     if (query.json) {
@@ -322,8 +313,8 @@ int run_verify(const LedgerQuery& query, std::ostream& out, std::ostream& err) {
     print_totals(out, one.ledger.accounts.totals());
     if (account) {
       const Balance balance = one.ledger.accounts.balance(*account);
-      out << "account " << account->hex() << ": posted " << grouped(balance.posted) << ", pending "
-          << grouped(balance.pending) << "\n";
+      out << "account " << account->hex() << ": posted " << render_count(balance.posted)
+          << ", pending " << render_count(balance.pending) << "\n";
     }
   }
   if (query.json) out << (json.size() == 1 ? json.front() : json).dump(2) << "\n";

@@ -1,4 +1,5 @@
-// coshard status: what this box's node says about itself in DIR/status.json.
+// coshard status: what this box's node says about itself in DIR/status.json, and what its account
+// owns according to the public log, which is fetched and verified like any other.
 // SPDX-License-Identifier: Apache-2.0
 #include <cerrno>
 #include <chrono>
@@ -7,8 +8,10 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "ledger/verify.h"
 #include "node/cli/commands.h"
 #include "node/cli/exit_code.h"
+#include "node/cli/ledger_mirror.h"
 #include "node/config.h"
 #include "node/progress.h"
 
@@ -55,6 +58,49 @@ std::string liveness(const Json& json) {
   return "running (process " + std::to_string(pid) + ")";
 }
 
+/// What the verified log says of this node's account in this node's round.
+Result<Json> ask_credits(const Json& status) {
+  const auto ledger = status.find("ledger");
+  if (ledger == status.end() || !ledger->is_object())
+    return fail(ErrorCode::kFailedPrecondition, "the node has not been admitted to a round");
+  const std::string url = text(*ledger, "url");
+  COSHARD_ASSIGN(const LedgerMirror mirror, LedgerMirror::fetch(url, text(status, "model")));
+  const auto verified = ledger::read_ledger(ledger::DiskFolder(mirror.folder()));
+  if (!verified) return tl::unexpected<Error>(verified.error().within("the ledger at " + url));
+  if (verified->accounts.network().hex() != text(*ledger, "network"))
+    return fail(ErrorCode::kPermissionDenied,
+                url + ": expected the ledger of this node's round (network " +
+                    text(*ledger, "network") + "), found another one");
+  Json credits{{"posted", 0}, {"pending", 0}, {"entries", verified->checkpoint.size}};
+  for (const auto& [account, balance] : verified->accounts.balances()) {
+    if (account.hex() != text(status, "account")) continue;
+    credits["posted"] = balance.posted;
+    credits["pending"] = balance.pending;
+  }
+  return credits;
+}
+
+/// Puts "credits" into what the node said: null with a reason when the log could not be read.
+void add_credits(Json& status) {
+  const auto credits = ask_credits(status);
+  status["credits"] = credits ? *credits : Json(nullptr);
+  status["credits_unknown"] = credits ? "" : credits.error().message;
+}
+
+void print_credits(const Json& json) {
+  const auto credits = json.find("credits");
+  if (credits == json.end()) return;
+  if (!credits->is_object()) {
+    std::printf("credits    unknown: %s\n", text(json, "credits_unknown").c_str());
+    return;
+  }
+  const auto units = [&](const char* key) {
+    return node::render_count(credits->at(key).get<std::uint64_t>());
+  };
+  std::printf("credits    %s units posted, %s pending (verified, %s ledger entries)\n",
+              units("posted").c_str(), units("pending").c_str(), units("entries").c_str());
+}
+
 void print_text(const Json& json) {
   std::printf("node       %s\n", liveness(json).c_str());
   std::printf("round      %s, stage %.0f replica %.0f, %s\n", text(json, "model").c_str(),
@@ -64,9 +110,7 @@ void print_text(const Json& json) {
     std::printf("waits for  %s\n", text(json, "waiting_for").c_str());
   if (number(json, "loss") > 0) std::printf("loss       %.4f\n", number(json, "loss"));
   std::printf("speed      %.0f tokens/s\n", number(json, "tokens_per_second"));
-  if (json.contains("credits") && json["credits"].is_object())
-    std::printf("units      %.0f posted, %.0f pending\n", number(json["credits"], "posted"),
-                number(json["credits"], "pending"));
+  print_credits(json);
   std::printf("memory     %s\n", node::render_bytes(number(json, "rss_bytes")).c_str());
   if (!json.contains("links") || !json["links"].is_array()) return;
   for (const Json& link : json["links"]) {
@@ -83,12 +127,13 @@ void print_text(const Json& json) {
 int run(const NodeStatusCommand& command) {
   const auto status = read_status(command);
   if (!status) return report(status.error(), kBadInput);
-  const Json json = Json::parse(*status, nullptr, /*allow_exceptions=*/false);
+  Json json = Json::parse(*status, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object())
     return report({ErrorCode::kCorruption,
                    "status.json: expected a JSON object, found something "
                    "else"},
                   kFailed);
+  if (!command.offline) add_credits(json);
   if (command.json)
     std::printf("%s\n", json.dump().c_str());
   else

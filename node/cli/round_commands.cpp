@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cstdio>
-#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "node/cli/commands.h"
@@ -58,15 +57,6 @@ Json list_entry(const std::string& name, const RoundHandle& round) {
     entry["step"] = stopped["step"];
   }
   return entry;
-}
-
-Result<std::string> read_token(const std::filesystem::path& file) {
-  std::ifstream in(file);
-  std::string token;
-  if (!in || !std::getline(in, token) || token.empty())
-    return fail(ErrorCode::kNotFound,
-                file.string() + ": expected the coordinator's control token, found none");
-  return token;
 }
 
 /// Starts a coordinator that was launched before and has stopped.
@@ -142,15 +132,8 @@ int run(const RoundControlCommand& command) {
   const auto round = handle_of(command.id);
   if (!round) return report(round.error(), kBadInput);
   if (command.verb == "resume" && round->dir && !is_running(*round)) return restart(*round);
-  if (!command.token && !round->dir)
-    return report(
-        {ErrorCode::kInvalidArgument, "round " + command.verb +
-                                          ": expected --token FILE with the control.token of "
-                                          "the coordinator at " +
-                                          round->url},
-        kBadInput);
-  const auto token = read_token(command.token.value_or(round->dir.value_or("") / "control.token"));
-  if (!token) return report(token.error(), kBadInput);
+  const auto token = read_token(*round, command.token);
+  if (!token) return report(token.error().within("round " + command.verb), kBadInput);
   const auto answer = http_post(round->url, "/" + command.verb, *token);
   if (!answer) return report(answer.error(), kFailed);
   if (answer->status / 100 != 2)

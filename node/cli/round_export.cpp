@@ -1,16 +1,18 @@
 // coshard round export: the model of an open round, assembled from its stages' checkpoints, each of
-// which must be the file that the ledger recorded.
+// which must be the file that the ledger recorded. A checkpoint that is not on this machine is
+// asked of the nodes that hold the stage, while the round runs (round_owners).
 // SPDX-License-Identifier: Apache-2.0
-#include <array>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "crypto/hash.h"
-#include "ledger/verify.h"
+#include "node/checkpoint_path.h"
 #include "node/cli/commands.h"
 #include "node/cli/coordinator_process.h"
 #include "node/cli/exit_code.h"
-#include "node/cli/round_handle.h"
+#include "node/cli/ledger_folder.h"
+#include "node/cli/ledger_mirror.h"
+#include "node/cli/round_owners.h"
 #include "node/round_file.h"
 #include "shard/checkpoint/hf_llama.h"
 #include "shard/data/file.h"
@@ -24,14 +26,21 @@ namespace fs = std::filesystem;
 
 /// What an export needs to know before it reads a weight.
 struct Source {
+  RoundHandle round;
+  NetworkId network;
   node::LoadedRound loaded;
   ledger::CheckpointRecord record;
   std::vector<fs::path> checkpoints;  // folders, looked through in this order
 };
 
-Result<node::LoadedRound> open_round_file(const RoundExportCommand& command, const fs::path& dir,
+Result<node::LoadedRound> open_round_file(const RoundExportCommand& command,
+                                          const RoundHandle& round,
                                           const ledger::Genesis& genesis) {
-  const fs::path file = command.round.value_or(dir / "round.toml");
+  if (!command.round && !round.dir)
+    return fail(ErrorCode::kInvalidArgument,
+                "round export: expected --round FILE with the round file, since " + round.url +
+                    " is not on this machine");
+  const fs::path file = command.round ? *command.round : *round.dir / "round.toml";
   auto loaded = node::load_round(file);
   if (!loaded) return tl::unexpected<Error>(loaded.error().within("the round file (--round FILE)"));
   if (crypto::sha256(as_bytes(loaded->text)) != genesis.round_hash)
@@ -53,21 +62,31 @@ Result<fs::path> only_ledger(const fs::path& dir) {
                                         std::to_string(found.size()));
 }
 
+/// The round's ledger, verified: that on this machine, or a copy of the one that is served.
+Result<ledger::VerifiedLedger> read_round_ledger(const RoundHandle& round) {
+  const LedgerQuery query;
+  if (round.dir) {
+    COSHARD_ASSIGN(const fs::path folder, only_ledger(*round.dir));
+    COSHARD_ASSIGN(ObservedLedger read, read_folder(folder, query, Depth::kBalances, {}));
+    return std::move(read.ledger);
+  }
+  COSHARD_ASSIGN(const LedgerMirror mirror, LedgerMirror::fetch(round.url, ""));
+  COSHARD_ASSIGN(ObservedLedger read, read_folder(mirror.folder(), query, Depth::kBalances, {}));
+  return std::move(read.ledger);
+}
+
 Result<Source> find_source(const RoundExportCommand& command) {
   COSHARD_ASSIGN(const node::Config config, node::load_config(node::process_environment()));
-  COSHARD_ASSIGN(const RoundHandle round, find_round(command.id, config));
-  if (!round.dir)
-    return fail(ErrorCode::kInvalidArgument,
-                "round export: expected a round's name or folder on this machine, found the URL " +
-                    round.url + "; collect the stages' checkpoints and the ledger in a folder");
-  COSHARD_ASSIGN(const fs::path folder, only_ledger(*round.dir));
-  COSHARD_ASSIGN(const ledger::VerifiedLedger verified,
-                 ledger::verify_ledger(ledger::DiskFolder(folder)));
   Source source;
-  COSHARD_ASSIGN(source.loaded, open_round_file(command, *round.dir, verified.accounts.genesis()));
+  COSHARD_ASSIGN(source.round, find_round(command.id, config));
+  COSHARD_ASSIGN(const ledger::VerifiedLedger verified, read_round_ledger(source.round));
+  source.network = verified.accounts.network();
+  COSHARD_ASSIGN(source.loaded,
+                 open_round_file(command, source.round, verified.accounts.genesis()));
   // DIR/round.toml is a copy: what it names lies where the launched file was.
-  if (const auto launch = read_launch(*round.dir); launch && !command.round)
-    source.loaded.folder = launch->round.parent_path();
+  if (source.round.dir && !command.round)
+    if (const auto launch = read_launch(*source.round.dir))
+      source.loaded.folder = launch->round.parent_path();
   if (source.loaded.round.model.weights == node::Weights::kProtected)
     return fail(ErrorCode::kPermissionDenied,
                 source.loaded.round.model.name +
@@ -84,39 +103,60 @@ Result<Source> find_source(const RoundExportCommand& command) {
                     "found none yet");
   source.record = *last;
   source.checkpoints = command.checkpoints;
-  if (source.checkpoints.empty()) source.checkpoints = {*round.dir / "checkpoints"};
+  if (source.checkpoints.empty() && source.round.dir)
+    source.checkpoints = {*source.round.dir / "checkpoints"};
   return source;
 }
 
-/// In the first folder that has it; in the last one, if none has.
-fs::path stage_file(const Source& source, StageIndex stage) {
-  std::array<char, 32> step{};
-  std::snprintf(step.data(), step.size(), "step-%08llu",
-                static_cast<unsigned long long>(source.record.step.value));
-  fs::path path;
+/// In the first folder that has it; nothing if none has.
+std::optional<fs::path> stage_file(const Source& source, StageIndex stage) {
+  std::error_code ec;
   for (const fs::path& folder : source.checkpoints) {
-    path = folder / step.data() / ("stage-" + std::to_string(stage.value) + ".safetensors");
-    std::error_code ec;
-    if (fs::exists(path, ec)) break;
+    const fs::path path = node::checkpoint_path(folder, source.record.step, stage);
+    if (fs::exists(path, ec)) return path;
   }
-  return path;
+  return std::nullopt;
 }
 
-Result<std::vector<fs::path>> checked_stage_files(const Source& source) {
+Result<fs::path> checked_stage_file(const Source& source, const ledger::ShardHash& shard) {
+  const auto path = stage_file(source, shard.stage);
+  if (!path)
+    return fail(ErrorCode::kNotFound,
+                "the checkpoint of stage " + std::to_string(shard.stage.value) + " after step " +
+                    std::to_string(source.record.step.value) + " is not on this machine");
+  COSHARD_ASSIGN(const auto file, shard::ReadFile::open(*path, shard::Symlinks::kRefuse));
+  COSHARD_ASSIGN(const Hash hash, file.hash());
+  if (hash != shard.sha256)
+    return fail(ErrorCode::kCorruption,
+                path->string() + ": expected the file that the ledger recorded (SHA-256 " +
+                    to_hex(shard.sha256) + "), found " + to_hex(hash));
+  return *path;
+}
+
+/// Every stage's file; what is not on this machine is copied into `parts` from those who hold it,
+/// unless folders were named.
+Result<std::vector<fs::path>> stage_files(const Source& source, const RoundExportCommand& command,
+                                          const fs::path& parts) {
+  std::optional<RoundOwners> owners;
   std::vector<fs::path> files;
   for (const ledger::ShardHash& shard : source.record.shards) {
-    const fs::path path = stage_file(source, shard.stage);
-    const auto file = shard::ReadFile::open(path, shard::Symlinks::kRefuse);
+    auto file = checked_stage_file(source, shard);
+    if (!file && file.error().code == ErrorCode::kNotFound && command.checkpoints.empty()) {
+      if (!owners) {
+        auto asked = RoundOwners::find(source.round, command.token, source.network);
+        if (!asked) return tl::unexpected<Error>(asked.error().within(file.error().message));
+        owners.emplace(std::move(*asked));
+      }
+      const fs::path path = node::checkpoint_path(parts, source.record.step, shard.stage);
+      COSHARD_TRY(owners->copy_state(source.loaded.round, source.record.step, shard, path));
+      file = path;
+    }
     if (!file)
       return tl::unexpected<Error>(
-          file.error().within("the checkpoint of stage " + std::to_string(shard.stage.value) +
-                              " (ask its owner for it, and name its folder with --checkpoints)"));
-    COSHARD_ASSIGN(const Hash hash, file->hash());
-    if (hash != shard.sha256)
-      return fail(ErrorCode::kCorruption,
-                  path.string() + ": expected the file that the ledger recorded (SHA-256 " +
-                      to_hex(shard.sha256) + "), found " + to_hex(hash));
-    files.push_back(path);
+          file.error().code == ErrorCode::kNotFound
+              ? file.error().within("ask its owner for it, and name its folder with --checkpoints")
+              : file.error());
+    files.push_back(std::move(*file));
   }
   return files;
 }
@@ -143,32 +183,57 @@ Result<void> check_out(const fs::path& out) {
               out.string() + ": expected an empty folder or none, found files in it");
 }
 
+struct Assembled {
+  Source source;
+  shard::HfExportReport made;
+  std::size_t stages = 0;
+  std::string tokenizer;  ///< id; empty: its model was not found
+};
+
+/// The newest checkpoint may be replaced by newer ones while it is copied: then that one is.
+/// `failure` is the exit code of what went wrong.
+Result<Assembled> assemble(const RoundExportCommand& command, ExitCode& failure) {
+  constexpr int kTries = 3;
+  const fs::path parts = command.out.string() + ".parts";
+  for (int left = kTries - 1;; --left) {
+    COSHARD_ASSIGN(Source source, find_source(command));
+    failure = kFailed;
+    const auto files = stage_files(source, command, parts);
+    if (!files && files.error().code == ErrorCode::kNotFound && left > 0 &&
+        command.checkpoints.empty())
+      continue;
+    if (!files) return tl::unexpected<Error>(files.error());
+    const auto tokenizer = find_tokenizer(source);
+    COSHARD_ASSIGN(const auto made,
+                   shard::export_hf_llama({*files, command.out, tokenizer.get(), command.bf16}));
+    std::error_code ec;
+    fs::remove_all(parts, ec);
+    return Assembled{std::move(source), made, files->size(), tokenizer ? tokenizer->id() : ""};
+  }
+}
+
 }  // namespace
 
 int run(const RoundExportCommand& command) {
   if (const auto out = check_out(command.out); !out) return report(out.error(), kBadInput);
-  const auto source = find_source(command);
-  if (!source) return report(source.error(), kBadInput);
-  const auto files = checked_stage_files(*source);
-  if (!files) return report(files.error(), kFailed);
-  const auto tokenizer = find_tokenizer(*source);
-  const auto made = shard::export_hf_llama({*files, command.out, tokenizer.get(), command.bf16});
-  if (!made) return report(made.error(), kFailed);
+  ExitCode failure = kBadInput;
+  const auto done = assemble(command, failure);
+  if (!done) return report(done.error(), failure);
+  const std::string& model = done->source.loaded.round.model.name;
   if (command.json) {
-    const nlohmann::ordered_json json{{"model", source->loaded.round.model.name},
-                                      {"step", made->step.value},
-                                      {"parameters", made->parameters},
+    const nlohmann::ordered_json json{{"model", model},
+                                      {"step", done->made.step.value},
+                                      {"parameters", done->made.parameters},
                                       {"out", command.out.string()},
-                                      {"sha256", to_hex(made->weights)},
-                                      {"tokenizer", tokenizer ? tokenizer->id() : ""}};
+                                      {"sha256", to_hex(done->made.weights)},
+                                      {"tokenizer", done->tokenizer}};
     std::printf("%s\n", json.dump().c_str());
     return kDone;
   }
   std::printf("%s: step %llu of %s, %llu parameters from %zu stages%s\n", command.out.c_str(),
-              static_cast<unsigned long long>(made->step.value),
-              source->loaded.round.model.name.c_str(),
-              static_cast<unsigned long long>(made->parameters), files->size(),
-              tokenizer ? "" : " (without tokenizer: its model was not found)");
+              static_cast<unsigned long long>(done->made.step.value), model.c_str(),
+              static_cast<unsigned long long>(done->made.parameters), done->stages,
+              done->tokenizer.empty() ? " (without tokenizer: its model was not found)" : "");
   std::printf("Load it with transformers.AutoModelForCausalLM.from_pretrained(\"%s\")\n",
               command.out.c_str());
   return kDone;

@@ -102,6 +102,20 @@ RoundRemains read_remains(const std::filesystem::path& dir) {
   return remains;
 }
 
+Result<std::string> read_token(const RoundHandle& round,
+                               const std::optional<std::filesystem::path>& file) {
+  if (!file && !round.dir)
+    return fail(ErrorCode::kInvalidArgument,
+                "expected --token FILE with the control.token of the coordinator at " + round.url);
+  const auto path = file ? *file : *round.dir / "control.token";
+  std::ifstream in(path);
+  std::string token;
+  if (!in || !std::getline(in, token) || token.empty())
+    return fail(ErrorCode::kNotFound,
+                path.string() + ": expected the coordinator's control token, found none");
+  return token;
+}
+
 Result<std::string> ask_status_json(const std::string& url) {
   COSHARD_ASSIGN(HttpAnswer answer, http_get(url, "/status"));
   constexpr int kOk = 200;

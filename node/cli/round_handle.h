@@ -47,6 +47,11 @@ struct RoundRemains {
 };
 RoundRemains read_remains(const std::filesystem::path& dir);
 
+/// The control token in `file`, or else in the round's own folder. kInvalidArgument where there is
+/// neither (the round is somewhere else), kNotFound where the file has none.
+Result<std::string> read_token(const RoundHandle& round,
+                               const std::optional<std::filesystem::path>& file);
+
 /// What the coordinator says now. kUnavailable when it does not answer.
 Result<node::RoundStatus> ask_status(const std::string& url);
 /// The same as the JSON that was sent.

@@ -9,7 +9,8 @@
 #include "crypto/hash.h"
 #include "crypto/random.h"
 #include "node/coordinator/journal_record.h"
-#include "protocol/transport/zmq_transport.h"
+#include "node/round_setup.h"
+#include "protocol/base/log.h"
 #include "shard/data/file.h"
 
 namespace coshard::node {
@@ -36,16 +37,34 @@ Result<void> open_stores(CoordinatorContext& context, const LoadedRound& loaded)
   COSHARD_ASSIGN(context.journal, Journal::open(options.directory / "journal.sqlite"));
   COSHARD_ASSIGN(context.ledger_home,
                  LedgerHome::open(options.directory, loaded.round, loaded.text, *context.identity,
-                                  as_passphrase(passphrase), context.clock));
-  context.ledger_thread = std::make_unique<LedgerThread>(*context.ledger_home, context.clock);
+                                  as_passphrase(passphrase), context.world.clock));
+  context.ledger_thread = std::make_unique<LedgerThread>(*context.ledger_home, context.world.clock);
   COSHARD_ASSIGN(context.progress, ProgressLog::open(loaded.round, options.directory));
+  return {};
+}
+
+/// Somebody wants to copy the model. On a thread of HTTP.
+Result<void> take_reader(CoordinatorContext& context, const std::string& certificate_hex) {
+  const RoundFile& round = context.round.round;
+  if (round.model.weights != Weights::kOpen)
+    return fail(ErrorCode::kPermissionDenied,
+                round.model.name +
+                    " is protected: its weights are never assembled anywhere, so nobody may read "
+                    "them");
+  const auto bytes = from_hex(certificate_hex);
+  if (!bytes) return fail(ErrorCode::kInvalidArgument, "expected a certificate in hexadecimal");
+  COSHARD_ASSIGN(const auto certificate, crypto::NodeCertificate::decode(*bytes));
+  if (const auto sound = certificate.verify(); !sound)
+    return fail(ErrorCode::kInvalidArgument, sound.error().message);
+  if (!context.reactor->post([&context, certificate] { context.net->name_reader(certificate); }))
+    return fail(ErrorCode::kUnavailable, "the coordinator is about to stop");
   return {};
 }
 
 Result<void> open_sockets(CoordinatorContext& context) {
   const CoordinatorOptions& options = context.options;
   COSHARD_ASSIGN(const std::string listen, listen_endpoint(options.listen));
-  COSHARD_ASSIGN(context.transport, transport::make_zmq_transport(
+  COSHARD_ASSIGN(context.transport, context.world.make_transport(
                                         *context.reactor, *context.identity,
                                         {.listen = listen,
                                          .admission = transport::Admission::kOpen,
@@ -59,11 +78,26 @@ Result<void> open_sockets(CoordinatorContext& context) {
                                                                 : round::ControlVerb::kFinish);
     });
   };
+  const auto reader = [&context](const std::string& body) { return take_reader(context, body); };
   COSHARD_ASSIGN(context.http, HttpServer::start({.listen = options.http,
                                                   .ledger_root = options.directory / "ledger",
                                                   .control_token = token,
-                                                  .control = control}));
+                                                  .control = control,
+                                                  .reader = reader}));
   return {};
+}
+
+/// The HTTP address as others reach it: an address that means every interface of this box becomes
+/// the host that is advertised to nodes.
+std::string ledger_url(const CoordinatorContext& context) {
+  const std::string& bound = context.http->address();
+  const std::size_t colon = bound.rfind(':');
+  if (bound.substr(0, colon) != "0.0.0.0") return "http://" + bound;
+  constexpr std::string_view kScheme = "tcp://";
+  const std::string endpoint =
+      advertised_endpoint(context.transport->endpoint(), context.options.advertise);
+  return "http://" + endpoint.substr(kScheme.size(), endpoint.rfind(':') - kScheme.size()) +
+         bound.substr(colon);
 }
 
 /// What nodes, tools and people need to find this coordinator.
@@ -88,11 +122,11 @@ Result<void> announce(const CoordinatorContext& context, const CoordinatorSetup&
 
 }  // namespace
 
-Result<std::unique_ptr<CoordinatorContext>> open_coordinator(const CoordinatorOptions& options) {
-  auto context = std::make_unique<CoordinatorContext>();
-  context->options = options;
+Result<std::unique_ptr<CoordinatorContext>> open_coordinator(const CoordinatorOptions& options,
+                                                             World world) {
+  auto context = std::make_unique<CoordinatorContext>(options, std::move(world));
   context->resume_command = resume_command(options);
-  context->reactor = std::make_unique<transport::Reactor>(context->clock);
+  context->reactor = std::make_unique<transport::Reactor>(context->world.clock);
   COSHARD_ASSIGN(context->round, load_round(options.round));
   const LoadedRound& loaded = context->round;
   COSHARD_TRY(validate_against_disk(loaded.round, loaded.folder));
@@ -101,6 +135,9 @@ Result<std::unique_ptr<CoordinatorContext>> open_coordinator(const CoordinatorOp
                                    limits::kManifestBytesMax, shard::Symlinks::kFollow));
   context->manifest_text = as_text(manifest);
   COSHARD_TRY(open_stores(*context, loaded));
+  if (const auto complaint = clock_complaint(context->world.clock.wall_ms(),
+                                             founded_ms(context->ledger_home->genesis_entry())))
+    log(LogLevel::kWarning, "coordinator", *complaint);
   COSHARD_ASSIGN(const std::vector<Bytes> records, context->journal->records());
   auto history = decode_records(records);
   if (!history)
@@ -119,11 +156,12 @@ Result<void> open_network(CoordinatorContext& context) {
                                .network = context.ledger_home->network(),
                                .fingerprint_secret = fingerprint_secret(*context.identity),
                                .directory = context.options.directory,
-                               .resume_command = context.resume_command};
+                               .resume_command = context.resume_command,
+                               .ledger_url = ledger_url(context)};
   context.net = std::make_unique<CoordinatorNet>(
       setup,
       CoordinatorNet::Surroundings{*context.reactor, *context.transport, *context.identity,
-                                   context.clock, *context.journal, *context.ledger_thread,
+                                   context.world.clock, *context.journal, *context.ledger_thread,
                                    *context.progress, context.http.get()},
       context.history);
   COSHARD_TRY(announce(context, setup));

@@ -14,13 +14,17 @@
 #include "node/coordinator/options.h"
 #include "node/coordinator/progress_log.h"
 #include "node/startup.h"
+#include "node/world.h"
 #include "protocol/transport/reactor.h"
 
 namespace coshard::node {
 
 struct CoordinatorContext {
-  CoordinatorOptions options;
-  SystemClock clock;
+  CoordinatorContext(const CoordinatorOptions& asked, World around)
+      : options(asked), world(std::move(around)) {}
+
+  const CoordinatorOptions options;
+  const World world;
   LoadedRound round;
   std::string manifest_text;
   std::unique_ptr<crypto::Identity> identity;
@@ -38,7 +42,8 @@ struct CoordinatorContext {
 
 /// Checks the round and opens what is on disk; starts no thread of ours. The first thing that is
 /// wrong is the error, in one line; what was opened is closed again. Main.
-Result<std::unique_ptr<CoordinatorContext>> open_coordinator(const CoordinatorOptions& options);
+Result<std::unique_ptr<CoordinatorContext>> open_coordinator(const CoordinatorOptions& options,
+                                                             World world);
 
 /// Opens sockets and HTTP, says where it listens, starts the machine. cs-net.
 Result<void> open_network(CoordinatorContext& context);

@@ -76,8 +76,10 @@ struct HttpServer::State {
 
   void routes();
   void serve_log_file(const httplib::Request& request, httplib::Response& response);
+  bool may_command(const httplib::Request& request, httplib::Response& response) const;
   void take_command(ControlCommand command, const httplib::Request& request,
                     httplib::Response& response);
+  void take_reader(const httplib::Request& request, httplib::Response& response);
 };
 
 void HttpServer::State::serve_log_file(const httplib::Request& request,
@@ -97,14 +99,29 @@ void HttpServer::State::serve_log_file(const httplib::Request& request,
   response.set_content(content.str(), is_tile ? "application/octet-stream" : "text/plain");
 }
 
+bool HttpServer::State::may_command(const httplib::Request& request,
+                                    httplib::Response& response) const {
+  if (same_text(request.get_header_value("Authorization"), "Bearer " + config.control_token))
+    return true;
+  response.status = 401;
+  response.set_content("{\"error\":\"expected Authorization: Bearer <control.token>\"}\n",
+                       "application/json");
+  return false;
+}
+
+void HttpServer::State::take_reader(const httplib::Request& request, httplib::Response& response) {
+  if (!may_command(request, response)) return;
+  const auto taken = config.reader(request.body);
+  response.status = taken                                                ? 202
+                    : taken.error().code == ErrorCode::kPermissionDenied ? 403
+                    : taken.error().code == ErrorCode::kInvalidArgument  ? 400
+                                                                         : 503;
+  response.set_content(taken ? "accepted" : taken.error().message, "text/plain");
+}
+
 void HttpServer::State::take_command(ControlCommand command, const httplib::Request& request,
                                      httplib::Response& response) {
-  if (!same_text(request.get_header_value("Authorization"), "Bearer " + config.control_token)) {
-    response.status = 401;
-    response.set_content("{\"error\":\"expected Authorization: Bearer <control.token>\"}\n",
-                         "application/json");
-    return;
-  }
+  if (!may_command(request, response)) return;
   const bool taken = config.control(command);
   response.status = taken ? 202 : 503;
   response.set_content(taken ? "{\"accepted\":true}\n" : "{\"accepted\":false}\n",
@@ -134,6 +151,9 @@ void HttpServer::State::routes() {
       take_command(taken, request, response);
     });
   }
+  server.Post("/readers", [this](const httplib::Request& request, httplib::Response& response) {
+    take_reader(request, response);
+  });
   // The library's default, SO_REUSEPORT, would let a second program share the port unnoticed.
   server.set_socket_options([](socket_t socket) {
     const int yes = 1;

@@ -22,6 +22,9 @@ struct HttpConfig {
   std::string control_token;          ///< what POSTs must bear
   /// Called on a thread of the server; false when the command cannot be taken now.
   std::function<bool(ControlCommand)> control;
+  /// The same for POST /readers, with its body: a certificate in hexadecimal. kPermissionDenied
+  /// becomes 403, kInvalidArgument 400, anything else 503.
+  std::function<Result<void>(const std::string&)> reader;
 };
 
 class HttpServer {

@@ -12,6 +12,8 @@ namespace {
 
 constexpr int kApplicationId = 0x63734A31;  // "csJ1"
 constexpr int kVersion = 1;
+constexpr const char* kRemedy =
+    ": restore it from a copy, or start the round anew in another folder";
 constexpr const char* kSchema =
     "CREATE TABLE record(sequence INTEGER PRIMARY KEY, chain BLOB NOT NULL, bytes BLOB NOT NULL)";
 
@@ -68,8 +70,7 @@ Error Journal::trouble(const char* doing) const {
   switch (code) {
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
-      return {ErrorCode::kCorruption,
-              what + "; the file is damaged: restore it, or move it away to start the round anew"};
+      return {ErrorCode::kCorruption, what + "; the file is damaged" + kRemedy};
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
       return {ErrorCode::kFailedPrecondition,
@@ -97,7 +98,7 @@ Result<void> Journal::prepare() {
   COSHARD_TRY(check_version());
   Statement check(db_, "PRAGMA integrity_check");
   if (check.step() != SQLITE_ROW || as_text(check.blob(0)) != "ok")
-    return fail(ErrorCode::kCorruption, "journal " + file_.string() + " is damaged");
+    return fail(ErrorCode::kCorruption, "journal " + file_.string() + " is damaged" + kRemedy);
   COSHARD_TRY(records());
   return {};
 }
@@ -136,7 +137,7 @@ Result<std::vector<Bytes>> Journal::records() {
         to_array<32>(read.blob(1)) != chain)
       return fail(ErrorCode::kCorruption, "journal " + file_.string() + " is damaged: record " +
                                               std::to_string(sequence) +
-                                              " does not follow from the ones before it");
+                                              " does not follow from the ones before it" + kRemedy);
     records.push_back(to_bytes(bytes));
   }
   if (row != SQLITE_DONE) return tl::unexpected(trouble("reading"));

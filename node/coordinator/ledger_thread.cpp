@@ -45,20 +45,27 @@ void LedgerThread::close() {
 
 void LedgerThread::run() {
   pthread_setname_np(pthread_self(), "cs-ledger");
-  bool healthy = true;
-  while (auto task = tasks_.pop()) {
-    if (!healthy) continue;  // drains, so that nobody finds the queue full
-    const TimePoint began = clock_.now();
-    Result<void> worked = work_group(std::move(*task));
-    busy_ += clock_.now() - began;
-    if (worked) continue;
-    healthy = false;
-    reply_(LedgerFailed{worked.error().within("ledger")});
-  }
-  if (!healthy) return;
+  while (auto task = tasks_.pop()) work_off(std::move(*task));
+  if (!healthy_) return;
   Result<void> settled = settle_what_is_due(true);
   if (settled) settled = publish();
   if (!settled) log(LogLevel::kError, "ledger", settled.error().message);
+}
+
+bool LedgerThread::run_one() {
+  auto task = tasks_.try_pop();
+  if (task) work_off(std::move(*task));
+  return task.has_value();
+}
+
+void LedgerThread::work_off(LedgerTask task) {
+  if (!healthy_) return;  // drains, so that nobody finds the queue full
+  const TimePoint began = clock_.now();
+  const Result<void> worked = work_group(std::move(task));
+  busy_ += clock_.now() - began;
+  if (worked) return;
+  healthy_ = false;
+  reply_(LedgerFailed{worked.error().within("ledger")});
 }
 
 Result<void> LedgerThread::work_group(LedgerTask first) {

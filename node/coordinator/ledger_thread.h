@@ -102,6 +102,9 @@ class LedgerThread {
     reply_ = std::move(handler);
   }
   void start();
+  /// Until start(), where one thread does everything (a swarm under virtual time): what was
+  /// submitted is worked off here and now. False: nothing was.
+  bool run_one();
   /// False when limits::kLedgerQueueMax tasks are waiting or the thread is closed.
   [[nodiscard]] bool submit(LedgerTask task) { return tasks_.try_push(std::move(task)); }
   /// Works off what was submitted, settles what is open, publishes, joins. Idempotent.
@@ -114,6 +117,7 @@ class LedgerThread {
     std::set<std::pair<StageIndex, NodeId>> refused;  ///< who has said something else than we count
   };
   void run();
+  void work_off(LedgerTask task);
   Result<void> work_group(LedgerTask first);
   Result<void> work(const LedgerRegister& task);
   Result<void> work(const LedgerEpochClose& task);
@@ -139,6 +143,7 @@ class LedgerThread {
   std::vector<round::CheckpointRecord> checkpoints_;  ///< of steps whose epoch is not closed yet
   std::deque<LedgerReply> replies_;                   ///< to be given once published
   Duration busy_{};
+  bool healthy_ = true;
   std::thread thread_;
 };
 

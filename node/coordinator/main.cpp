@@ -74,7 +74,7 @@ int main(int argc, char** argv) {
           start_logging({"coordinator", (*options)->directory / "logs", (*options)->log_level});
       !logging)
     return refuse(logging.error(), kExitUsage);
-  auto context = open_coordinator(**options);
+  auto context = open_coordinator(**options, real_world());
   const int code = context ? run(**signals, **context) : refuse(context.error(), kExitUsage);
   stop_logging();
   return code;

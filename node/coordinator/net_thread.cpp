@@ -133,6 +133,22 @@ void CoordinatorNet::control(round::ControlVerb verb) {
   handle(round::Control{verb});
 }
 
+void CoordinatorNet::name_reader(const crypto::NodeCertificate& certificate) {
+  COSHARD_ON(net_);
+  const NodeId reader = certificate.node();
+  const auto changed =
+      readers_.name({reader, Incarnation(1), certificate.encode()}, at_.clock.now());
+  if (!changed) return log(LogLevel::kWarning, "coordinator", changed.error().message);
+  if (!*changed) return;
+  log(LogLevel::kInfo, "coordinator", "reader " + reader.hex() + " copies the state of all stages");
+  announce_readers();
+}
+
+void CoordinatorNet::announce_readers() {
+  for (const round::NodeStatus& node : machine_.status().nodes)
+    (void)courier_.send(node.member.node, readers_.list());
+}
+
 void CoordinatorNet::tick() {
   COSHARD_ON(net_);
   courier_.tick();
@@ -145,6 +161,8 @@ void CoordinatorNet::heartbeat() {
   const Heartbeat alive{machine_.status().last_step, NodeActivity::kIdle, 0, 0, 0, 0};
   for (const round::NodeStatus& node : machine_.status().nodes)
     (void)courier_.send(node.member.node, alive);
+  readers_.expire(at_.clock.now());
+  if (!readers_.empty()) announce_readers();
   (void)at_.ledger.submit(LedgerTick{});
   publish();
 }
@@ -206,7 +224,9 @@ void CoordinatorNet::welcome(const NodeId& to, const Welcome& message) {
                   .generation_min = std::nullopt});
   if (!at_.ledger.submit(LedgerRegister{certificate}))
     stop_on({ErrorCode::kResourceExhausted, "cs-ledger does not keep up with registrations"});
-  (void)courier_.send(to, message, welcome_payloads_);
+  Welcome complete = message;
+  complete.ledger_url = setup_.ledger_url;
+  (void)courier_.send(to, complete, welcome_payloads_);
 }
 
 /// Those who hold a stage now took part in `step`, together with those who were noted before.

@@ -21,6 +21,7 @@
 #include "node/courier.h"
 #include "node/round_file.h"
 #include "protocol/round/coordinator.h"
+#include "protocol/round/state_transfer.h"
 #include "protocol/transport/reactor.h"
 
 namespace coshard::node {
@@ -35,6 +36,7 @@ struct CoordinatorSetup {
   std::uint64_t fingerprint_secret = 0;  ///< keys of the parameter digests are drawn from it
   std::filesystem::path directory;
   std::string resume_command;  ///< what a person types to go on after an early end
+  std::string ledger_url;      ///< where the public log is served, as nodes reach it
 };
 
 /// How the round ended, for main.
@@ -64,6 +66,8 @@ class CoordinatorNet {
   void start();
   /// A command of the operator. cs-net.
   void control(round::ControlVerb verb);
+  /// Somebody may copy the state of every stage for a while, unless too many do. cs-net.
+  void name_reader(const crypto::NodeCertificate& certificate);
   /// Has the reactor been stopped because everything is over?
   bool is_over() const { return over_; }
   const CoordinatorOutcome& outcome() const { return outcome_; }
@@ -90,6 +94,7 @@ class CoordinatorNet {
   void note_holders(StepId step);
   void on_ledger(const LedgerReply& reply);
   void heartbeat();
+  void announce_readers();
   void publish();
   void tick();
   void stop_on(const Error& error);
@@ -104,6 +109,7 @@ class CoordinatorNet {
   std::map<NodeId, crypto::NodeCertificate> certificates_;  // of those who asked to join
   /// Who held what, by step, until its ledger epoch is closed.
   std::map<StepId, std::set<std::tuple<StageIndex, NodeId, Incarnation>>> holders_;
+  round::ReaderBook readers_;
   std::deque<round::CoordinatorEvent> events_;
   bool executing_ = false;
   std::optional<TimePoint> leave_by_;

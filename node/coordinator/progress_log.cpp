@@ -88,6 +88,7 @@ json nodes_json(const ProgressView& view) {
          {"stage", node.member.stage.value},
          {"replica", node.member.replica.value},
          {"endpoint", node.member.endpoint},
+         {"certificate", to_hex(node.member.certificate)},
          {"device", node.device},
          {"software", node.software},
          {"state", name_of(view.courier.state(node.member.node))},
@@ -96,6 +97,7 @@ json nodes_json(const ProgressView& view) {
          {"outstanding", node.heartbeat.outstanding},
          {"tokens_per_second", node.heartbeat.tokens_per_second},
          {"units_this_step", node.units_this_step},
+         {"faults", view.courier.faults(node.member.node)},
          {"silent_ms", std::chrono::duration_cast<std::chrono::milliseconds>(silence).count()}});
   }
   return nodes;
@@ -233,12 +235,12 @@ std::string ProgressLog::metrics_text(const ProgressView& view) const {
     text.sample(live ? 1 : 0, {{"node", node.member.node.short_hex()},
                                {"stage", std::to_string(node.member.stage.value)}});
   }
-  text.metric("frames_refused_total", kCounter, "Frames that open() refused, by reason.");
-  for (std::size_t i = 0; i < wire::kRefusalReasons; ++i) {
-    const auto reason = static_cast<wire::RefusalReason>(i);
-    text.sample(static_cast<double>(view.courier.refusals()[reason]),
-                {{"reason", std::string(wire::to_string(reason))}});
-  }
+  text.metric("peer_faults", kGauge, "Breaches of the protocol since it was admitted, by node.");
+  for (const round::NodeStatus& node : view.status.nodes)
+    text.sample(view.courier.faults(node.member.node), {{"node", node.member.node.short_hex()}});
+  text.metric("frames_refused_total", kCounter, "Frames that were refused, by reason.");
+  for (const auto& [reason, count] : view.courier.refusals())
+    text.sample(static_cast<double>(count), {{"reason", reason}});
   text.metric("messages_ignored_total", kCounter, "Messages the machine ignored, by cause.")
       .sample(static_cast<double>(view.machine.stale), {{"cause", "stale"}})
       .sample(static_cast<double>(view.machine.repeated), {{"cause", "repeated"}})

@@ -2,13 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node/daemon/context.h"
 
-#include "protocol/transport/zmq_transport.h"
-
 namespace coshard::node {
 
-Result<std::unique_ptr<NodeContext>> open_node(const NodeOptions& options) {
-  auto context = std::make_unique<NodeContext>();
-  context->options = options;
+Result<std::unique_ptr<NodeContext>> open_node(const NodeOptions& options, World world) {
+  auto context = std::make_unique<NodeContext>(options, std::move(world));
   NodeSetup& setup = context->setup;
   COSHARD_ASSIGN(setup.invitation, read_invitation(options.join));
   COSHARD_ASSIGN(const shard::Device device, shard::choose_device(options.device));
@@ -26,7 +23,7 @@ Result<std::unique_ptr<NodeContext>> open_node(const NodeOptions& options) {
                 .threads = options.threads,
                 .memory_bytes =
                     properties.memory_bytes > 0 ? properties.memory_bytes : machine_memory_bytes()};
-  context->reactor = std::make_unique<transport::Reactor>(context->clock);
+  context->reactor = std::make_unique<transport::Reactor>(context->world.clock);
   context->engine = std::make_unique<EngineThread>([raw = context.get()] {
     if (!raw->reactor->post([raw] { raw->net->engine_ready(); })) raw->reactor->wake();
   });
@@ -35,13 +32,13 @@ Result<std::unique_ptr<NodeContext>> open_node(const NodeOptions& options) {
 
 Result<void> open_network(NodeContext& context) {
   COSHARD_ASSIGN(const std::string listen, listen_endpoint(context.options.listen));
-  COSHARD_ASSIGN(context.transport, transport::make_zmq_transport(
+  COSHARD_ASSIGN(context.transport, context.world.make_transport(
                                         *context.reactor, *context.identity, {.listen = listen}));
   context.setup.endpoint =
       advertised_endpoint(context.transport->endpoint(), context.options.advertise);
   context.net = std::make_unique<NodeNet>(
       context.setup, NodeNet::Surroundings{*context.reactor, *context.transport, *context.identity,
-                                           context.clock, *context.engine});
+                                           context.world.clock, *context.engine});
   context.net->start();
   return {};
 }

@@ -7,13 +7,16 @@
 
 #include "node/daemon/net_thread.h"
 #include "node/daemon/options.h"
+#include "node/world.h"
 
 namespace coshard::node {
 
 struct NodeContext {
-  NodeOptions options;
+  NodeContext(const NodeOptions& asked, World around) : options(asked), world(std::move(around)) {}
+
+  const NodeOptions options;
+  const World world;
   NodeSetup setup;
-  SystemClock clock;
   std::unique_ptr<crypto::Identity> identity;
   std::unique_ptr<transport::Reactor> reactor;
   std::unique_ptr<transport::Transport> transport;
@@ -23,7 +26,7 @@ struct NodeContext {
 
 /// Checks what was asked and chooses the device, before the first torch call; starts no thread of
 /// ours. The first thing that is wrong is the error, in one line. Main.
-Result<std::unique_ptr<NodeContext>> open_node(const NodeOptions& options);
+Result<std::unique_ptr<NodeContext>> open_node(const NodeOptions& options, World world);
 
 /// Opens the sockets and asks to be let in. cs-net.
 Result<void> open_network(NodeContext& context);

@@ -59,8 +59,8 @@ Result<void> take_averages(shard::StageEngine& engine,
     COSHARD_ASSIGN(const double norm, engine.set_average(average.chunk, average.bytes));
     if (norm != average.squared_norm)
       return fail(ErrorCode::kCorruption,
-                  "the average of chunk " + std::to_string(average.chunk.value) +
-                      ": expected the squared norm that its reducer signed (" +
+                  "the average of chunk " + std::to_string(average.chunk.value) + " from node " +
+                      average.reducer.short_hex() + ": expected the squared norm that it signed (" +
                       std::to_string(average.squared_norm) + "), found " + std::to_string(norm));
   }
   return {};

@@ -31,8 +31,9 @@ struct ForeignAverage {
   ChunkIndex chunk;
   SharedBytes bytes;
   double squared_norm = 0;
+  NodeId reducer;
 };
-/// kCorruption when a norm is not what its reducer signed.
+/// kCorruption, naming the reducer, when a norm is not what its reducer signed.
 Result<void> take_averages(shard::StageEngine& engine, const std::vector<ForeignAverage>& averages);
 
 /// Where a stage's state goes.

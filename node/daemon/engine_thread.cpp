@@ -38,17 +38,25 @@ void EngineThread::close() {
 
 void EngineThread::run() {
   pthread_setname_np(pthread_self(), "cs-engine");
+  while (auto job = jobs_.pop()) work_off(std::move(*job));
+  home_ = {};
+}
+
+bool EngineThread::run_one() {
+  auto job = jobs_.try_pop();
+  if (job) work_off(std::move(*job));
+  return job.has_value();
+}
+
+void EngineThread::work_off(Job job) {
   const SystemClock clock;
-  EngineHome home;
-  while (auto job = jobs_.pop()) {
-    const TimePoint began = clock.now();
-    Reply reply = (*job)(home);
-    job.reset();  // inputs go before the reply wakes cs-net
-    busy_ns_.fetch_add((clock.now() - began).count(), std::memory_order_relaxed);
-    const bool posted = replies_.try_push(std::move(reply));
-    COSHARD_CHECK(posted);
-    wake_();
-  }
+  const TimePoint began = clock.now();
+  Reply reply = job(home_);
+  job = nullptr;  // inputs go before the reply wakes cs-net
+  busy_ns_.fetch_add((clock.now() - began).count(), std::memory_order_relaxed);
+  const bool posted = replies_.try_push(std::move(reply));
+  COSHARD_CHECK(posted);
+  wake_();
 }
 
 }  // namespace coshard::node

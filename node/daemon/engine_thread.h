@@ -40,6 +40,9 @@ class EngineThread {
   EngineThread& operator=(const EngineThread&) = delete;
 
   void start();
+  /// In place of start(), where one thread does everything (a swarm under virtual time): the oldest
+  /// job that waits runs here and now. False: none waits.
+  bool run_one();
   /// False when limits::kEngineQueueMax jobs are waiting or the thread is closed.
   [[nodiscard]] bool submit(Job job);
   /// Runs the replies that have arrived; how many.
@@ -54,12 +57,14 @@ class EngineThread {
 
  private:
   void run();
+  void work_off(Job job);
 
   const std::function<void()> wake_;
   BoundedQueue<Job> jobs_{limits::kEngineQueueMax};
   BoundedQueue<Reply> replies_{2 * limits::kEngineQueueMax};
   std::size_t outstanding_ = 0;
   std::atomic<std::int64_t> busy_ns_{0};
+  EngineHome home_;  ///< filled and emptied where the jobs run
   std::thread thread_;
 };
 

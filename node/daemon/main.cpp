@@ -4,6 +4,7 @@
 
 #include "node/daemon/context.h"
 #include "node/logging.h"
+#include "node/memory.h"
 #include "node/net_host.h"
 
 namespace {
@@ -53,6 +54,7 @@ int run(Signals& signals, NodeContext& context) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  keep_freed_memory();
   auto signals = Signals::block();
   if (!signals) return refuse(signals.error(), kExitInternal);
   const auto options = parse_node_options(argc, argv);
@@ -64,7 +66,7 @@ int main(int argc, char** argv) {
           start_logging({"node", (*options)->directory / "logs", (*options)->log_level});
       !logging)
     return refuse(logging.error(), kExitUsage);
-  auto context = open_node(**options);
+  auto context = open_node(**options, real_world());
   const int code = context ? run(**signals, **context) : refuse(context.error(), kExitUsage);
   stop_logging();
   return code;

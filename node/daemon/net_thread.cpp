@@ -3,6 +3,7 @@
 #include "node/daemon/net_thread.h"
 
 #include "crypto/signed_payload.h"
+#include "node/round_setup.h"
 #include "protocol/base/log.h"
 
 namespace coshard::node {
@@ -56,6 +57,7 @@ NodeNet::NodeNet(NodeSetup setup, Surroundings surroundings)
                    return courier_.send(to, message, payloads);
                  },
                  [this](LedgerEpoch epoch) { events_.push_back(round::EpochSettled{epoch}); }}),
+      states_(setup_.site.checkpoints, at_.clock, state_ports()),
       machine_(participant_config(setup_, at_.identity.node())),
       status_(setup_.directory / "status.json", at_.clock),
       certificate_(wire::hashed(share(at_.identity.certificate().encode()))) {}
@@ -103,6 +105,7 @@ void NodeNet::on_link(const transport::PeerEvent& event) {
 
 void NodeNet::on_lost(const NodeId& peer, const std::string& reason) {
   COSHARD_ON(net_);
+  if (states_.is_reader(peer)) return states_.lost(peer);
   if (peer == setup_.invitation.coordinator.node) {
     // It may come back from its journal; until somebody listens there is nothing to do but ask.
     log(LogLevel::kWarning, "node", "the coordinator is gone: " + reason);
@@ -117,6 +120,7 @@ void NodeNet::on_message(const NodeId& from, wire::Opened opened) {
   COSHARD_ON(net_);
   if (const auto* welcome = std::get_if<Welcome>(&opened.message))
     if (!on_welcome(opened, *welcome)) return;
+  if (for_readers(from, opened.message)) return;
   if (for_receipts(from, opened)) {
     drain();
     return;
@@ -148,10 +152,54 @@ bool NodeNet::on_welcome(const wire::Opened& opened, const Welcome& welcome) {
   if (machine_.phase() != round::ParticipantPhase::kJoining) return true;
   runner_.set_package({text_of(opened.payloads[0]), entry, text_of(opened.payloads[2])});
   courier_.speak_as(network, welcome.incarnation, opened.header.generation);
+  ledger_ = {welcome.ledger_url, network};
+  if (const auto round = parse_round(text_of(opened.payloads[0]), "the coordinator's round file"))
+    states_.hold({round->model.name, round->model.weights == Weights::kOpen, welcome.stage});
   receipts_.take_seat({*genesis, network, coordinator, welcome.stage, welcome.incarnation});
+  if (const auto complaint = clock_complaint(at_.clock.wall_ms(), founded_ms(entry)))
+    log(LogLevel::kWarning, "node", *complaint);
   log(LogLevel::kInfo, "node",
       "admitted to " + genesis->model + ": stage " + std::to_string(welcome.stage.value) +
           ", replica " + std::to_string(welcome.replica.value));
+  return true;
+}
+
+StateServerPorts NodeNet::state_ports() {
+  return {.admit =
+              [this](const crypto::NodeCertificate& certificate, Incarnation incarnation) {
+                courier_.admit({.node = certificate.node(),
+                                .curve_public = certificate.curve_public,
+                                .incarnation = incarnation,
+                                .generation_min = std::nullopt});
+              },
+          .dismiss = [this](const NodeId& reader) { courier_.dismiss(reader); },
+          .send =
+              [this](const NodeId& to, const Message& message,
+                     std::span<const wire::Payload> payloads) {
+                return courier_.send(to, message, payloads);
+              },
+          .in_flight = [this](const NodeId& to) { return at_.transport.bytes_in_flight(to); },
+          // Refused once the reactor has stopped: then nobody waits for a piece.
+          .post = [this](std::function<void()> task) { (void)at_.reactor.post(std::move(task)); }};
+}
+
+/// Messages of those who copy the state, and about them; the machine need not see them.
+bool NodeNet::for_readers(const NodeId& from, const Message& message) {
+  const NodeId& coordinator = setup_.invitation.coordinator.node;
+  if (const auto* list = std::get_if<ReaderList>(&message); list && from == coordinator) {
+    states_.on_readers(*list, [&](const NodeId& node) {
+      return node == coordinator || node == at_.identity.node() || stages_.contains(node);
+    });
+    return true;
+  }
+  if (const auto* ask = std::get_if<StateAsk>(&message)) {
+    states_.on_ask(from, *ask);
+    if (!states_.is_reader(from)) courier_.fault(from, "asks for state and is no reader");
+    return true;
+  }
+  if (!states_.is_reader(from)) return false;
+  if (!std::holds_alternative<Heartbeat>(message))
+    courier_.fault(from, "a reader that does more than read");
   return true;
 }
 
@@ -289,6 +337,7 @@ void NodeNet::heartbeat() {
   alive.boundary_tokens = done.boundary_tokens;
   if (machine_.seat()) (void)courier_.send(setup_.invitation.coordinator.node, alive);
   for (const NodeId& neighbour : neighbours_) (void)courier_.send(neighbour, alive);
+  states_.heartbeat(alive);
 }
 
 void NodeNet::write_status() {
@@ -305,6 +354,7 @@ void NodeNet::write_status() {
                   .links = stages_,
                   .engine_busy = at_.engine.busy(),
                   .kept_bytes = runner_.store().bytes(),
+                  .ledger = ledger_,
                   .model = runner_.plan() ? runner_.plan()->round.model.name : "",
                   .waiting_for = outcome_.coordinator_trouble};
   if (view.waiting_for.empty() && view.phase == round::ParticipantPhase::kJoining)

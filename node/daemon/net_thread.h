@@ -13,6 +13,7 @@
 #include "node/courier.h"
 #include "node/daemon/receipts.h"
 #include "node/daemon/stage_runner.h"
+#include "node/daemon/state_server.h"
 #include "node/daemon/status_file.h"
 #include "node/startup.h"
 #include "protocol/round/participant.h"
@@ -62,6 +63,8 @@ class NodeNet {
   void on_link(const transport::PeerEvent& event);
   bool on_welcome(const wire::Opened& opened, const Welcome& welcome);
   bool for_receipts(const NodeId& from, const wire::Opened& opened);
+  bool for_readers(const NodeId& from, const Message& message);
+  StateServerPorts state_ports();
   void admit_coordinator();
   void overhear(const Message& message);
   void handle(round::ParticipantEvent event);
@@ -88,9 +91,11 @@ class NodeNet {
   Courier courier_;
   StageRunner runner_;
   Receipts receipts_;
+  StateServer states_;
   round::Participant machine_;
   StatusFile status_;
   wire::Payload certificate_;
+  PublicLog ledger_;
   std::set<NodeId> neighbours_;  ///< whom we exchange tensors with
   std::map<NodeId, StageIndex> stages_;
   std::deque<round::ParticipantEvent> events_;

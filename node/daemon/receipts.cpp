@@ -178,6 +178,7 @@ Result<void> Receipts::on_window(const NodeId& from, const ReceiptWindow& messag
                                  ByteView payload) {
   COSHARD_ON(net_);
   if (!seat_) return {};
+  gone_.erase(from);
   const Stopwatch stopwatch(clock_, counters_.spent);
   COSHARD_ASSIGN(ledger::SignedWindow window, ledger::decode<ledger::SignedWindow>(payload));
   COSHARD_ASSIGN(const ledger::OpenedWindow opened, ledger::verify_window(seat_->network, window));

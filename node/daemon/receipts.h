@@ -131,9 +131,9 @@ class Receipts {
   ledger::ReceiptCollector collector_;
   std::map<NodeId, std::uint64_t> next_window_;
   std::map<WindowKey, PendingWindow> pending_;
+  std::set<NodeId> gone_;  ///< lost, and not heard since: they countersign nothing
   std::map<LedgerEpoch, Epoch> epochs_;
   std::map<StepId, OwnUnits> own_units_;  ///< of closed books, until the commit
-  std::set<NodeId> gone_;                 ///< neighbours that cannot countersign
   StepId committed_;
   ReceiptCounters counters_;
   ThreadRole net_;

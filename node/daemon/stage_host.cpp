@@ -5,9 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <charconv>
-#include <cstdio>
 
 #include "node/round_setup.h"
 #include "shard/data/file.h"
@@ -88,14 +86,6 @@ std::uint64_t machine_memory_bytes() {
   return static_cast<std::uint64_t>(pages) * static_cast<std::uint64_t>(page_bytes);
 }
 
-std::filesystem::path checkpoint_path(const std::filesystem::path& checkpoints, StepId step,
-                                      StageIndex stage) {
-  std::array<char, 32> folder{};
-  std::snprintf(folder.data(), folder.size(), "step-%08llu",
-                static_cast<unsigned long long>(step.value));
-  return checkpoints / folder.data() / ("stage-" + std::to_string(stage.value) + ".safetensors");
-}
-
 std::vector<HeldCheckpoint> held_checkpoints(const std::filesystem::path& checkpoints) {
   std::error_code none;
   auto folders = step_folders(checkpoints);
@@ -160,7 +150,7 @@ Result<StagePlan> plan_stage(const Welcome& welcome, const RoundPackage& package
   return plan;
 }
 
-Result<round::StageReady> raise_stage(EngineHome& home, const StagePlan& plan) {
+Result<RaisedStage> raise_stage(EngineHome& home, const StagePlan& plan) {
   COSHARD_ASSIGN(const std::string manifest, localized_manifest(plan.manifest_text, plan.data));
   COSHARD_TRY(shard::write_atomically(plan.manifest, as_bytes(manifest)));
   COSHARD_ASSIGN(home.tokens, shard::TokenSource::open(plan.manifest, plan.order));
@@ -177,10 +167,14 @@ Result<round::StageReady> raise_stage(EngineHome& home, const StagePlan& plan) {
     COSHARD_TRY(home.engine->load(plan.checkpoint));
   }
   COSHARD_ASSIGN(const Fingerprint digest, home.engine->fingerprint({}));
-  return round::StageReady{.shape = round_shape(plan.round),
-                           .schedule = round_schedule(plan.round),
-                           .chunks = static_cast<std::uint32_t>(home.engine->layout().size()),
-                           .digest = digest};
+  RaisedStage raised{{.shape = round_shape(plan.round),
+                      .schedule = round_schedule(plan.round),
+                      .chunks = static_cast<std::uint32_t>(home.engine->layout().size()),
+                      .digest = digest},
+                     {}};
+  for (const shard::GradientChunk& chunk : home.engine->layout())
+    raised.chunk_bytes.push_back(chunk.count * sizeof(float));
+  return raised;
 }
 
 }  // namespace coshard::node

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <string>
 
+#include "node/checkpoint_path.h"
 #include "node/daemon/engine_thread.h"
 #include "node/round_file.h"
 #include "protocol/round/participant.h"
@@ -47,12 +48,14 @@ struct StagePlan {
 Result<StagePlan> plan_stage(const Welcome& welcome, const RoundPackage& package,
                              const StageSite& site);
 
-/// Fills `home`. kCorruption naming the shard or the checkpoint file that is damaged.
-Result<round::StageReady> raise_stage(EngineHome& home, const StagePlan& plan);
+/// What a raised stage is, for the machine and for its shell.
+struct RaisedStage {
+  round::StageReady event;
+  std::vector<std::uint64_t> chunk_bytes;  ///< of the gradient, by averaging chunk
+};
 
-/// "DIR/step-00000020/stage-1.safetensors".
-std::filesystem::path checkpoint_path(const std::filesystem::path& checkpoints, StepId step,
-                                      StageIndex stage);
+/// Fills `home`. kCorruption naming the shard or the checkpoint file that is damaged.
+Result<RaisedStage> raise_stage(EngineHome& home, const StagePlan& plan);
 
 /// Checkpoints in the folder, newest first, at most limits::kCheckpointsHeld, each with its hash.
 std::vector<HeldCheckpoint> held_checkpoints(const std::filesystem::path& checkpoints);

@@ -77,6 +77,23 @@ void StageRunner::fail_engine(const std::string& what) {
   ports_.post(round::EngineFailed{what});
 }
 
+/// A replica sent what cannot be averaged: this step stops here, and the coordinator hears why.
+void StageRunner::blame(const NodeId& peer, const std::string& reason) {
+  log(LogLevel::kWarning, "runner", "from " + peer.short_hex() + ": " + reason);
+  ports_.post(round::PeerLost{peer, reason});
+}
+
+Result<void> StageRunner::check_chunk(const NodeId& from, ChunkIndex chunk,
+                                      const TensorBlob& blob) {
+  const std::uint64_t expected = chunk_bytes_.at(chunk.value);
+  if (blob.view().size() == expected) return {};
+  const std::string reason = "chunk " + std::to_string(chunk.value) + ": expected " +
+                             std::to_string(expected) + " bytes, found " +
+                             std::to_string(blob.view().size());
+  blame(from, reason);
+  return fail(ErrorCode::kPermissionDenied, reason);
+}
+
 void StageRunner::keep(const round::PayloadKey& key, KeptTensor tensor) {
   const Result<void> kept = store_.put(key, std::move(tensor));
   if (!kept) fail_engine(kept.error().message);
@@ -108,13 +125,13 @@ void StageRunner::run(const round::Begin& action) {
   plan_ = std::move(*plan);
   submit([this, plan = *plan_](EngineHome& home) -> EngineThread::Reply {
     auto ready = raise_stage(home, plan);
-    return [this, ready = std::move(ready)] {
+    return [this, ready = std::move(ready)]() mutable {
       if (!ready) {
         ports_.post(round::StageFailed{ready.error().message});
         return;
       }
-      chunks_ = ready->chunks;
-      ports_.post(*ready);
+      chunk_bytes_ = std::move(ready->chunk_bytes);
+      ports_.post(ready->event);
     };
   });
 }
@@ -237,6 +254,7 @@ Result<std::vector<SharedBytes>> StageRunner::contributions(const round::ReduceC
     const KeptTensor* kept = store_.find(key);
     if (kept == nullptr)
       return fail(ErrorCode::kNotFound, "a contribution of " + node.short_hex() + " is not here");
+    COSHARD_TRY(check_chunk(node, action.chunk, kept->blob));
     bytes.push_back(kept->blob.bytes);
     store_.erase(key);
   }
@@ -247,7 +265,7 @@ void StageRunner::run(const round::ReduceChunk& action) {
   COSHARD_ON(net_);
   auto bytes = contributions(action);
   if (!bytes) {
-    fail_engine(bytes.error().message);
+    if (bytes.error().code != ErrorCode::kPermissionDenied) fail_engine(bytes.error().message);
     return;
   }
   // Alone on the stage nobody needs the average's bytes: the engine uses its sum as it is.
@@ -288,18 +306,19 @@ void StageRunner::run(const round::SetAverage& action) {
   std::vector<ForeignAverage> foreign;
   crypto::Sha256 hash;
   bool hashed = false;
-  for (std::uint32_t chunk = 0; chunk < chunks_; ++chunk) {
+  for (std::uint32_t chunk = 0; chunk < chunk_bytes_.size(); ++chunk) {
     const auto average = store_.find_average(action.step, action.attempt, ChunkIndex(chunk));
     if (!average && plan_->round.admission.replicas > 1) {
       fail_engine("the average of chunk " + std::to_string(chunk) + " is not here");
       return;
     }
     if (!average) continue;  // alone on the stage: the engine has it, and nobody compares
+    if (!check_chunk(average->reducer, ChunkIndex(chunk), average->tensor->blob)) return;
     hash.update(average->tensor->payload().hash);
     hashed = true;
     if (average->reducer != ports_.self)
-      foreign.push_back(
-          {ChunkIndex(chunk), average->tensor->blob.bytes, average->tensor->squared_norm});
+      foreign.push_back({ChunkIndex(chunk), average->tensor->blob.bytes,
+                         average->tensor->squared_norm, average->reducer});
   }
   const round::AverageSet set{action.step, action.attempt, hashed ? hash.finish() : Hash{}};
   submit([this, set, foreign = std::move(foreign)](EngineHome& home) -> EngineThread::Reply {

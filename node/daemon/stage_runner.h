@@ -81,6 +81,9 @@ class StageRunner {
   void keep(const round::PayloadKey& key, KeptTensor tensor);
   void evicted(const round::PayloadKey& key);
   void fail_engine(const std::string& what);
+  void blame(const NodeId& peer, const std::string& reason);
+  /// kPermissionDenied, and blamed, unless the chunk has the size that this stage's has.
+  Result<void> check_chunk(const NodeId& from, ChunkIndex chunk, const TensorBlob& blob);
   void computed(const round::Work& work, const std::optional<KeptTensor>& input,
                 Result<ComputeOutcome> outcome);
   void applied(StepId step, const Fingerprint& digest);
@@ -93,7 +96,7 @@ class StageRunner {
   RoundPackage package_;
   std::optional<StagePlan> plan_;
   StageIndex stage_;
-  std::uint32_t chunks_ = 0;
+  std::vector<std::uint64_t> chunk_bytes_;  ///< by chunk of this stage's gradient
   std::uint64_t tokens_per_microbatch_ = 0;
   TensorStore store_;
   std::pair<StepId, Attempt> dropped_through_;  ///< averaging attempts that came to nothing

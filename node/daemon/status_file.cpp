@@ -45,9 +45,18 @@ json links_json(const StatusView& view) {
                      {"stage", stage.value},
                      {"bytes_sent", bytes.sent},
                      {"bytes_received", bytes.received},
+                     {"faults", view.courier.faults(peer)},
                      {"state", transport::to_string(view.courier.state(peer))}});
   }
   return links;
+}
+
+/// How often each reason occurred; those that never did are left out.
+json refused_json(const StatusView& view) {
+  json refused = json::object();
+  for (const auto& [reason, count] : view.courier.refusals())
+    if (count > 0) refused[reason] = count;
+  return refused;
 }
 
 json costs_json(const StatusView& view) {
@@ -59,7 +68,6 @@ json costs_json(const StatusView& view) {
           {"windows", view.receipts.windows},
           {"windows_countersigned", view.receipts.countersigned},
           {"windows_refused", view.receipts.refused},
-          {"frames_refused", view.courier.refusals().total()},
           {"send_failures", view.courier.counters().send_failures}};
 }
 
@@ -105,13 +113,17 @@ void StatusFile::write(const StatusView& view) {
                    {"boundary_tokens", view.runner.boundary_tokens},
                    {"kept_bytes", view.kept_bytes},
                    {"rss_bytes", resident_bytes()},
+                   {"ledger", nullptr},
                    {"links", links_json(view)},
+                   {"refused", refused_json(view)},
                    {"costs", costs_json(view)},
                    {"updated_ms", clock_.wall_ms()}};
   if (view.seat) {
     document["stage"] = view.seat->stage.value;
     document["replica"] = view.seat->replica.value;
   }
+  if (!view.ledger.url.empty())
+    document["ledger"] = {{"url", view.ledger.url}, {"network", view.ledger.network.hex()}};
   const auto written = replace_file(file_, document.dump(2) + "\n");
   if (!written && !complained_) log(LogLevel::kWarning, "status", written.error().message);
   complained_ = !written;

@@ -16,6 +16,12 @@
 
 namespace coshard::node {
 
+/// Where this round's credits can be read, and verified. The node itself never asks.
+struct PublicLog {
+  std::string url;  ///< as the coordinator gives it; empty before a Welcome
+  NetworkId network;
+};
+
 struct StatusView {
   NodeId node;
   AccountId account;
@@ -28,6 +34,7 @@ struct StatusView {
   std::map<NodeId, StageIndex> links;  ///< neighbours and the stages that they hold
   Duration engine_busy{};
   std::size_t kept_bytes = 0;
+  PublicLog ledger;
   std::string model;
   std::string waiting_for;  ///< empty when nothing is
 };

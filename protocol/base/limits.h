@@ -84,6 +84,14 @@ inline constexpr std::uint64_t kLedgerEpochSteps = 20;
 inline constexpr double kBoundaryRmsMax = 1e6;
 /// Tensors that a node keeps in host memory until their step commits (design 3.2).
 inline constexpr std::size_t kKeptBytesMax = std::size_t{4} << 30;
+/// Bytes of saved state in one message (design 3.1: 1 MiB), pieces that a node has in hand for all
+/// who ask together, and pieces that one who asks expects of one node.
+inline constexpr std::size_t kStatePieceBytes = std::size_t{1} << 20;
+inline constexpr std::size_t kStatePiecesInHand = 8;
+inline constexpr std::size_t kStatePiecesPerNode = 4;
+/// Who may read at one time, and how long after the last word about it.
+inline constexpr std::size_t kReadersMax = 16;
+inline constexpr std::chrono::seconds kReaderLease{10};
 inline constexpr std::chrono::milliseconds kUnitReportInterval{50};
 inline constexpr std::chrono::milliseconds kRepeatInterval{500};
 inline constexpr std::chrono::seconds kAdmissionTimeout{60};
@@ -151,6 +159,7 @@ static_assert(kChunkElements * 4 <= kPayloadBytesMax,
               "an averaging chunk fits in one payload frame");
 static_assert(kPayloadBytesMax <= kKeptBytesMax, "one payload may always be kept");
 static_assert(kPayloadBytesMax <= kBytesInFlightMax, "one payload may always be in flight");
+static_assert(kStatePieceBytes <= kPayloadBytesMax, "a piece of state fits in one payload frame");
 static_assert(kEntryBytesMax < 65'536, "an entry's length fits in the bundle's u16");
 
 }  // namespace coshard::limits

@@ -211,6 +211,9 @@ struct Welcome {
   MembershipEpoch epoch;
   StepId resume_step;       ///< 0: initial weights; else the checkpoint to load
   Hash resume_file_hash{};  ///< hash of this stage's file of that checkpoint
+  /// Where the public log is served ("http://HOST:PORT"); empty: nowhere. A hint for people: what
+  /// is read there is verified like any log.
+  std::string ledger_url{};
   bool operator==(const Welcome&) const = default;
 };
 
@@ -344,6 +347,22 @@ struct RoundEnd {
   bool operator==(const RoundEnd&) const = default;
 };
 
+/// Somebody who holds no stage and may read the state of all of them: an export of an open round.
+struct Reader {
+  NodeId node;
+  Incarnation incarnation;
+  Bytes certificate;  ///< crypto::NodeCertificate, as its fixed bytes
+  bool operator==(const Reader&) const = default;
+};
+
+/// Who may read now; all of them, so that a lost or repeated list does no harm. Repeated with every
+/// heartbeat while it names somebody: a reader that no list has named for limits::kReaderLease is
+/// let in no longer.
+struct ReaderList {
+  std::vector<Reader> readers;
+  bool operator==(const ReaderList&) const = default;
+};
+
 // ---- node <-> node
 // -------------------------------------------------------------------------------------------------
 
@@ -416,12 +435,43 @@ struct ReceiptCountersigned {
   bool operator==(const ReceiptCountersigned&) const = default;
 };
 
+/// "Send me `bytes` bytes of your stage's saved state from `offset` on." Idempotent: asked again
+/// until answered, of any replica of the stage, since all of them saved the same bytes.
+struct StateAsk {
+  StepId step;  ///< the state after this step
+  StageIndex stage;
+  std::uint64_t offset = 0;
+  std::uint64_t bytes = 0;
+  bool operator==(const StateAsk&) const = default;
+};
+
+/// Payload 0: the bytes of the state after `step`, from `offset` on. The envelope's signature
+/// covers their SHA-256; the whole state is checked against the hash in the coordinator's
+/// checkpoint record.
+struct StatePiece {
+  StepId step;
+  StageIndex stage;
+  std::uint64_t offset = 0;
+  std::uint64_t bytes_total = 0;  ///< of the whole state
+  bool operator==(const StatePiece&) const = default;
+};
+
+/// The answer to a StateAsk that gets no piece.
+struct StateRefused {
+  StepId step;
+  StageIndex stage;
+  std::uint64_t offset = 0;
+  ErrorCode code = ErrorCode::kPermissionDenied;
+  std::string reason;
+  bool operator==(const StateRefused&) const = default;
+};
+
 using Message =
     std::variant<JoinRequest, Heartbeat, MicrobatchPull, UnitReport, UnitRefused, AverageReport,
                  UpdateReport, CheckpointReport, WorkBatchSubmission, PeerComplaint, LeaveNotice,
                  Welcome, Refused, MembershipTable, StepOpen, MicrobatchGrant, UnitAck, StageClosed,
                  Commit, RoundEnd, SlotGrant, ForwardTensor, BackwardTensor, GradientChunk,
-                 AveragedChunk, ReceiptWindow, ReceiptCountersigned, Holdings, RepairTaken,
-                 RepairOrders>;
+                 AveragedChunk, ReceiptWindow, ReceiptCountersigned, ReaderList, StateAsk,
+                 StatePiece, StateRefused, Holdings, RepairTaken, RepairOrders>;
 
 }  // namespace coshard

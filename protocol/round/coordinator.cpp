@@ -77,6 +77,8 @@ CoordinatorActions Coordinator::Impl::start(TimePoint now) {
   take_epochs(true);
   unsettled_epoch_.reset();
   settlement_ = Settlement(config_.shape.stages);  // nothing is owed of what came before
+  // The ledger may have stopped before it recorded the checkpoint that the journal has.
+  if (checkpoint_) act(CheckpointComplete{*checkpoint_});
   if (journal_.last_step > resume_step_) {
     persist(RolledBack{resume_step_});
     act(RolledBack{resume_step_});
@@ -114,7 +116,8 @@ void Coordinator::Impl::handle(const Received& event) {
 }
 
 void Coordinator::Impl::handle(const PeerLost& event) {
-  if (members_.find(event.node) != nullptr) lose(event.node, "was lost: " + event.reason);
+  if (const Member* member = members_.find(event.node))
+    lose(event.node, name(*member) + " was lost: " + event.reason);
 }
 
 void Coordinator::Impl::handle(const Tick&) {
@@ -298,7 +301,7 @@ void Coordinator::Impl::hear(const Member& from, const CheckpointReport& message
   if (entry == Entry::kConflict)
     end_round(EndReason::kInternal, settlement_.conflict(), false);
   else if (entry == Entry::kEntered && !message.error.empty())
-    lose(from.node, "cannot save its checkpoints: " + message.error);
+    lose(from.node, name(from) + " cannot save its checkpoints: " + message.error);
 }
 
 // ---- training -----------------------------------------------------------------------------------

@@ -13,23 +13,22 @@
 
 namespace coshard::round {
 
-/// `why` completes the sentence that begins with the node's name.
+/// `why`: a sentence that names the node, for everybody.
 void Coordinator::Impl::lose(const NodeId& node, const std::string& why) {
-  const Member lost = *members_.find(node);
-  const std::string text = name(lost) + " " + why;
-  send(node, Refused{ErrorCode::kPermissionDenied, "this node is no member any more: it " + why});
+  const StageIndex stage = members_.find(node)->stage;
+  send(node, Refused{ErrorCode::kPermissionDenied, "this node is no member any more: " + why});
   members_.remove(node);
   peers_.erase(node);
   leaving_.erase(node);
   ++nodes_lost_;
-  note(text);
+  note(why);
   if (!running()) return;
-  if (members_.replicas(lost.stage).empty()) return end_round(EndReason::kNodeLost, text, true);
-  if (book_) book_->lose(lost.stage, node);
+  if (members_.replicas(stage).empty()) return end_round(EndReason::kNodeLost, why, true);
+  if (book_) book_->lose(stage, node);
   survey();
 }
 
-/// Two members that cannot reach each other: the silent one goes, or the one that its stage can
+/// Two members that cannot work with each other: the silent one goes, or the one that its stage can
 /// spare.
 void Coordinator::Impl::judge_complaints() {
   const auto judged = std::find_if(
@@ -43,9 +42,8 @@ void Coordinator::Impl::judge_complaints() {
   if (!running() || from == nullptr || about == nullptr) return;
   const auto spare = [&](const Member& member) { return members_.replicas(member.stage).size(); };
   const bool silent = now_ - peers_.at(about->node).heard_at >= 2 * limits::kHeartbeatInterval;
-  const Member goes = !silent && spare(*from) > spare(*about) ? *from : *about;
-  const Member stays = goes.node == from->node ? *about : *from;
-  lose(goes.node, "and " + name(stays) + " cannot reach each other: " + complaint.reason);
+  const NodeId goes = !silent && spare(*from) > spare(*about) ? from->node : about->node;
+  lose(goes, name(*from) + " cannot work with " + name(*about) + ": " + complaint.reason);
 }
 
 void Coordinator::Impl::hear(const Member& from, const PeerComplaint& message) {
@@ -81,7 +79,7 @@ void Coordinator::Impl::take_leave() {
   if (!running() || leaving_.empty()) return;
   const auto [node, since] = *leaving_.begin();
   if (book_ && now_ - since < limits::kLeaveTimeout) return;
-  lose(node, "has left");
+  lose(node, name(*members_.find(node)) + " has left");
 }
 
 /// Everybody hears who is there, and says what it holds: of the open step, or of the next one.
@@ -170,7 +168,8 @@ void Coordinator::Impl::plan_repair() {
   for (const auto& node : members_.replicas(StageIndex(0))) answer_pull(node);
 }
 
-/// What became free is given to whoever pulled for more than there was; said again while it is open.
+/// What became free is given to whoever pulled for more than there was; said again while it is
+/// open.
 void Coordinator::Impl::answer_pull(const NodeId& node) {
   const Peer& peer = peers_.at(node);
   if (members_.find(node)->stage.value != 0 || !is_open(peer.pull_step)) return;
@@ -178,8 +177,7 @@ void Coordinator::Impl::answer_pull(const NodeId& node) {
   const bool all_done = std::all_of(granted.begin(), granted.end(), [&](const auto& own) {
     return book_->is_done(StageIndex(0), own.microbatch);
   });
-  if (!all_done)
-    send(node, MicrobatchGrant{peer.pull_step, peer.pull_request, std::move(granted)});
+  if (!all_done) send(node, MicrobatchGrant{peer.pull_step, peer.pull_request, std::move(granted)});
 }
 
 }  // namespace coshard::round

@@ -34,8 +34,8 @@ Result<NodeAssigned> Membership::admit(const NodeId& node, const JoinRequest& re
   if (!stage && resume_ && members_.size() < std::size_t{shape_.stages} * shape_.replicas)
     return fail(ErrorCode::kFailedPrecondition,
                 "the round goes on from the checkpoint of step " +
-                    std::to_string(resume_->step.value) + ", of which this node holds no file" +
-                    (returns ? " for its stage " + std::to_string(seat->second.stage.value) : ""));
+                    std::to_string(resume_->step.value) + ", of which this node holds " +
+                    (returns ? what_is_held(request, seat->second.stage) : "no file"));
   const auto replica =
       stage ? free_replica(*stage, returns ? seat->second.replica : ReplicaIndex(0)) : std::nullopt;
   if (!replica)
@@ -97,6 +97,17 @@ bool Membership::may_hold(const JoinRequest& request, StageIndex stage) const {
   const HeldCheckpoint wanted{stage, resume_->step, resume_->stages.at(stage.value).file_hash};
   const auto& held = request.checkpoints;
   return std::find(held.begin(), held.end(), wanted) != held.end();
+}
+
+/// Why `request` cannot hold its old stage again, for a person: the file is missing, or damaged.
+std::string Membership::what_is_held(const JoinRequest& request, StageIndex stage) const {
+  for (const HeldCheckpoint& held : request.checkpoints) {
+    if (held.stage != stage || held.step != resume_->step) continue;
+    return "a damaged file: expected SHA-256 " + to_hex(resume_->stages.at(stage.value).file_hash) +
+           " of stage-" + std::to_string(stage.value) + ".safetensors, found " +
+           to_hex(held.file_hash) + "; put back a sound copy, for example another replica's";
+  }
+  return "no file for its stage " + std::to_string(stage.value);
 }
 
 std::optional<StageIndex> Membership::weakest_stage_for(const JoinRequest& request) const {

@@ -7,6 +7,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <string>
 #include <vector>
 
 #include "protocol/base/error.h"
@@ -49,6 +50,7 @@ class Membership {
 
  private:
   bool may_hold(const JoinRequest& request, StageIndex stage) const;
+  std::string what_is_held(const JoinRequest& request, StageIndex stage) const;
   std::optional<StageIndex> weakest_stage_for(const JoinRequest& request) const;
   /// After every change: the next epoch, and who sits where.
   void changed();

@@ -36,6 +36,7 @@ class Reactor {
   void wake();
   /// Makes run() return after the current turn. Any thread.
   void stop();
+  bool is_stopped() const { return stopping_.load(); }
 
   /// Once, `delay` from now; every `period`, the first time one period from now. A timer that
   /// falls behind skips what it missed.

@@ -38,6 +38,7 @@ enum class PeerEventKind {
   kConnected,    ///< the first connection with this peer is up and proved
   kLost,         ///< the last one is gone; a dialled peer is dialled again with back-off
   kUnreachable,  ///< an attempt to dial failed; more will follow
+  kMalformed,    ///< a registered peer sent what is no frame; it was dropped and counted
 };
 
 struct PeerEvent {

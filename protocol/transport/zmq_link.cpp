@@ -104,7 +104,10 @@ void ZmqLink::on_message(const Incoming& incoming) {
   }
   if (!up_) return void(++counters.unproved);
   auto frame = incoming.to_frame(shared_.payload_bytes_max);
-  if (!frame) return void(++counters.malformed);
+  if (!frame) {
+    ++counters.malformed;
+    return events_.malformed();
+  }
   events_.frame(std::move(*frame));
 }
 

@@ -22,6 +22,7 @@ struct LinkEvents {
   std::function<void()> up;
   std::function<void(bool was_up, const std::string& reason)> down;
   std::function<void(wire::Frame)> frame;
+  std::function<void()> malformed;
 };
 
 class ZmqLink : public std::enable_shared_from_this<ZmqLink> {

@@ -184,7 +184,11 @@ void ZmqListener::on_frame(const Incoming& incoming) {
   const std::size_t payload_max =
       registered ? shared_.payload_bytes_max : crypto::NodeCertificate::kEncodedBytes;
   auto frame = incoming.to_frame(payload_max);
-  if (!frame) return void(++shared_.counters.malformed);
+  if (!frame) {
+    ++shared_.counters.malformed;
+    if (registered) events_.malformed(from);
+    return;
+  }
   if (!registered && !is_request_to_join(*frame, from, key)) {
     return void(++shared_.counters.not_admitted);
   }

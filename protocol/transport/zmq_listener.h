@@ -24,6 +24,7 @@ struct ListenerEvents {
   std::function<void(const NodeId&, const crypto::CurveKey&, bool registered)> up;
   std::function<void(const NodeId&, const std::string& reason)> down;
   std::function<void(const NodeId&, wire::Frame)> frame;
+  std::function<void(const NodeId&)> malformed;  ///< of a registered peer
 };
 
 class ZmqListener {

@@ -102,6 +102,9 @@ class ZmqTransport final : public Transport {
   void path_up(const NodeId& id, Path path);
   void path_down(const NodeId& id, Path path, const std::string& reason);
   void tell(PeerEventKind kind, const NodeId& id, const std::string& reason);
+  void tell_malformed(const NodeId& id) {
+    tell(PeerEventKind::kMalformed, id, "what came is no frame: wrong number or size of parts");
+  }
   void forget_if_idle(const NodeId& id);
   void deliver(const NodeId& from, wire::Frame frame);
   std::optional<NodeId> registered(const crypto::CurveKey& key) const {
@@ -224,6 +227,7 @@ ListenerEvents ZmqTransport::listener_events() {
     path_down(id, Path::kRoute, reason);
   };
   events.frame = [this](const NodeId& from, wire::Frame frame) { deliver(from, std::move(frame)); };
+  events.malformed = [this](const NodeId& from) { tell_malformed(from); };
   return events;
 }
 
@@ -235,6 +239,7 @@ LinkEvents ZmqTransport::link_events(const NodeId& id) {
     tell(PeerEventKind::kUnreachable, id, reason);
   };
   events.frame = [this, id](wire::Frame frame) { deliver(id, std::move(frame)); };
+  events.malformed = [this, id] { tell_malformed(id); };
   return events;
 }
 

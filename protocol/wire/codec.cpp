@@ -61,6 +61,10 @@ const std::array<Row, kMessageKinds>& rows() {
       {proto::AveragedChunk::default_instance(), {1, 1, kChunk}},
       {proto::ReceiptWindow::default_instance(), {1, 1, kControl}},
       {proto::ReceiptCountersigned::default_instance(), {0, 1, kControl}},
+      {proto::ReaderList::default_instance(), {}},
+      {proto::StateAsk::default_instance(), {}},
+      {proto::StatePiece::default_instance(), {1, 1, limits::kStatePieceBytes}},
+      {proto::StateRefused::default_instance(), {}},
       {proto::Holdings::default_instance(), {}},
       {proto::RepairTaken::default_instance(), {}},
       {proto::RepairOrders::default_instance(), {}},
@@ -82,6 +86,8 @@ static_assert(kInStep<MessageKind::kWelcome, Welcome>);
 static_assert(kInStep<MessageKind::kRoundEnd, RoundEnd>);
 static_assert(kInStep<MessageKind::kSlotGrant, SlotGrant>);
 static_assert(kInStep<MessageKind::kReceiptCountersigned, ReceiptCountersigned>);
+static_assert(kInStep<MessageKind::kReaderList, ReaderList>);
+static_assert(kInStep<MessageKind::kStateRefused, StateRefused>);
 static_assert(kInStep<MessageKind::kRepairOrders, RepairOrders>);
 
 template <std::size_t... index>
@@ -186,6 +192,11 @@ Result<void> check_payload_sizes(const Message& message, std::span<const std::ui
   }
   if (exact && sizes[0] != *exact) {
     return refuse_sizes(kind, std::to_string(*exact) + " bytes", sizes[0]);
+  }
+  if (const auto* piece = std::get_if<StatePiece>(&message);
+      piece != nullptr && (sizes[0] == 0 || sizes[0] > piece->bytes_total - piece->offset)) {
+    return refuse_sizes(
+        kind, "1 to " + std::to_string(piece->bytes_total - piece->offset) + " bytes", sizes[0]);
   }
   const bool chunk = kind == MessageKind::kGradientChunk || kind == MessageKind::kAveragedChunk;
   if (chunk && (sizes[0] == 0 || sizes[0] % 4 != 0)) {

@@ -42,9 +42,13 @@ enum class MessageKind : std::uint8_t {
   kAveragedChunk = 25,
   kReceiptWindow = 26,
   kReceiptCountersigned = 27,
-  kHoldings = 28,
-  kRepairTaken = 29,
-  kRepairOrders = 30,
+  kReaderList = 28,
+  kStateAsk = 29,
+  kStatePiece = 30,
+  kStateRefused = 31,
+  kHoldings = 32,
+  kRepairTaken = 33,
+  kRepairOrders = 34,
 };
 inline constexpr std::size_t kMessageKinds = std::variant_size_v<Message>;
 

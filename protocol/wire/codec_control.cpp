@@ -125,6 +125,7 @@ void describe(FieldIo& io, Welcome& m) {
   io.number(m.epoch);
   io.number(m.resume_step, limits::kStepsMax);
   io.array(m.resume_file_hash);
+  io.text(m.ledger_url);
 }
 
 void describe(FieldIo& io, Refused& m) {
@@ -220,6 +221,19 @@ void describe(FieldIo& io, RoundEnd& m) {
   io.number(m.last_step, limits::kStepsMax);
   io.flag(m.checkpoint);
   io.text(m.text);
+}
+
+void describe(FieldIo& io, Reader& m) {
+  io.key(m.node);
+  io.number(m.incarnation);
+  io.blob(m.certificate, crypto::NodeCertificate::kEncodedBytes);
+}
+
+void describe(FieldIo& io, ReaderList& m) {
+  io.list(m.readers, limits::kReadersMax);
+  std::vector<NodeId> nodes;
+  for (const Reader& reader : m.readers) nodes.push_back(reader.node);
+  io.require(distinct(std::move(nodes)), "names a reader twice");
 }
 
 }  // namespace coshard::wire

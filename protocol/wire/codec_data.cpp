@@ -60,4 +60,28 @@ void describe(FieldIo& io, ReceiptCountersigned& m) {
   io.text(m.refusal);
 }
 
+void describe(FieldIo& io, StateAsk& m) {
+  io.number(m.step, limits::kStepsMax);
+  io.number(m.stage, limits::kStagesMax - 1);
+  io.number(m.offset);
+  io.number(m.bytes, limits::kStatePieceBytes);
+  io.require(m.bytes > 0, "asks for nothing");
+}
+
+void describe(FieldIo& io, StatePiece& m) {
+  io.number(m.step, limits::kStepsMax);
+  io.number(m.stage, limits::kStagesMax - 1);
+  io.number(m.offset);
+  io.number(m.bytes_total);
+  io.require(m.offset < m.bytes_total, "begins behind the end of the state");
+}
+
+void describe(FieldIo& io, StateRefused& m) {
+  io.number(m.step, limits::kStepsMax);
+  io.number(m.stage, limits::kStagesMax - 1);
+  io.number(m.offset);
+  io.number(m.code, static_cast<std::uint64_t>(ErrorCode::kInternal));
+  io.text(m.reason);
+}
+
 }  // namespace coshard::wire

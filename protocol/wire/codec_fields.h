@@ -35,6 +35,8 @@ void describe(FieldIo& io, StageClosed& m);
 void describe(FieldIo& io, CommitScalars& m);
 void describe(FieldIo& io, Commit& m);
 void describe(FieldIo& io, RoundEnd& m);
+void describe(FieldIo& io, Reader& m);
+void describe(FieldIo& io, ReaderList& m);
 
 // codec_repair.cpp
 void describe(FieldIo& io, Hop& m);
@@ -54,5 +56,8 @@ void describe(FieldIo& io, GradientChunk& m);
 void describe(FieldIo& io, AveragedChunk& m);
 void describe(FieldIo& io, ReceiptWindow& m);
 void describe(FieldIo& io, ReceiptCountersigned& m);
+void describe(FieldIo& io, StateAsk& m);
+void describe(FieldIo& io, StatePiece& m);
+void describe(FieldIo& io, StateRefused& m);
 
 }  // namespace coshard::wire

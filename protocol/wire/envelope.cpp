@@ -182,7 +182,7 @@ class Opening {
         newer ? ReplayWindow().check(header.sequence) : sender_->replay.check(header.sequence);
     if (verdict == ReplayWindow::Verdict::kFresh) return {};
     return refuse(
-        RefusalReason::kReplay, ErrorCode::kFailedPrecondition,
+        RefusalReason::kReplay, ErrorCode::kPermissionDenied,
         expected_found("sequence",
                        "one not seen before, newest is " + std::to_string(sender_->replay.newest()),
                        std::to_string(header.sequence)));

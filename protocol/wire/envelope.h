@@ -123,7 +123,8 @@ struct Opened {
 /// Checks everything about a frame in the order of RefusalReason and only then parses the message.
 /// A refused frame is counted in `counters` and leaves the sender's state as it was. Codes:
 /// kInvalidArgument (size, malformed, version, body), kPermissionDenied (network, receiver, sender,
-/// signature), kFailedPrecondition (incarnation, generation, replay), kCorruption (payloads).
+/// signature, replay), kFailedPrecondition (incarnation, generation: what honest peers say when
+/// something was restarted meanwhile), kCorruption (payloads).
 Result<Opened> open(const Frame& frame, const OpenPolicy& policy, RefusalCounters& counters);
 
 /// Sender, receiver and kind of a frame, unverified: for routing and for an admission filter only.

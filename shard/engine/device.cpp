@@ -60,8 +60,9 @@ Result<Device> choose_device(const std::string& wish) {
   const auto module = open_cuda_module();
   if (module && (*module)->device_count() > 0) return Device{DeviceKind::kCuda, 0};
   if (wish == "auto") return Device{};
-  if (!module) return tl::unexpected<Error>(module.error());
-  return fail(ErrorCode::kNotFound, "device cuda: " + (*module)->why_no_device());
+  constexpr const char* kRemedy = "; --device cpu trains without one";
+  if (!module) return fail(module.error().code, module.error().message + kRemedy);
+  return fail(ErrorCode::kNotFound, "device cuda: " + (*module)->why_no_device() + kRemedy);
 }
 
 Result<DeviceKernels*> kernels_of(const Device& device) {

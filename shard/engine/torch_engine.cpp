@@ -64,8 +64,10 @@ Result<void> check_config(const StageConfig& config) {
   return {};
 }
 
-tl::unexpected<Error> not_finite(std::string_view what) {
-  return fail(ErrorCode::kUnavailable, std::string(what) + ": unit is not finite");
+/// What this stage computed itself is beyond use: no neighbour's fault.
+tl::unexpected<Error> spoiled(const std::string& why) {
+  return fail(ErrorCode::kUnavailable,
+              why + "; it was computed here: lower the learning rate and go on from a checkpoint");
 }
 
 }  // namespace
@@ -112,7 +114,8 @@ Result<TorchEngine::Placed> TorchEngine::place(const StageInput& input) const {
 Result<TensorBlob> TorchEngine::leave(const at::Tensor& tensor, const BatchShape& shape,
                                       std::string_view what) const {
   TensorBlob blob = to_blob(tensor, {shape.sequences, shape.tokens, config_.spec.hidden});
-  if (!check_values(blob.view(), what)) return not_finite(what);
+  if (const auto sound = check_values(blob.view(), what); !sound)
+    return spoiled(sound.error().message);
   return blob;
 }
 
@@ -165,7 +168,7 @@ Result<LossResult> TorchEngine::forward_loss(MicrobatchIndex microbatch, const S
       return fail(ErrorCode::kInvalidArgument, "targets: expected the shape of the stage input");
     const HeadResult head = module_.forward_loss(placed.shape, placed.tensor,
                                                  to_tensor(targets.targets, device_), accumulate);
-    if (!std::isfinite(head.loss_sum)) return not_finite("forward_loss");
+    if (!std::isfinite(head.loss_sum)) return spoiled("forward_loss: unit is not finite");
     LossResult result{head.loss_sum, static_cast<std::uint64_t>(placed.shape.rows()), {}};
     if (config_.slice.has_embedding) return result;
     auto blob = leave(head.dx, placed.shape, "forward_loss");

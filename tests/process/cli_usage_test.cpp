@@ -188,7 +188,7 @@ TEST(CliStatus, ReadsWhatTheNodeWroteAndSaysWhenItIsGone) {
   write_text(home / "node/status.json",
              R"({"pid": 999999999, "model": "gcide", "stage": 1, "replica": 0, "state": "running",
                  "step": 12, "tokens_per_second": 4000.5, "loss": 3.5, "updated_ms": 1,
-                 "credits": {"posted": 70, "pending": 5}, "rss_bytes": 1048576,
+                 "ledger": {"url": "http://127.0.0.1:9", "network": "00"}, "rss_bytes": 1048576,
                  "links": [{"peer": "abcdef0123456789", "stage": 0, "bytes_sent": 2048,
                             "bytes_received": 10, "rtt_ms": 1.5}]})");
   const Ran text =
@@ -196,11 +196,18 @@ TEST(CliStatus, ReadsWhatTheNodeWroteAndSaysWhenItIsGone) {
   EXPECT_EQ(text.status, 0);
   EXPECT_THAT(text.output, HasSubstr("not running"));
   EXPECT_THAT(text.output, HasSubstr("gcide, stage 1 replica 0, running"));
-  EXPECT_THAT(text.output, HasSubstr("70 posted, 5 pending"));
+  EXPECT_THAT(text.output, HasSubstr("credits    unknown: no answer from http://127.0.0.1:9"));
   EXPECT_THAT(text.output, HasSubstr("abcdef01  stage 0  sent 2.0 KiB  received 10 B  1.5 ms"));
   const Ran json =
       run_program("coshard", {"status", "--dir", (home / "node").string(), "--json"}, home.path());
-  EXPECT_EQ(nlohmann::json::parse(json.output)["step"], 12);
+  const auto said = nlohmann::json::parse(json.output);
+  EXPECT_EQ(said["step"], 12);
+  EXPECT_TRUE(said["credits"].is_null());
+  EXPECT_THAT(said["credits_unknown"].get<std::string>(), HasSubstr("http://127.0.0.1:9"));
+  const Ran offline = run_program(
+      "coshard", {"status", "--dir", (home / "node").string(), "--offline"}, home.path());
+  EXPECT_EQ(offline.status, 0);
+  EXPECT_EQ(offline.output.find("credits"), std::string::npos);
 }
 
 }  // namespace

@@ -2,6 +2,9 @@
 // verifier that others wrote accepts its ledger.
 // SPDX-License-Identifier: Apache-2.0
 #include <gmock/gmock.h>
+#include <poll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <nlohmann/json.hpp>
@@ -184,6 +187,34 @@ TEST_F(Demo, ADeadNodeIsNamedWithItsLog) {
   ASSERT_EQ(child.wait_exit(seconds(60)), 3) << read_text(output) << logs();
   EXPECT_THAT(read_text(output), HasSubstr("node-2 ended with signal 9 (Killed). The end of "));
   EXPECT_THAT(read_text(output), HasSubstr("goes on from the last checkpoint"));
+  EXPECT_TRUE(leftovers().empty());
+}
+
+/// Even kill -9 leaves nothing behind: the system tells the others to stop.
+TEST_F(Demo, KilledOutrightItTakesItsProcessesAlong) {
+  std::filesystem::create_directories(dir());
+  const Path output = home_ / "killed-outright";
+  ChildProcess child({bin_dir() / "coshard",
+                      arguments({"--steps", "2000", "--replicas", "1"}),
+                      output,
+                      {},
+                      {{"LC_ALL", "C"}}});
+  FolderWatch watch({dir()});
+  ASSERT_TRUE(watch.wait_until(
+      [&] { return std::ranges::count(read_text(dir() / "metrics.jsonl"), '\n') >= 1; },
+      seconds(120)))
+      << read_text(output) << logs();
+  std::vector<pollfd> ends;
+  for (const int pid : leftovers())
+    if (pid != child.pid())
+      ends.push_back({static_cast<int>(syscall(SYS_pidfd_open, pid, 0)), POLLIN, 0});
+  ASSERT_EQ(ends.size(), 3U) << "a coordinator and two nodes";
+  child.signal(SIGKILL);
+  ASSERT_EQ(child.wait_exit(seconds(10)), 128 + SIGKILL);
+  for (pollfd& end : ends) {
+    EXPECT_EQ(poll(&end, 1, 60'000), 1) << logs();
+    close(end.fd);
+  }
   EXPECT_TRUE(leftovers().empty());
 }
 

@@ -6,9 +6,8 @@
 #include <cmath>
 #include <set>
 
-#include "ledger/verify.h"
-#include "tests/process/round_reference.h"
 #include "tests/support/round_fixture.h"
+#include "tests/support/round_reference.h"
 
 namespace coshard::test {
 namespace {
@@ -23,41 +22,6 @@ void expect_finished(RoundFixture& round) {
   ASSERT_EQ(round.coordinator().wait_exit(kPatience), 0) << round.outputs();
   for (std::size_t i = 0; i < round.node_count(); ++i)
     EXPECT_EQ(round.node(i).wait_exit(seconds(20)), 0) << "node " << i << "\n" << round.outputs();
-}
-
-ledger::VerifiedLedger expect_verified(const RoundFixture& round) {
-  const ledger::DiskFolder folder(round.coordinator_dir() / "ledger" / round.round().model.name);
-  auto verified = ledger::verify_ledger(folder);
-  EXPECT_TRUE(verified.has_value()) << verified.error().message;
-  return std::move(*verified);
-}
-
-/// The last word on each step: a step that was done again counts once.
-std::vector<MetricsLine> last_lines(const RoundFixture& round) {
-  std::map<std::uint64_t, MetricsLine> by_step;
-  for (const MetricsLine& line : round.metrics()) by_step[line.step] = line;
-  std::vector<MetricsLine> lines;
-  for (const auto& [step, line] : by_step) lines.push_back(line);
-  return lines;
-}
-
-std::vector<Path> checkpoint_folders(const RoundFixture& round) {
-  std::vector<Path> folders;
-  for (std::size_t i = 0; i < round.node_count(); ++i)
-    folders.push_back(round.node_dir(i) / "checkpoints");
-  return folders;
-}
-
-void expect_same_bits(const RoundFixture& round, const ReferenceRun& reference) {
-  const auto lines = last_lines(round);
-  ASSERT_EQ(lines.size(), reference.lines.size());
-  for (std::size_t i = 0; i < lines.size(); ++i) {
-    EXPECT_EQ(lines[i].loss, reference.lines[i].loss) << "step " << i + 1;
-    EXPECT_EQ(lines[i].grad_norm, reference.lines[i].grad_norm) << "step " << i + 1;
-    EXPECT_EQ(lines[i].tokens, reference.lines[i].tokens);
-  }
-  EXPECT_EQ(checkpoint_parameters(round.round(), checkpoint_folders(round), lines.back().step),
-            reference.parameters);
 }
 
 TEST(Round, TwoStagesTrainLikeOneProcessBitForBit) {
@@ -80,11 +44,7 @@ TEST(Round, TwoReplicasFollowTheLossOfOneProcess) {
   RoundFixture round({.stages = 2, .replicas = 2, .steps = 6, .microbatches = 8});
   ASSERT_TRUE(round.start_all());
   expect_finished(round);
-  const ReferenceRun reference = reference_run(round.round(), round.manifest());
-  const auto lines = last_lines(round);
-  ASSERT_EQ(lines.size(), reference.lines.size());
-  for (std::size_t i = 0; i < lines.size(); ++i)
-    EXPECT_NEAR(lines[i].loss, reference.lines[i].loss, 1e-5 * reference.lines[i].loss);
+  expect_same_losses(round, reference_run(round.round(), round.manifest()));
 
   // Every claim is its node's own, with receipts that both ends signed.
   const ledger::VerifiedLedger log = expect_verified(round);

@@ -16,7 +16,8 @@ inline bool tracing() {
 }
 
 inline std::string name_of(const Hop& hop) {
-  return hop.node == NodeId{} ? "-" : hop.node.short_hex() + "/" + std::to_string(hop.attempt.value);
+  return hop.node == NodeId{} ? "-"
+                              : hop.node.short_hex() + "/" + std::to_string(hop.attempt.value);
 }
 
 inline std::string name_of(const Unit& unit) {
@@ -34,7 +35,8 @@ struct Trace {
     return "closed stage " + std::to_string(m.stage.value) + "/" + std::to_string(m.attempt.value);
   }
   std::string operator()(const Holdings& m) const {
-    std::string text = "holds of step " + std::to_string(m.step.value) + (m.lacks ? " (lacks)" : "");
+    std::string text =
+        "holds of step " + std::to_string(m.step.value) + (m.lacks ? " (lacks)" : "");
     for (const auto& unit : m.units)
       text += "\n      " + std::to_string(unit.microbatch.value) + "/" +
               std::to_string(unit.attempt.value) + " progress " +

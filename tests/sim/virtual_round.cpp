@@ -303,8 +303,7 @@ void VirtualRound::execute(const RoundFinished& action) {
 
 /// A loss is named to people as soon as it is noted.
 void VirtualRound::execute(const Note& action) {
-  if (tracing())
-    std::printf("%9.6f %s\n", seconds(now_ - TimePoint{}), action.text.c_str());
+  if (tracing()) std::printf("%9.6f %s\n", seconds(now_ - TimePoint{}), action.text.c_str());
   if (!lost_.empty() && !named_at && action.text.find(killed_name()) != std::string::npos)
     named_at = now_ - TimePoint{};
 }

@@ -146,7 +146,8 @@ class RandomMessage {
             id<Incarnation>(),
             id<MembershipEpoch>(),
             step(),
-            array<Hash>()};
+            array<Hash>(),
+            text()};
   }
   Refused make(Refused) { return {static_cast<ErrorCode>(rng_.below(10)), text()}; }
   MembershipTable make(MembershipTable) {
@@ -219,6 +220,21 @@ class RandomMessage {
   }
   ReceiptWindow make(ReceiptWindow) { return {any_number()}; }
   ReceiptCountersigned make(ReceiptCountersigned) { return {any_number(), text()}; }
+  ReaderList make(ReaderList) {
+    return {several(limits::kReadersMax, [&] {
+      return Reader{node(), id<Incarnation>(), Bytes(up_to(232), 7)};
+    })};
+  }
+  StateAsk make(StateAsk) {
+    return {step(), stage(), any_number(), 1 + up_to(limits::kStatePieceBytes - 1)};
+  }
+  StatePiece make(StatePiece) {
+    const std::uint64_t total = 1 + up_to(std::numeric_limits<std::uint64_t>::max() - 1);
+    return {step(), stage(), up_to(total - 1), total};
+  }
+  StateRefused make(StateRefused) {
+    return {step(), stage(), any_number(), static_cast<ErrorCode>(rng_.below(10)), text()};
+  }
 
   Rng rng_;
 };

@@ -39,7 +39,8 @@ std::string round_text(const TinyRound& round) {
   std::ostringstream text;
   text << "[model]\nname = \"mite\"\nhidden = 32\nlayers = " << round.layers
        << "\nheads = 2\nkv_heads = 2\nffn_hidden = 64\nvocab = " << kVocab
-       << "\nsequence = 16\nstages = " << round.stages << "\nweights = \"open\"\n"
+       << "\nsequence = 16\nstages = " << round.stages << "\nweights = \"" << round.weights
+       << "\"\n"
        << "[data]\nmanifest = \"data/manifest.json\"\n"
        << "[training]\nsteps = " << round.steps << "\nmicrobatches = " << round.microbatches
        << "\nmicrobatch_sequences = 2\nprecision = \"fp32\"\nseed = 3\nschedule_order = \""
@@ -58,7 +59,7 @@ Path program(const std::string& name) {
   return std::filesystem::read_symlink("/proc/self/exe").parent_path() / name;
 }
 
-RoundFixture::RoundFixture(const TinyRound& round) {
+RoundFolder::RoundFolder(const TinyRound& round) {
   write_data();
   const std::string text = round_text(round);
   write_text(dir_ / "round.toml", text);
@@ -68,7 +69,7 @@ RoundFixture::RoundFixture(const TinyRound& round) {
   std::filesystem::create_directories(coordinator_dir());
 }
 
-void RoundFixture::write_data() {
+void RoundFolder::write_data() {
   std::filesystem::create_directories(dir_ / "data");
   shard::Manifest contents;
   contents.tokenizer.id = "bytes";
@@ -82,15 +83,40 @@ void RoundFixture::write_data() {
   write_text(manifest(), shard::manifest_text(contents));
 }
 
+std::vector<MetricsLine> RoundFolder::metrics() const {
+  std::vector<MetricsLine> lines;
+  std::istringstream text(read_text(coordinator_dir() / "metrics.jsonl"));
+  for (std::string line; std::getline(text, line);) {
+    const json parsed = json::parse(line, nullptr, false);
+    if (parsed.is_discarded()) break;  // the last line is being written
+    lines.push_back({parsed["step"], parsed["loss"], parsed["grad_norm"], parsed["tokens"]});
+  }
+  return lines;
+}
+
+std::vector<MetricsLine> RoundFolder::last_metrics() const {
+  std::map<std::uint64_t, MetricsLine> by_step;
+  for (const MetricsLine& line : metrics()) by_step[line.step] = line;
+  std::vector<MetricsLine> lines;
+  for (const auto& [step, line] : by_step) lines.push_back(line);
+  return lines;
+}
+
+std::vector<Path> RoundFolder::checkpoint_folders() const {
+  std::vector<Path> folders;
+  for (std::size_t i = 0; i < seats(); ++i) folders.push_back(node_dir(i) / "checkpoints");
+  return folders;
+}
+
 bool RoundFixture::start_coordinator(const std::vector<std::string>& more) {
   const Path description = coordinator_dir() / "coordinator.json";
   std::filesystem::remove(description);
-  FolderWatch watch({coordinator_dir(), dir_.path()});
-  std::vector<std::string> arguments{"--round", (dir_ / "round.toml").string(), "--dir",
+  FolderWatch watch({coordinator_dir(), path()});
+  std::vector<std::string> arguments{"--round", (path() / "round.toml").string(), "--dir",
                                      coordinator_dir().string()};
   arguments.insert(arguments.end(), more.begin(), more.end());
   coordinator_ = std::make_unique<ChildProcess>(
-      Spawn{program("coshard-coordinator"), arguments, dir_ / "coordinator.out", {}, {}});
+      Spawn{program("coshard-coordinator"), arguments, path() / "coordinator.out", {}, {}});
   const bool listening = watch.wait_until(
       [&] { return std::filesystem::exists(description) || !coordinator_->running(); },
       std::chrono::seconds(60));
@@ -103,14 +129,14 @@ ChildProcess& RoundFixture::start_node(std::size_t index, const std::vector<std:
   std::filesystem::create_directories(node_dir(index));
   std::vector<std::string> arguments{"--join",    (coordinator_dir() / "invitation").string(),
                                      "--dir",     node_dir(index).string(),
-                                     "--data",    (dir_ / "data").string(),
+                                     "--data",    (path() / "data").string(),
                                      "--device",  "cpu",
                                      "--threads", "1"};
   arguments.insert(arguments.end(), more.begin(), more.end());
   nodes_[index] =
       std::make_unique<ChildProcess>(Spawn{program("coshard-node"),
                                            arguments,
-                                           dir_ / ("node-" + std::to_string(index) + ".out"),
+                                           path() / ("node-" + std::to_string(index) + ".out"),
                                            {},
                                            {}});
   return *nodes_[index];
@@ -118,24 +144,12 @@ ChildProcess& RoundFixture::start_node(std::size_t index, const std::vector<std:
 
 bool RoundFixture::start_all() {
   if (!start_coordinator()) return false;
-  const std::size_t count = std::size_t{round_.model.stages()} * round_.admission.replicas;
-  for (std::size_t i = 0; i < count; ++i) start_node(i);
+  for (std::size_t i = 0; i < seats(); ++i) start_node(i);
   return true;
 }
 
-std::vector<MetricsLine> RoundFixture::metrics() const {
-  std::vector<MetricsLine> lines;
-  std::istringstream text(read_text(coordinator_dir() / "metrics.jsonl"));
-  for (std::string line; std::getline(text, line);) {
-    const json parsed = json::parse(line, nullptr, false);
-    if (parsed.is_discarded()) break;  // the last line is being written
-    lines.push_back({parsed["step"], parsed["loss"], parsed["grad_norm"], parsed["tokens"]});
-  }
-  return lines;
-}
-
 bool RoundFixture::wait_for_step(std::uint64_t step, std::chrono::milliseconds limit) {
-  FolderWatch watch({coordinator_dir(), dir_.path()});
+  FolderWatch watch({coordinator_dir(), path()});
   return watch.wait_until(
       [&] {
         const auto lines = metrics();
@@ -157,7 +171,7 @@ std::string RoundFixture::node_status(std::size_t index, const std::string& name
 
 std::string RoundFixture::outputs() const {
   std::string all;
-  for (const auto& entry : std::filesystem::directory_iterator(dir_.path())) {
+  for (const auto& entry : std::filesystem::directory_iterator(path())) {
     if (entry.path().extension() != ".out") continue;
     all += "---- " + entry.path().filename().string() + "\n" + read_text(entry.path());
   }

@@ -1,5 +1,5 @@
-// A whole round on loopback with real programs: data, round file, coordinator, nodes, in one
-// temporary folder. One thread.
+// A whole round in one temporary folder: its data and round file, and, on loopback, the real
+// programs that run it. One thread.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -24,6 +24,7 @@ struct TinyRound {
   std::uint64_t checkpoint_epochs = 1;
   int layers = 2;
   std::string order = "1f1b";
+  std::string weights = "open";
 };
 std::string round_text(const TinyRound& round);
 
@@ -38,15 +39,36 @@ struct MetricsLine {
 /// The folder of the programs under test: where the build puts them.
 Path program(const std::string& name);
 
-class RoundFixture {
+/// Tokens, manifest, round.toml, and a folder for each program.
+class RoundFolder {
  public:
-  explicit RoundFixture(const TinyRound& round);
+  explicit RoundFolder(const TinyRound& round);
 
   const Path& path() const { return dir_.path(); }
   Path coordinator_dir() const { return dir_ / "coordinator"; }
   Path node_dir(std::size_t index) const { return dir_ / ("node-" + std::to_string(index)); }
   const node::RoundFile& round() const { return round_; }
+  std::size_t seats() const {
+    return std::size_t{round_.model.stages()} * round_.admission.replicas;
+  }
   Path manifest() const { return dir_ / "data/manifest.json"; }
+
+  /// All committed steps so far, in order; a step done again after a resume comes again.
+  std::vector<MetricsLine> metrics() const;
+  /// The last word on each step: one that was done again counts once.
+  std::vector<MetricsLine> last_metrics() const;
+  /// Of all nodes.
+  std::vector<Path> checkpoint_folders() const;
+
+ private:
+  void write_data();
+  TempDir dir_;
+  node::RoundFile round_;
+};
+
+class RoundFixture : public RoundFolder {
+ public:
+  using RoundFolder::RoundFolder;
 
   /// Starts the coordinator and waits until it listens; false (with its output printed) otherwise.
   bool start_coordinator(const std::vector<std::string>& more = {});
@@ -59,8 +81,6 @@ class RoundFixture {
   ChildProcess& node(std::size_t index) { return *nodes_.at(index); }
   std::size_t node_count() const { return nodes_.size(); }
 
-  /// All committed steps so far, in order; a step done again after a resume comes again.
-  std::vector<MetricsLine> metrics() const;
   bool wait_for_step(std::uint64_t step, std::chrono::milliseconds limit);
   /// What the coordinator wrote about itself.
   std::string coordinator_field(const std::string& name) const;
@@ -70,9 +90,6 @@ class RoundFixture {
   std::string outputs() const;
 
  private:
-  void write_data();
-  TempDir dir_;
-  node::RoundFile round_;
   std::unique_ptr<ChildProcess> coordinator_;
   std::map<std::size_t, std::unique_ptr<ChildProcess>> nodes_;
 };

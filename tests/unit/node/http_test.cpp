@@ -23,9 +23,14 @@ class HttpTest : public ::testing::Test {
     server = std::move(*HttpServer::start({.listen = "127.0.0.1:0",
                                            .ledger_root = dir / "ledger",
                                            .control_token = "token",
-                                           .control = [this](ControlCommand command) {
-                                             last = static_cast<int>(command);
-                                             return true;
+                                           .control =
+                                               [this](ControlCommand command) {
+                                                 last = static_cast<int>(command);
+                                                 return true;
+                                               },
+                                           .reader = [](const std::string& body) -> Result<void> {
+                                             if (body == "friend") return {};
+                                             return fail(ErrorCode::kPermissionDenied, "protected");
                                            }}));
     client = std::make_unique<httplib::Client>("http://" + server->address());
   }
@@ -65,11 +70,21 @@ TEST_F(HttpTest, CommandsNeedTheToken) {
   EXPECT_EQ(last, static_cast<int>(ControlCommand::kFinish));
 }
 
+TEST_F(HttpTest, ReadersNeedTheTokenToo) {
+  const httplib::Headers token{{"Authorization", "Bearer token"}};
+  EXPECT_EQ(client->Post("/readers", "friend", "text/plain")->status, 401);
+  EXPECT_EQ(client->Post("/readers", token, "friend", "text/plain")->status, 202);
+  const auto refused = client->Post("/readers", token, "stranger", "text/plain");
+  EXPECT_EQ(refused->status, 403);
+  EXPECT_EQ(refused->body, "protected");
+}
+
 TEST_F(HttpTest, ATakenPortIsNamed) {
   const auto second = HttpServer::start({.listen = server->address(),
                                          .ledger_root = dir / "ledger",
                                          .control_token = "token",
-                                         .control = {}});
+                                         .control = {},
+                                         .reader = {}});
   ASSERT_FALSE(second);
   EXPECT_EQ(second.error().code, ErrorCode::kUnavailable);
   EXPECT_NE(second.error().message.find(server->address()), std::string::npos);

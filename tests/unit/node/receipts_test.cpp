@@ -251,5 +251,17 @@ TEST_F(ReceiptsTest, AFalseWindowIsAFault) {
   EXPECT_TRUE(second.outbox.empty());
 }
 
+TEST_F(ReceiptsTest, WhoIsLostIsNotWaitedFor) {
+  transfer(0, false);
+  transfer(1, false);
+  first.receipts.lost(second.identity.node());
+  commit();  // heard after the loss: a window that nobody will countersign
+  EXPECT_TRUE(first.outbox.empty());
+  first.receipts.settle(LedgerEpoch(0));
+  const ledger::WorkBatch batch = submitted();
+  EXPECT_EQ(batch.receipts, 2U);
+  EXPECT_EQ(batch.countersigned, 0U);
+}
+
 }  // namespace
 }  // namespace coshard::node

@@ -65,5 +65,17 @@ TEST(Startup, SmallFilesAreReplacedWholeWithTheirMode) {
   EXPECT_FALSE(replace_file(dir.path() / "missing" / "file", "text"));
 }
 
+TEST(Startup, AClockBeforeTheRoundsFoundingIsNamedWithWhatToDo) {
+  constexpr std::uint64_t kFounded = 1'700'000'000'000;
+  EXPECT_FALSE(clock_complaint(kFounded, kFounded));
+  EXPECT_FALSE(clock_complaint(kFounded - 50'000, kFounded)) << "clocks differ by seconds";
+  EXPECT_FALSE(clock_complaint(kFounded + 1'000'000'000, kFounded));
+  const auto complaint = clock_complaint(0, kFounded);
+  ASSERT_TRUE(complaint);
+  for (const char* part : {"expected a time after 2023-11-14 22:13:20 UTC",
+                           "found 1970-01-01 00:00:00 UTC", "timedatectl"})
+    EXPECT_NE(complaint->find(part), std::string::npos) << *complaint;
+}
+
 }  // namespace
 }  // namespace coshard::node

@@ -249,7 +249,7 @@ TEST_F(CoordinatorTest, OtherFaultsOfNodesEndTheRoundByName) {
          EXPECT_EQ(machine->phase(), CoordinatorPhase::kTraining) << "it may be lost: wait a bit";
          pass(1100ms);
        },
-       "cannot reach node " + node(1).short_hex()},
+       "cannot work with node " + node(1).short_hex()},
   };
   for (const auto& [happens, text] : faults) {
     said.clear();
@@ -323,6 +323,7 @@ TEST_F(CoordinatorTest, ResumesAfterTheLastCompleteCheckpointAndRollsBackOnce) {
   const auto history = journal;
   said.clear();
   open(history);
+  EXPECT_EQ(last<CheckpointComplete>()->record.step.value, 1U) << "the ledger may lack it";
   EXPECT_EQ(last<RolledBack>()->to_step.value, 1U);
   EXPECT_EQ(machine->status().generation.value, 2U);
   JoinRequest request;

@@ -86,5 +86,19 @@ TEST(Membership, AResumedRoundSeatsNodesWhereTheyHoldTheFile) {
   EXPECT_EQ(other->stage.value, 1U);
 }
 
+TEST(Membership, ADamagedCheckpointIsNamedWithWhatWasExpectedAndFound) {
+  CheckpointRecord checkpoint{StepId(20), {{Hash{1}, 10}, {Hash{2}, 10}}};
+  std::map<NodeId, NodeAssigned> seats;
+  seats[node(5)] = {node(5), StageIndex(1), ReplicaIndex(1), Incarnation(3)};
+  Membership members(kShape, {}, seats, checkpoint);
+  JoinRequest torn;
+  torn.checkpoints.push_back({StageIndex(1), StepId(20), Hash{9}});
+  const auto refused = members.admit(node(5), torn, {});
+  ASSERT_FALSE(refused.has_value());
+  for (const std::string& part : {std::string("step 20"), std::string("stage-1.safetensors"),
+                                  to_hex(Hash{2}), to_hex(Hash{9}), std::string("sound copy")})
+    EXPECT_NE(refused.error().message.find(part), std::string::npos) << refused.error().message;
+}
+
 }  // namespace
 }  // namespace coshard::round

@@ -30,7 +30,8 @@ PipelineState start_state(Schedule schedule, std::uint32_t stages, std::uint32_t
   state.in_order = true;
   state.in_flight_max = in_flight_limit(schedule, stages, stage, microbatches, extra);
   if (stage == 0)
-    for (std::uint32_t m = 0; m < microbatches; ++m) state.inputs[{MicrobatchIndex(m), Attempt(0)}] = Redo::kCount;
+    for (std::uint32_t m = 0; m < microbatches; ++m)
+      state.inputs[{MicrobatchIndex(m), Attempt(0)}] = Redo::kCount;
   return state;
 }
 
@@ -60,7 +61,8 @@ Trace run(Schedule schedule, std::uint32_t stages, std::uint32_t microbatches,
          done = finishing.erase(done)) {
       const Work& work = done->second;
       const std::uint32_t s = work.unit.stage.value;
-      if (work.op == WorkOp::kForward) states[s + 1].inputs[{work.unit.microbatch, Attempt(0)}] = Redo::kCount;
+      if (work.op == WorkOp::kForward)
+        states[s + 1].inputs[{work.unit.microbatch, Attempt(0)}] = Redo::kCount;
       if (work.op != WorkOp::kForward && s > 0)
         states[s - 1].gradients[{work.unit.microbatch, Attempt(0)}] = Redo::kCount;
       trace.makespan = now;

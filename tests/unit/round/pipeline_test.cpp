@@ -56,11 +56,13 @@ TEST(Pipeline, RepeatedThingsAreRepeatedAndFalseOnesRefused) {
   Pipeline pipeline(order(1, 3));
   EXPECT_EQ(pipeline.forward_arrived(node(1), unit(7, 4, 0), false), Arrival::kRefused);  // no such
   EXPECT_EQ(pipeline.forward_arrived(node(1), unit(8, 0, 0), false), Arrival::kRefused);  // step
-  EXPECT_EQ(pipeline.forward_arrived(node(1), unit(7, 0, 1), false), Arrival::kRefused);  // own stage
+  EXPECT_EQ(pipeline.forward_arrived(node(1), unit(7, 0, 1), false),
+            Arrival::kRefused);                                                    // own stage
   EXPECT_EQ(pipeline.granted(MicrobatchIndex(0), Attempt(0)), Arrival::kRefused);  // not stage 0
   EXPECT_EQ(pipeline.forward_arrived(node(1), unit(7, 0, 0), false), Arrival::kAccepted);
   EXPECT_EQ(pipeline.forward_arrived(node(1), unit(7, 0, 0), false), Arrival::kRepeated);
-  EXPECT_EQ(pipeline.forward_arrived(node(2), unit(7, 0, 0), false), Arrival::kRefused);  // another sender
+  EXPECT_EQ(pipeline.forward_arrived(node(2), unit(7, 0, 0), false),
+            Arrival::kRefused);  // another sender
   EXPECT_EQ(pipeline.backward_arrived(node(9), unit(7, 0, 2)), Arrival::kRefused);  // never sent
   const auto work = pipeline.next();
   pipeline.computed(*work, 16, 0);

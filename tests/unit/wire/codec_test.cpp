@@ -93,8 +93,9 @@ TEST(Codec, KindsAndNamesAreInStep) {
   EXPECT_EQ(name_of(MessageKind::kJoinRequest), "JoinRequest");
   EXPECT_EQ(name_of(MessageKind::kRepairOrders), "RepairOrders");
   EXPECT_FALSE(to_kind(0));
-  EXPECT_FALSE(to_kind(31));
-  EXPECT_EQ(to_kind(30), MessageKind::kRepairOrders);
+  EXPECT_FALSE(to_kind(35));
+  EXPECT_EQ(to_kind(31), MessageKind::kStateRefused);
+  EXPECT_EQ(to_kind(34), MessageKind::kRepairOrders);
 }
 
 TEST(Codec, RangesHoldBothWays) {
@@ -169,6 +170,30 @@ TEST(Codec, TensorHeadersThatLie) {  // ledger.md E3, T17
   refusal(MessageKind::kForwardTensor, header(1, {1ULL << 31, 2}));
   refusal(MessageKind::kForwardTensor, header(1, {~0ULL, ~0ULL}));
   refusal(MessageKind::kForwardTensor, header(1, {1, 1, 1, 1, 1}));
+}
+
+TEST(Codec, StateIsAskedAndSentInPieces) {
+  const StageIndex stage(1);
+  const StatePiece last{StepId(20), stage, 10, 12};
+  WireWriter written;
+  written.number(1, 20).number(2, 1).number(3, 10).number(4, 12);
+  EXPECT_EQ(encode(last).value(), to_bytes(written.view()));
+  EXPECT_TRUE(check_payload_sizes(last, std::vector<std::uint64_t>{2}));
+  EXPECT_FALSE(check_payload_sizes(last, std::vector<std::uint64_t>{3}));  // behind the end
+  EXPECT_FALSE(check_payload_sizes(last, std::vector<std::uint64_t>{0}));
+  EXPECT_FALSE(check_payload_sizes(last, std::vector<std::uint64_t>{}));
+  const StatePiece large{StepId(20), stage, 0, std::uint64_t{1} << 40};
+  EXPECT_TRUE(check_payload_sizes(large, std::vector<std::uint64_t>{limits::kStatePieceBytes}));
+  EXPECT_FALSE(
+      check_payload_sizes(large, std::vector<std::uint64_t>{limits::kStatePieceBytes + 1}));
+  refusal(StatePiece{StepId(20), stage, 12, 12});
+  refusal(MessageKind::kStatePiece, WireWriter().number(3, ~0ULL).number(4, ~0ULL));
+  refusal(StateAsk{StepId(20), stage, 0, 0});
+  refusal(StateAsk{StepId(20), stage, 0, limits::kStatePieceBytes + 1});
+  const Reader reader{NodeId{Hash{1}}, Incarnation(1), {}};
+  refusal(ReaderList{{reader, reader}});
+  refusal(ReaderList{std::vector<Reader>(limits::kReadersMax + 1)});
+  refusal(ReaderList{{{NodeId{}, {}, Bytes(1000)}}});
 }
 
 TEST(Codec, PayloadSizesFitTheMessage) {

@@ -166,7 +166,7 @@ TEST_F(Envelope, RefusesMalformedHeaders) {
   frame.header.resize(frame.header.size() - 1);
   refuse(signed_again(frame));
   refuse(forged([](auto& fields) { fields.kind = 0; }));
-  refuse(forged([](auto& fields) { fields.kind = 28; }));
+  refuse(forged([](auto& fields) { fields.kind = kMessageKinds + 1; }));
   refuse(forged([](auto& fields) { fields.network = Bytes(5); }));
   refuse(forged([](auto& fields) { fields.receiver = Bytes(33); }));
   refuse(forged([](auto& fields) { fields.payload_hash = Bytes(1); }));
@@ -249,14 +249,14 @@ TEST_F(Envelope, ACoordinatorAnnouncesItsOwnRestart) {
 TEST_F(Envelope, RefusesReplays) {
   const Frame first = tensor_frame();
   ASSERT_TRUE(open(first, policy_, counters_));
-  expect_refused(first, RefusalReason::kReplay, ErrorCode::kFailedPrecondition);
+  expect_refused(first, RefusalReason::kReplay, ErrorCode::kPermissionDenied);
   EnvelopeHeader none = header();
   none.sequence = 0;
-  expect_refused(heartbeat(none), RefusalReason::kReplay, ErrorCode::kFailedPrecondition);
+  expect_refused(heartbeat(none), RefusalReason::kReplay, ErrorCode::kPermissionDenied);
   const Frame late = tensor_frame();
   sequence_ += limits::kReplayWindow;
   ASSERT_TRUE(open(tensor_frame(), policy_, counters_));
-  expect_refused(late, RefusalReason::kReplay, ErrorCode::kFailedPrecondition);
+  expect_refused(late, RefusalReason::kReplay, ErrorCode::kPermissionDenied);
 }
 
 TEST_F(Envelope, AcceptsOvertakingWithinTheWindow) {

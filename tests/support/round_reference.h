@@ -1,5 +1,5 @@
 // What a round must come to: the same model trained by one engine in this process, microbatch after
-// microbatch. One thread.
+// microbatch; and a ledger that verifies. One thread.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "ledger/verify.h"
 #include "tests/support/round_fixture.h"
 
 namespace coshard::test {
@@ -23,5 +24,13 @@ ReferenceRun reference_run(const node::RoundFile& round, const Path& manifest);
 std::vector<std::string> checkpoint_parameters(const node::RoundFile& round,
                                                const std::vector<Path>& checkpoint_folders,
                                                std::uint64_t step);
+
+/// One replica per stage: every loss, norm and parameter that the round left is the reference's.
+void expect_same_bits(const RoundFolder& round, const ReferenceRun& reference);
+/// More replicas: gradients add in another order, so losses differ by rounding, 1e-5 at most.
+void expect_same_losses(const RoundFolder& round, const ReferenceRun& reference);
+
+/// The round's published ledger, verified as anybody would.
+ledger::VerifiedLedger expect_verified(const RoundFolder& round);
 
 }  // namespace coshard::test

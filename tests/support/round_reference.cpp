@@ -1,6 +1,6 @@
-// One engine, all layers.
+// One engine, all layers; and the comparison with it.
 // SPDX-License-Identifier: Apache-2.0
-#include "tests/process/round_reference.h"
+#include "tests/support/round_reference.h"
 
 #include <gtest/gtest.h>
 
@@ -83,6 +83,33 @@ std::vector<std::string> checkpoint_parameters(const node::RoundFile& round,
     all.insert(all.end(), own.begin(), own.end());
   }
   return all;
+}
+
+ledger::VerifiedLedger expect_verified(const RoundFolder& round) {
+  const ledger::DiskFolder folder(round.coordinator_dir() / "ledger" / round.round().model.name);
+  auto verified = ledger::verify_ledger(folder);
+  EXPECT_TRUE(verified.has_value()) << verified.error().message;
+  return std::move(*verified);
+}
+
+void expect_same_losses(const RoundFolder& round, const ReferenceRun& reference) {
+  const auto lines = round.last_metrics();
+  ASSERT_EQ(lines.size(), reference.lines.size());
+  for (std::size_t i = 0; i < lines.size(); ++i)
+    EXPECT_NEAR(lines[i].loss, reference.lines[i].loss, 1e-5 * reference.lines[i].loss)
+        << "step " << i + 1;
+}
+
+void expect_same_bits(const RoundFolder& round, const ReferenceRun& reference) {
+  const auto lines = round.last_metrics();
+  ASSERT_EQ(lines.size(), reference.lines.size());
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    EXPECT_EQ(lines[i].loss, reference.lines[i].loss) << "step " << i + 1;
+    EXPECT_EQ(lines[i].grad_norm, reference.lines[i].grad_norm) << "step " << i + 1;
+    EXPECT_EQ(lines[i].tokens, reference.lines[i].tokens);
+  }
+  EXPECT_EQ(checkpoint_parameters(round.round(), round.checkpoint_folders(), lines.back().step),
+            reference.parameters);
 }
 
 }  // namespace coshard::test

@@ -1,0 +1,90 @@
+// When an epoch is settled: not before those who live have handed in their batches, and without
+// waiting for those who are gone.
+// SPDX-License-Identifier: Apache-2.0
+#include "node/coordinator/ledger_thread.h"
+
+#include <gtest/gtest.h>
+
+#include <array>
+
+#include "tests/support/round_fixture.h"
+
+namespace coshard::node {
+namespace {
+
+class LedgerThreadTest : public ::testing::Test {
+ protected:
+  LedgerThreadTest() {
+    const std::string text = test::read_text(folder.path() / "round.toml");
+    auto opened = LedgerHome::open(folder.coordinator_dir(), folder.round(), text, coordinator,
+                                   std::nullopt, clock);
+    EXPECT_TRUE(opened) << (opened ? "" : opened.error().message);
+    home = std::move(*opened);
+    thread = std::make_unique<LedgerThread>(*home, clock);
+    thread->set_reply_handler([this](const LedgerReply& reply) {
+      settled = settled || std::holds_alternative<LedgerSettled>(reply);
+      if (const auto* failed = std::get_if<LedgerFailed>(&reply))
+        ADD_FAILURE() << failed->error.message;
+    });
+    for (const crypto::Identity& node : nodes) work(LedgerRegister{node.certificate()});
+  }
+
+  void work(LedgerTask task) {
+    ASSERT_TRUE(thread->submit(std::move(task)));
+    while (thread->run_one()) {
+    }
+  }
+
+  /// One step of one microbatch, done by both stages.
+  void close_epoch() {
+    round::StepRecord record;
+    record.scalars.step = StepId(1);
+    record.ends_ledger_epoch = true;
+    for (std::uint32_t stage = 0; stage < 2; ++stage)
+      for (std::uint32_t m = 0; m < folder.round().training.microbatches; ++m)
+        record.units.push_back(
+            {StageIndex(stage), MicrobatchIndex(m), Attempt(0), nodes[stage].node()});
+    round::EpochFinished finished{LedgerEpoch(0), StepId(1), StepId(1), {}};
+    finished.steps.push_back({record, {Fingerprint{1}, Fingerprint{2}}});
+    work(LedgerEpochClose{finished,
+                          {{StageIndex(0), nodes[0].node(), Incarnation(1)},
+                           {StageIndex(1), nodes[1].node(), Incarnation(1)}}});
+  }
+
+  test::RoundFolder folder{test::TinyRound{}};
+  ManualClock clock;
+  const crypto::Identity coordinator = crypto::Identity::generate();
+  const std::array<crypto::Identity, 2> nodes{crypto::Identity::generate(),
+                                              crypto::Identity::generate()};
+  std::unique_ptr<LedgerHome> home;
+  std::unique_ptr<LedgerThread> thread;
+  bool settled = false;
+};
+
+TEST_F(LedgerThreadTest, WaitsForTheBatchesOfThoseWhoLive) {
+  work(LedgerGone{nodes[0].node()});
+  close_epoch();
+  EXPECT_FALSE(settled) << "the other one lives, and may still hand in its batch";
+  clock.advance(limits::kSettleTimeout);
+  work(LedgerTick{});
+  EXPECT_TRUE(settled);
+}
+
+TEST_F(LedgerThreadTest, DoesNotWaitForThoseWhoAreGone) {
+  for (const crypto::Identity& node : nodes) work(LedgerGone{node.node()});
+  close_epoch();
+  EXPECT_TRUE(settled) << "nobody is left to hand in a batch";
+  EXPECT_EQ(home->ledger().missing_batches(LedgerEpoch(0)).size(), 0U);
+}
+
+TEST_F(LedgerThreadTest, StopsWaitingWhenTheLastDebtorIsLost) {
+  close_epoch();
+  EXPECT_FALSE(settled);
+  work(LedgerGone{nodes[0].node()});
+  EXPECT_FALSE(settled);
+  work(LedgerGone{nodes[1].node()});
+  EXPECT_TRUE(settled);
+}
+
+}  // namespace
+}  // namespace coshard::node
