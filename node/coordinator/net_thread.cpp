@@ -103,7 +103,7 @@ void CoordinatorNet::on_lost(const NodeId& peer, const std::string& reason) {
     log(LogLevel::kError, "coordinator", "lost " + outcome_.lost.back());
   }
   note_holders(machine_.status().last_step.next());
-  courier_.dismiss(peer);
+  // Its connection stays, if it has one: a node that was only frozen learns that it was given up.
   (void)at_.ledger.submit(LedgerGone{peer});
   handle(round::PeerLost{peer, reason});
 }
