@@ -102,10 +102,14 @@ void CoordinatorNet::on_lost(const NodeId& peer, const std::string& reason) {
         std::to_string(node.member.replica.value) + ") at " + node.member.endpoint + ": " + reason);
     log(LogLevel::kError, "coordinator", "lost " + outcome_.lost.back());
   }
-  note_holders(machine_.status().last_step.next());
   // Its connection stays, if it has one: a node that was only frozen learns that it was given up.
-  (void)at_.ledger.submit(LedgerGone{peer});
   handle(round::PeerLost{peer, reason});
+}
+
+void CoordinatorNet::run(const round::MemberGone& action) {
+  const Member& gone = action.member;
+  holders_[machine_.status().last_step.next()].emplace(gone.stage, gone.node, gone.incarnation);
+  (void)at_.ledger.submit(LedgerGone{gone.node});
 }
 
 void CoordinatorNet::on_ledger(const LedgerReply& reply) {

@@ -88,6 +88,7 @@ class CoordinatorNet {
   void run(const round::CheckpointComplete& action);
   void run(const round::RolledBack& action);
   void run(const round::RoundFinished& action);
+  void run(const round::MemberGone& action);
   void run(const round::Note& action);
   void run(const round::PeerFault& action);
   void welcome(const NodeId& to, const Welcome& message);

@@ -89,6 +89,11 @@ struct RoundFinished {
   StepId resumable_step;
 };
 
+/// `member` is none any more: lost, fenced or gone. What it still owes nobody waits for.
+struct MemberGone {
+  Member member;
+};
+
 /// A line for the log and for whoever watches: admissions, losses, complaints.
 struct Note {
   std::string text;
@@ -97,7 +102,7 @@ struct Note {
 /// RolledBack is handed out once, when a resumed round gives up steps that were committed.
 using CoordinatorAction =
     std::variant<Send, Persist, StepCommitted, EpochFinished, CheckpointComplete, RolledBack,
-                 RoundFinished, Note, PeerFault>;
+                 RoundFinished, MemberGone, Note, PeerFault>;
 using CoordinatorActions = std::vector<CoordinatorAction>;
 
 enum class CoordinatorPhase : std::uint8_t {

@@ -15,8 +15,10 @@ namespace coshard::round {
 
 /// `why`: a sentence that names the node, for everybody.
 void Coordinator::Impl::lose(const NodeId& node, const std::string& why) {
-  const StageIndex stage = members_.find(node)->stage;
+  const Member lost = *members_.find(node);
+  const StageIndex stage = lost.stage;
   send(node, Refused{ErrorCode::kPermissionDenied, "this node is no member any more: " + why});
+  act(MemberGone{lost});
   members_.remove(node);
   peers_.erase(node);
   leaving_.erase(node);

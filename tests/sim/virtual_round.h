@@ -111,6 +111,7 @@ class VirtualRound {
   void execute(const round::CheckpointComplete& action);
   void execute(const round::RolledBack& action);
   void execute(const round::RoundFinished& action);
+  void execute(const round::MemberGone&) {}
   void execute(const round::Note& action);
   void execute(const round::PeerFault& action);
   void lose(const NodeId& node);
