@@ -82,5 +82,92 @@ TEST(Pipeline, StageZeroTakesGrants) {
   EXPECT_FALSE(pipeline.next().has_value());
 }
 
+Unit attempt(Unit unit, std::uint32_t number) {
+  unit.attempt = Attempt(number);
+  return unit;
+}
+
+RepairTask task(std::uint32_t microbatch, std::uint32_t number, Redo redo, const NodeId& from,
+                const NodeId& to, bool send_output = false) {
+  return {MicrobatchIndex(microbatch), Attempt(number),     redo,
+          Hop{from, Attempt(0)},       Hop{to, Attempt(0)}, send_output,
+          /*gradient*/ false};
+}
+
+/// Takes microbatch 2 of a middle stage through forward and backward.
+std::vector<Outgoing> pass(Pipeline& pipeline, const NodeId& gradient_from, std::uint32_t number) {
+  std::vector<Outgoing> all;
+  while (const auto work = pipeline.next()) {
+    for (const auto& outgoing : pipeline.computed(*work, 16, 0)) all.push_back(outgoing);
+    if (work->op == WorkOp::kForward)
+      pipeline.backward_arrived(gradient_from, attempt(unit(7, 2, 2), number));
+  }
+  return all;
+}
+
+TEST(Pipeline, AnOrderedUnitGoesWhereTheOrderSaysAndCounts) {
+  Pipeline pipeline(order(1, 3));
+  EXPECT_TRUE(pipeline.repair(task(2, 1, Redo::kCount, node(1), node(9), true)).empty());
+  EXPECT_FALSE(pipeline.next().has_value()) << "its input is not here";
+  EXPECT_EQ(pipeline.forward_arrived(node(1), attempt(unit(7, 2, 0), 1), true), Arrival::kAccepted);
+  const auto outgoing = pass(pipeline, node(9), 1);
+  ASSERT_EQ(outgoing.size(), 2U);
+  EXPECT_EQ(outgoing[0], (Outgoing{attempt(unit(7, 2, 1), 1), Direction::kForward,
+                                   Hop{node(9), Attempt(0)}, true, false}));
+  EXPECT_EQ(outgoing[1].to.node, node(1));
+  EXPECT_EQ(outgoing[1].direction, Direction::kBackward);
+  EXPECT_EQ(pipeline.done(), std::vector{MicrobatchIndex(2)});
+}
+
+TEST(Pipeline, TensorsMayComeBeforeTheirOrder) {
+  Pipeline pipeline(order(1, 3));
+  EXPECT_EQ(pipeline.backward_arrived(node(9), attempt(unit(7, 2, 2), 1)), Arrival::kAccepted);
+  EXPECT_EQ(pipeline.forward_arrived(node(1), attempt(unit(7, 2, 0), 1), true), Arrival::kAccepted);
+  EXPECT_EQ(pipeline.forward_arrived(node(1), attempt(unit(7, 2, 0), 1), true), Arrival::kRepeated);
+  EXPECT_EQ(pipeline.backward_arrived(node(9), unit(7, 2, 2)), Arrival::kRefused)
+      << "a first attempt is never ordered";
+  pipeline.repair(task(2, 1, Redo::kCount, node(1), node(9)));
+  EXPECT_EQ(pass(pipeline, node(9), 1).size(), 1U) << "the output is wanted by nobody";
+  EXPECT_EQ(pipeline.done_count(), 1U);
+}
+
+TEST(Pipeline, WhatPassesThroughIsNotCountedAndTakesNoPlaceInFlight) {
+  Pipeline pipeline(order(1, 3));
+  pipeline.forward_arrived(node(1), unit(7, 2, 0), false);
+  pipeline.computed(*pipeline.next(), 16, 0);
+  pipeline.sent(unit(7, 2, 1), node(9));
+  pipeline.backward_arrived(node(9), unit(7, 2, 2));
+  pipeline.computed(*pipeline.next(), 16, 0);
+  ASSERT_EQ(pipeline.done_count(), 1U);
+  pipeline.repair(task(2, 1, Redo::kPass, node(1), node(9), true));
+  pipeline.forward_arrived(node(1), attempt(unit(7, 2, 0), 1), true);
+  const auto forward = pipeline.next();
+  EXPECT_EQ(*forward, (Work{WorkOp::kForward, attempt(unit(7, 2, 1), 1), false}));
+  pipeline.computed(*forward, 16, 0);
+  EXPECT_EQ(pipeline.order().forwards, 1U);
+  pipeline.backward_arrived(node(9), attempt(unit(7, 2, 2), 1));
+  const auto backward = pipeline.next();
+  EXPECT_FALSE(backward->counts);
+  EXPECT_EQ(pipeline.computed(*backward, 16, 0).size(), 1U);
+  EXPECT_EQ(pipeline.done_count(), 1U);
+}
+
+TEST(Pipeline, AUnitWhoseNeighbourIsLostWaitsForItsOrderAndIsSentAgain) {
+  Pipeline pipeline(order(1, 3));
+  pipeline.forward_arrived(node(1), unit(7, 2, 0), false);
+  pipeline.computed(*pipeline.next(), 16, 0);
+  pipeline.sent(unit(7, 2, 1), node(9));
+  pipeline.lose(node(9));
+  const HeldUnit held = pipeline.holdings().at(0);
+  EXPECT_EQ(held.progress, UnitProgress::kSent);
+  EXPECT_TRUE(held.output_kept);
+  EXPECT_EQ(held.to.node, node(9));
+  const auto again = pipeline.repair(task(2, 0, Redo::kNothing, {}, node(8), true));
+  ASSERT_EQ(again.size(), 1U);
+  EXPECT_EQ(again[0].to.node, node(8));
+  EXPECT_TRUE(again[0].ordered);
+  EXPECT_EQ(pipeline.backward_arrived(node(8), unit(7, 2, 2)), Arrival::kAccepted);
+}
+
 }  // namespace
 }  // namespace coshard::round
