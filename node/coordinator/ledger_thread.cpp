@@ -34,6 +34,15 @@ ledger::EpochSummary summary_of(const LedgerEpochClose& task) {
 
 }  // namespace
 
+/// What a crash left closed and not credited is settled here: the journal does not hand it over
+/// again.
+LedgerThread::LedgerThread(LedgerHome& home, const Clock& clock) : home_(home), clock_(clock) {
+  const auto& epochs = home_.ledger().accounts().epochs();
+  for (std::size_t epoch = 0; epoch < epochs.size(); ++epoch)
+    if (epochs[epoch].status == ledger::EpochState::Status::kClosed)
+      open_[LedgerEpoch(epoch)].deadline = clock_.now() + limits::kSettleTimeout;
+}
+
 void LedgerThread::start() {
   thread_ = std::thread([this] { run(); });
 }

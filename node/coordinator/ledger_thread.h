@@ -92,7 +92,7 @@ using LedgerReply =
 class LedgerThread {
  public:
   /// `home` and `clock` outlive the thread.
-  LedgerThread(LedgerHome& home, const Clock& clock) : home_(home), clock_(clock) {}
+  LedgerThread(LedgerHome& home, const Clock& clock);
   ~LedgerThread() { close(); }
   LedgerThread(const LedgerThread&) = delete;
   LedgerThread& operator=(const LedgerThread&) = delete;

@@ -290,6 +290,7 @@ void NodeNet::run(const round::UseTable& action) {
     neighbours_.erase(node);
     stages_.erase(node);
   }
+  write_status();
 }
 
 /// Nodes of neighbouring stages and of our own exchange tensors; of two, the smaller id dials.

@@ -14,7 +14,12 @@ namespace {
 
 class LedgerThreadTest : public ::testing::Test {
  protected:
-  LedgerThreadTest() {
+  LedgerThreadTest() { open(); }
+
+  /// Also again: what a coordinator finds that takes the folder up after a crash.
+  void open() {
+    thread.reset();
+    home.reset();
     const std::string text = test::read_text(folder.path() / "round.toml");
     auto opened = LedgerHome::open(folder.coordinator_dir(), folder.round(), text, coordinator,
                                    std::nullopt, clock);
@@ -84,6 +89,18 @@ TEST_F(LedgerThreadTest, StopsWaitingWhenTheLastDebtorIsLost) {
   EXPECT_FALSE(settled);
   work(LedgerGone{nodes[1].node()});
   EXPECT_TRUE(settled);
+}
+
+/// The journal knows the epoch as closed and does not hand it over again: what the log closed, the log
+/// has to settle.
+TEST_F(LedgerThreadTest, SettlesWhatACrashLeftClosedAndUnpaid) {
+  close_epoch();
+  ASSERT_FALSE(settled);
+  open();
+  work(LedgerCheckpoint{{StepId(1), {{Hash{1}, 1}, {Hash{2}, 1}}}});
+  work(LedgerFinish{StepId(1), "all steps are done"});
+  EXPECT_EQ(home->ledger().accounts().epochs().front().status,
+            ledger::EpochState::Status::kPosted);
 }
 
 }  // namespace
