@@ -78,22 +78,34 @@ int conclude(const DemoCommand& command, const DemoPlan& plan, const DemoEnd& en
   return kDone;
 }
 
+/// Before anything is prepared where flags give the round's shape, and against the round itself.
+Result<void> check(const DemoCommand& command, const std::optional<node::RoundFile>& round) {
+  const std::uint64_t any = limits::kStepsMax;
+  for (const Disturbance& disturbance : command.disturbances) {
+    if (round)
+      COSHARD_TRY(check_disturbance(disturbance, round->model.stages(), round->admission.replicas,
+                                    round->training.steps));
+    else if (!command.round)
+      COSHARD_TRY(check_disturbance(disturbance, command.stages, command.replicas,
+                                    command.steps.value_or(any)));
+  }
+  return {};
+}
+
 }  // namespace
 
 int run(const DemoCommand& command) {
   std::FILE* say = command.json ? stderr : stdout;
+  if (const auto possible = check(command, std::nullopt); !possible)
+    return report(possible.error(), kBadInput);
   const auto plan = set_up_demo(command, say);
   if (!plan) {
     const bool input = plan.error().code != ErrorCode::kUnavailable &&
                        plan.error().code != ErrorCode::kResourceExhausted;
     return report(plan.error(), input ? kBadInput : kFailed);
   }
-  for (const Disturbance& disturbance : command.disturbances) {
-    const node::RoundFile& round = plan->round;
-    const auto possible = check_disturbance(disturbance, round.model.stages(),
-                                            round.admission.replicas, round.training.steps);
-    if (!possible) return report(possible.error(), kBadInput);
-  }
+  if (const auto possible = check(command, plan->round); !possible)
+    return report(possible.error(), kBadInput);
   announce(*plan, say);
   std::fflush(say);
   const DemoEnd end = run_demo_processes(*plan, command.disturbances, say);

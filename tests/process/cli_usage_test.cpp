@@ -46,6 +46,8 @@ TEST(CliUsage, WrongWordsAreNamedWithTheHelpToRead) {
       {{"demo", "--device", "tpu"},
        "--device: expected \"cpu\", \"cuda\" or \"auto\", found \"tpu\""},
       {{"demo", "--round", "r.toml", "--steps", "3"}, "excludes"},
+      {{"demo", "--kill", "1:0"},
+       "--kill: expected STAGE:REPLICA@STEP, for example 1:0@20, found \"1:0\""},
       {{"demo", "more"}, "expected no further argument, found \"more\""},
       {{"round"}, "see coshard round --help"},
       {{"round", "lunch"}, "did you mean \"launch\"?; see coshard round --help"},

@@ -123,6 +123,19 @@ TEST_F(Demo, LearnsAndLeavesWhatTheDesignPromises) {
   EXPECT_EQ(Json::parse(read_text(home_ / "hf/config.json"))["model_type"], "llama");
 }
 
+TEST_F(Demo, GoesOnWhenItKillsAndFreezesItsOwnNodes) {
+  const Ran ran = demo({"--steps", "30", "--kill", "1:0@4", "--freeze", "0:1@12"});
+  ASSERT_EQ(ran.status, 0) << ran.output << logs();
+  EXPECT_THAT(ran.output, HasSubstr("(stage 1, replica 0) after step "));
+  EXPECT_THAT(ran.output, HasSubstr("2 nodes were disturbed; "));
+  const Json summary = Json::parse(read_text(dir() / "summary.json"));
+  EXPECT_EQ(summary["steps"], 30);
+  EXPECT_EQ(summary["kills"], 2);
+  EXPECT_GT(summary["repaired_microbatches"], 0);
+  EXPECT_EQ(summary["ownership"].size(), 6U) << "who was killed owns what it did before";
+  EXPECT_TRUE(leftovers().empty());
+}
+
 TEST_F(Demo, AVerifierThatOthersWroteAcceptsItsLedger) {
   const Path verifier = source_dir() / "tests/ledger_verifier/verify";
   if (!std::filesystem::exists(verifier)) GTEST_SKIP() << verifier << " is missing";
