@@ -50,11 +50,14 @@ class FlatEngine final : public shard::StageEngine {
 
   const std::vector<shard::GradientChunk>& layout() const override { return layout_; }
   Result<TensorBlob> forward(MicrobatchIndex, const shard::StageInput&) override { return none(); }
+  Result<TensorBlob> forward_only(const shard::StageInput&) override { return none(); }
   Result<shard::LossResult> forward_loss(MicrobatchIndex, const shard::StageInput&,
-                                         const shard::TokenBatch&) override {
+                                         const shard::TokenBatch&, shard::Accumulate) override {
     return shard::LossResult{};
   }
-  Result<TensorBlob> backward(MicrobatchIndex, const TensorBlob&) override { return none(); }
+  Result<TensorBlob> backward(MicrobatchIndex, const TensorBlob&, shard::Accumulate) override {
+    return none();
+  }
   void drop_stash(MicrobatchIndex) override {}
   Result<TensorBlob> logits(const shard::StageInput&) override { return none(); }
 

@@ -74,7 +74,9 @@ TEST(Verify, AcceptsAnEpochInWhichANodeDied) {
   summary.members = {{StageIndex(1), dead, Incarnation(1)}, {StageIndex(1), heir, Incarnation(2)}};
   ASSERT_OK(ledger->close_epoch(summary));
   for (const NodeTotal& total : ledger->missing_batches(LedgerEpoch(0))) {
-    if (total.node == dead) EXPECT_EQ(total.units, counted);
+    if (total.node == dead) {
+      EXPECT_EQ(total.units, counted);
+    }
     if (total.node != dead) ASSERT_OK(ledger->admit(round.batch_bytes(*ledger, 0, total)));
   }
   EXPECT_ERROR(ledger->credit(LedgerEpoch(0)), ErrorCode::kFailedPrecondition);
