@@ -7,6 +7,33 @@
 
 namespace coshard::simtest {
 
+/// The messages of a repair.
+template <class Somebody>
+Message repair_junk(Rng& rng, const Somebody& somebody) {
+  const auto small = [&rng] { return static_cast<std::uint32_t>(rng.below(5)); };
+  const StepId step(small());
+  const StageIndex stage(small());
+  const Attempt attempt(rng.below(8) == 0 ? 1 : 0);
+  if (rng.below(3) == 0) {
+    Holdings holdings{step, MembershipEpoch(small()), stage, small() == 0, {}};
+    for (std::uint32_t i = small(); i > 0; --i)
+      holdings.units.push_back({MicrobatchIndex(small()), attempt,
+                                static_cast<UnitProgress>(rng.below(8)), small() != 0, small() == 0,
+                                small() == 0, small() == 0, Hop{somebody(), attempt},
+                                Hop{somebody(), attempt}});
+    return holdings;
+  }
+  if (rng.below(2) == 0) {
+    RepairOrders orders{step, MembershipEpoch(small()), {}};
+    for (std::uint32_t i = small(); i > 0; --i)
+      orders.tasks.push_back({MicrobatchIndex(small()), Attempt(small()),
+                              static_cast<Redo>(rng.below(4)), Hop{somebody(), attempt},
+                              Hop{somebody(), attempt}, small() == 0, small() == 0});
+    return orders;
+  }
+  return RepairTaken{step, MembershipEpoch(small())};
+}
+
 /// Any message of the protocol but a Welcome (which the shell checks against the round file before
 /// the machine hears of it). `somebody` draws node ids.
 template <class Somebody>
@@ -17,7 +44,7 @@ Message junk(Rng& rng, const Somebody& somebody) {
   const Attempt attempt(rng.below(8) == 0 ? 1 : 0);
   const MicrobatchIndex microbatch(small());
   const Unit unit{step, microbatch, stage, attempt};
-  switch (rng.below(23)) {
+  switch (rng.below(21)) {
     case 0:
       return JoinRequest{};
     case 1:
@@ -68,25 +95,8 @@ Message junk(Rng& rng, const Somebody& somebody) {
       return ForwardTensor{unit, {}, small() == 0};
     case 18:
       return BackwardTensor{unit, {}, small()};
-    case 19: {
-      Holdings holdings{step, MembershipEpoch(small()), stage, small() == 0, {}};
-      for (std::uint32_t i = small(); i > 0; --i)
-        holdings.units.push_back({MicrobatchIndex(small()), attempt,
-                                  static_cast<UnitProgress>(rng.below(8)), small() != 0,
-                                  small() == 0, small() == 0, small() == 0,
-                                  Hop{somebody(), attempt}, Hop{somebody(), attempt}});
-      return holdings;
-    }
-    case 20: {
-      RepairOrders orders{step, MembershipEpoch(small()), {}};
-      for (std::uint32_t i = small(); i > 0; --i)
-        orders.tasks.push_back({MicrobatchIndex(small()), Attempt(small()),
-                                static_cast<Redo>(rng.below(4)), Hop{somebody(), attempt},
-                                Hop{somebody(), attempt}, small() == 0, small() == 0});
-      return orders;
-    }
-    case 21:
-      return RepairTaken{step, MembershipEpoch(small())};
+    case 19:
+      return repair_junk(rng, somebody);
     default:
       return rng.below(2) == 0
                  ? Message(GradientChunk{step, stage, attempt, ChunkIndex(small())})

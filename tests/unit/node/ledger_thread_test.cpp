@@ -91,8 +91,8 @@ TEST_F(LedgerThreadTest, StopsWaitingWhenTheLastDebtorIsLost) {
   EXPECT_TRUE(settled);
 }
 
-/// The journal knows the epoch as closed and does not hand it over again: what the log closed, the log
-/// has to settle.
+/// The journal knows the epoch as closed and does not hand it over again: what the log closed, the
+/// log has to settle.
 TEST_F(LedgerThreadTest, SettlesWhatACrashLeftClosedAndUnpaid) {
   close_epoch();
   ASSERT_FALSE(settled);
