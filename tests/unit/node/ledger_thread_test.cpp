@@ -99,8 +99,7 @@ TEST_F(LedgerThreadTest, SettlesWhatACrashLeftClosedAndUnpaid) {
   open();
   work(LedgerCheckpoint{{StepId(1), {{Hash{1}, 1}, {Hash{2}, 1}}}});
   work(LedgerFinish{StepId(1), "all steps are done"});
-  EXPECT_EQ(home->ledger().accounts().epochs().front().status,
-            ledger::EpochState::Status::kPosted);
+  EXPECT_EQ(home->ledger().accounts().epochs().front().status, ledger::EpochState::Status::kPosted);
 }
 
 }  // namespace

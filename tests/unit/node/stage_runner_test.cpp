@@ -75,7 +75,7 @@ class FakeEngine final : public shard::StageEngine {
     return blob;
   }
   std::vector<std::string>& calls_;
-  std::vector<shard::GradientChunk> chunks_{2};
+  std::vector<shard::GradientChunk> chunks_{{0, 0, 2}, {0, 2, 2}};
 };
 
 /// Of the test that runs; written on cs-engine, read when it is idle.
@@ -110,6 +110,7 @@ class StageRunnerTest : public ::testing::Test {
  protected:
   StageRunnerTest() {
     engine_calls.clear();
+    std::filesystem::create_directory(folder.path() / "site");
     engine.start();
     runner.set_package({test::round_text(three_stages()), {}, test::read_text(folder.manifest())});
     Welcome welcome;
@@ -117,6 +118,7 @@ class StageRunnerTest : public ::testing::Test {
     welcome.incarnation = Incarnation(1);
     runner.run(round::Begin{welcome});
     settle();
+    for (const auto& failed : events_of<round::StageFailed>()) ADD_FAILURE() << failed.reason;
   }
   ~StageRunnerTest() override { engine.close(); }
 
