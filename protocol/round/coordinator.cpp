@@ -372,7 +372,7 @@ void Coordinator::Impl::commit() {
   if (record.ends_ledger_epoch) epoch_ = epoch_.next();
   act(StepCommitted{record});
   take_leave();
-  after_commit(record);
+  if (running()) after_commit(record);
 }
 
 StepRecord Coordinator::Impl::record_of_open_step() const {

@@ -76,12 +76,16 @@ void Coordinator::Impl::hear(const Member& from, const LeaveNotice& message) {
   leaving_.try_emplace(from.node, now_);
 }
 
-/// Between two steps nothing of a node's has to be done again.
+/// Between two steps nothing of a node's has to be done again. Meanwhile it may have become the
+/// last of its stage: then the round ends while its state can still be saved.
 void Coordinator::Impl::take_leave() {
   if (!running() || leaving_.empty()) return;
   const auto [node, since] = *leaving_.begin();
   if (book_ && now_ - since < limits::kLeaveTimeout) return;
-  lose(node, name(*members_.find(node)) + " has left");
+  const Member member = *members_.find(node);
+  if (members_.replicas(member.stage).size() == 1)
+    return end_round(EndReason::kNodeLost, name(member) + " leaves, the last of its stage", true);
+  lose(node, name(member) + " has left");
 }
 
 /// Everybody hears who is there, and says what it holds: of the open step, or of the next one.

@@ -255,6 +255,18 @@ TEST_F(CoordinatorTest, WhoLeavesIsLetGoBetweenSteps) {
   EXPECT_EQ(last_to<StepOpen>(0)->step.value, 2U);
 }
 
+TEST_F(CoordinatorTest, WhoBecameTheLastOfItsStageEndsTheRoundWhenItLeaves) {
+  open_training();
+  do_units(1);
+  hear(2, LeaveNotice{"SIGTERM"});
+  for (std::uint32_t n = 0; n < 4; ++n)
+    if (n != 0) report_average(n, 1);
+  happen(PeerLost{node(0), "silent"});  // its average is not needed: the step commits
+  expect_end(EndReason::kNodeLost, {node(2).short_hex(), "the last of its stage"});
+  EXPECT_TRUE(last_to<RoundEnd>(2)->checkpoint);
+  EXPECT_EQ(last_to<RoundEnd>(2)->last_step.value, 1U);
+}
+
 TEST_F(CoordinatorTest, AStageWithoutSurvivorsNamesTheLastCompleteCheckpoint) {
   open_training();
   do_step(1);
