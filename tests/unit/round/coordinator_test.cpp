@@ -180,7 +180,8 @@ TEST_F(CoordinatorTest, ALostNodeIsNamedAtOnceAndItsUnitsAreDoneAgain) {
   said.clear();
   happen(PeerLost{node(3), "silent for 4 s"});
   ASSERT_EQ(machine->phase(), CoordinatorPhase::kTraining);
-  for (const auto& word : {node(3).short_hex().c_str(), "stage 1, replica 1", "silent for 4 s"})
+  for (const std::string& word :
+       {node(3).short_hex(), std::string("stage 1, replica 1"), std::string("silent for 4 s")})
     EXPECT_NE(last<Note>()->text.find(word), std::string::npos) << last<Note>()->text;
   const auto table = last_to<MembershipTable>(2);
   ASSERT_TRUE(table.has_value());
