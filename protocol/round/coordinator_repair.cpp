@@ -112,8 +112,7 @@ void Coordinator::Impl::hear(const Member& from, const Holdings& message) {
     ++counters_.repeated;
     return;
   }
-  members_.renew();
-  survey();
+  if (!survey_again_at_) survey_again_at_ = now_ + limits::kSurveyInterval;  // nobody may hurry us
 }
 
 void Coordinator::Impl::hear(const Member& from, const RepairTaken& message) {
@@ -125,7 +124,8 @@ void Coordinator::Impl::hear(const Member& from, const RepairTaken& message) {
     ++counters_.repeated;
 }
 
-/// Answers that came too far apart to be understood together; by then, orders are under way.
+/// Answers that came too far apart to be understood together, or something kept that is gone after
+/// all: once the orders under way are taken, everybody is asked again.
 void Coordinator::Impl::survey_again() {
   if (!survey_again_at_ || now_ < *survey_again_at_ || !book_ || !orders_.empty()) return;
   members_.renew();
@@ -168,9 +168,10 @@ void Coordinator::Impl::plan_repair() {
     for (const auto& task : tasks)
       if (task.redo != Redo::kNothing) repaired.insert(task.microbatch);
   microbatches_repaired_ += repaired.size();
-  note("step " + std::to_string(book_->step().value) + ": " + std::to_string(plan.units_redone) +
-       " units are done again, " + std::to_string(plan.grant_anew.size()) +
-       " microbatches granted anew");
+  if (!repaired.empty())
+    note("step " + std::to_string(book_->step().value) + ": " + std::to_string(plan.units_redone) +
+         " units are done again, " + std::to_string(plan.grant_anew.size()) +
+         " microbatches granted anew");
   for (const auto& node : members_.replicas(StageIndex(0))) answer_pull(node);
 }
 
