@@ -63,7 +63,9 @@ inline constexpr int kMessagesPerTurn = 64;
 // ---- Training
 inline constexpr std::uint32_t kStagesMax = 256;
 inline constexpr std::uint32_t kReplicasMax = 1024;
-inline constexpr std::uint32_t kMicrobatchesMax = 4096;
+/// Of a step. What a node says of all of them (units done, units held, orders to redo them) fits
+/// one header.
+inline constexpr std::uint32_t kMicrobatchesMax = 512;
 inline constexpr std::uint64_t kStepsMax = std::uint64_t{1} << 40;
 inline constexpr std::uint32_t kAttemptsMax = 1u << 20;
 inline constexpr std::uint64_t kTokensPerStepMax = std::uint64_t{1} << 40;
@@ -155,6 +157,8 @@ static_assert(kHeartbeatInterval * 2 <= kSuspicionMin,
               "two heartbeats fit before the first suspicion");
 static_assert(kSilenceMax + kHeartbeatInterval < std::chrono::milliseconds(5000),
               "a loss is noticed and named within five seconds");
+static_assert(kMicrobatchesMax * std::size_t{100} <= kHeaderBytesMax,
+              "a held unit and a repair task take less than 100 bytes each");
 static_assert(kChunkElements * 4 <= kPayloadBytesMax,
               "an averaging chunk fits in one payload frame");
 static_assert(kPayloadBytesMax <= kKeptBytesMax, "one payload may always be kept");

@@ -339,7 +339,8 @@ Heartbeat Participant::Impl::heartbeat() const {
   Heartbeat heartbeat;
   heartbeat.applied_step = applied_;
   for (const auto& [id, step] : steps_) {
-    heartbeat.outstanding += step.pipeline.outstanding();
+    heartbeat.outstanding = std::min(heartbeat.outstanding + step.pipeline.outstanding(),
+                                     limits::kMicrobatchesMax);  // passes come on top
     if (step.averaging.phase() == AveragingPhase::kExchanging)
       heartbeat.activity = NodeActivity::kAveraging;
   }

@@ -98,6 +98,25 @@ TEST(Codec, KindsAndNamesAreInStep) {
   EXPECT_EQ(to_kind(34), MessageKind::kRepairOrders);
 }
 
+TEST(Codec, WhatIsSaidOfEveryMicrobatchFitsAHeader) {
+  const Hop far{NodeId{{0xff}}, Attempt(limits::kAttemptsMax)};
+  Holdings holdings{StepId(limits::kStepsMax), MembershipEpoch(~0ULL), StageIndex(0), true, {}};
+  RepairOrders orders{StepId(limits::kStepsMax), MembershipEpoch(~0ULL), {}};
+  UnitReport report{StepId(limits::kStepsMax), StageIndex(0), {}};
+  for (std::uint32_t m = 0; m < limits::kMicrobatchesMax; ++m) {
+    const MicrobatchIndex microbatch(m);
+    holdings.units.push_back(
+        {microbatch, far.attempt, UnitProgress::kDone, true, true, true, true, far, far});
+    orders.tasks.push_back({microbatch, far.attempt, Redo::kCount, far, far, true, true});
+    report.units.push_back({microbatch, far.attempt, limits::kTokensPerStepMax, -1.5});
+  }
+  for (const Message& message : {Message(holdings), Message(orders), Message(report)}) {
+    const auto body = encode(message);
+    ASSERT_TRUE(body) << body.error().message;
+    EXPECT_LT(body->size() + 1024, limits::kHeaderBytesMax) << name_of(kind_of(message));
+  }
+}
+
 TEST(Codec, RangesHoldBothWays) {
   EXPECT_NE(refusal(StepOpen{StepId(limits::kStepsMax + 1), {}}).find("StepOpen.step"),
             std::string::npos);
