@@ -5,6 +5,8 @@
 #include <spdlog/sinks/rotating_file_sink.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <array>
 #include <system_error>
@@ -40,6 +42,14 @@ spdlog::level::level_enum to_spdlog(LogLevel level) {
   return spdlog::level::err;
 }
 
+/// Whoever started us may have sent standard error to that very file: each line would stand there
+/// twice.
+bool is_standard_error(const std::filesystem::path& file) {
+  struct stat ours = {}, theirs = {};
+  return fstat(STDERR_FILENO, &ours) == 0 && stat(file.c_str(), &theirs) == 0 &&
+         ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino;
+}
+
 }  // namespace
 
 Result<LogLevel> parse_log_level(std::string_view name) {
@@ -56,8 +66,10 @@ Result<void> start_logging(const LoggingConfig& config) {
     std::vector<spdlog::sink_ptr> sinks{std::make_shared<spdlog::sinks::stderr_color_sink_mt>()};
     if (config.folder) {
       std::filesystem::create_directories(*config.folder);
+      const auto file = *config.folder / (config.program + ".log");
+      if (is_standard_error(file)) sinks.clear();
       sinks.push_back(std::make_shared<spdlog::sinks::rotating_file_sink_mt>(
-          (*config.folder / (config.program + ".log")).string(), kLogFileBytesMax, kLogFilesKept));
+          file.string(), kLogFileBytesMax, kLogFilesKept));
     }
     auto logger = std::make_shared<spdlog::logger>(config.program, sinks.begin(), sinks.end());
     logger->set_level(to_spdlog(config.level));

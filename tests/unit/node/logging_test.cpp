@@ -2,8 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node/logging.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "tests/support/process.h"
 
@@ -25,6 +27,26 @@ TEST(Logging, WritesLinesOfTheChosenLevelToTheProgramsFile) {
   EXPECT_THAT(text, Not(HasSubstr("not for the file")));
   stop_logging();
   log(LogLevel::kError, "round", "after the end");  // dropped, not a crash
+}
+
+TEST(Logging, SaysALineOnceWhereStandardErrorIsTheSameFile) {
+  const test::TempDir dir;
+  std::filesystem::create_directory(dir / "logs");
+  const std::string file = (dir / "logs/once.log").string();
+  std::fflush(stderr);
+  const int saved = dup(STDERR_FILENO);
+  const int same = open(file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+  ASSERT_GE(dup2(same, STDERR_FILENO), 0);
+  ASSERT_TRUE(start_logging({"once", dir / "logs", LogLevel::kInfo}));
+  log(LogLevel::kWarning, "round", "a node is silent");
+  stop_logging();
+  dup2(saved, STDERR_FILENO);
+  close(saved);
+  close(same);
+  const std::string text = test::read_text(file);
+  const auto first = text.find("a node is silent");
+  ASSERT_NE(first, std::string::npos) << text;
+  EXPECT_EQ(text.find("a node is silent", first + 1), std::string::npos) << text;
 }
 
 TEST(Logging, NamesAFolderThatCannotBeWritten) {
