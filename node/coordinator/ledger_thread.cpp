@@ -39,7 +39,7 @@ ledger::EpochSummary summary_of(const LedgerEpochClose& task) {
 LedgerThread::LedgerThread(LedgerHome& home, const Clock& clock) : home_(home), clock_(clock) {
   const auto& epochs = home_.ledger().accounts().epochs();
   for (std::size_t epoch = 0; epoch < epochs.size(); ++epoch)
-    if (epochs[epoch].status == ledger::EpochState::Status::kClosed)
+    if (!epochs[epoch].is_complete() || epochs[epoch].status == ledger::EpochState::Status::kClosed)
       open_[LedgerEpoch(epoch)].deadline = clock_.now() + limits::kSettleTimeout;
 }
 
@@ -212,8 +212,11 @@ Result<void> LedgerThread::settle(LedgerEpoch epoch) {
     log(LogLevel::kInfo, "ledger",
         std::to_string(missing) + " work batches of epoch " + std::to_string(epoch.value) +
             " were handed in for nodes that are gone");
-  // Voided by a rollback: credited again once a checkpoint covers its steps.
-  if (home_.ledger().accounts().epochs()[epoch.value].status == Status::kClosed)
+  // Voided by a rollback: credited again once a checkpoint covers its steps, here or by that
+  // checkpoint.
+  const ledger::EpochState& state = home_.ledger().accounts().epochs()[epoch.value];
+  const bool covered = state.close.last_step <= home_.ledger().accounts().covered_step();
+  if (state.status == Status::kClosed || (state.status == Status::kVoided && covered))
     COSHARD_TRY(home_.ledger().credit(epoch));
   replies_.push_back(LedgerSettled{epoch});
   return {};

@@ -41,7 +41,7 @@ class LedgerThreadTest : public ::testing::Test {
   }
 
   /// One step of one microbatch, done by both stages.
-  void close_epoch() {
+  void close_epoch(LedgerEpoch epoch = LedgerEpoch(0)) {
     round::StepRecord record;
     record.scalars.step = StepId(1);
     record.ends_ledger_epoch = true;
@@ -49,7 +49,7 @@ class LedgerThreadTest : public ::testing::Test {
       for (std::uint32_t m = 0; m < folder.round().training.microbatches; ++m)
         record.units.push_back(
             {StageIndex(stage), MicrobatchIndex(m), Attempt(0), nodes[stage].node()});
-    round::EpochFinished finished{LedgerEpoch(0), StepId(1), StepId(1), {}};
+    round::EpochFinished finished{epoch, StepId(1), StepId(1), {}};
     finished.steps.push_back({record, {Fingerprint{1}, Fingerprint{2}}});
     work(LedgerEpochClose{finished,
                           {{StageIndex(0), nodes[0].node(), Incarnation(1)},
@@ -100,6 +100,18 @@ TEST_F(LedgerThreadTest, SettlesWhatACrashLeftClosedAndUnpaid) {
   work(LedgerCheckpoint{{StepId(1), {{Hash{1}, 1}, {Hash{2}, 1}}}});
   work(LedgerFinish{StepId(1), "all steps are done"});
   EXPECT_EQ(home->ledger().accounts().epochs().front().status, ledger::EpochState::Status::kPosted);
+}
+
+/// The same, and the round goes back behind that epoch before its step is done again.
+TEST_F(LedgerThreadTest, CreditsWhatWasRolledBackOnceACheckpointCoversIt) {
+  close_epoch();
+  open();
+  work(LedgerRollback{StepId(0)});
+  close_epoch(LedgerEpoch(1));
+  work(LedgerCheckpoint{{StepId(1), {{Hash{1}, 1}, {Hash{2}, 1}}}});
+  work(LedgerFinish{StepId(1), "all steps are done"});
+  for (const ledger::EpochState& epoch : home->ledger().accounts().epochs())
+    EXPECT_EQ(epoch.status, ledger::EpochState::Status::kPosted);
 }
 
 }  // namespace
