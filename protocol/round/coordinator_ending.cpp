@@ -79,7 +79,7 @@ void Coordinator::Impl::repeat_to(const Member& member) {
   const Peer& peer = peers_.at(node);
   if (phase_ == CoordinatorPhase::kLoading && !peer.loaded) send(node, members_.table());
   if (phase_ != CoordinatorPhase::kTraining) return;
-  if (survey_ && !survey_->answers.contains(node)) send(node, members_.table());
+  if (survey_ && !survey_->contains(node)) send(node, members_.table());
   if (const auto orders = orders_.find(node); orders != orders_.end()) send(node, orders->second);
   answer_pull(node);
   const StepId heard = peer.heard_step;

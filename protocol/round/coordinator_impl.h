@@ -45,10 +45,7 @@ class Coordinator::Impl {
     TimePoint since;
   };
   /// What the members of this epoch hold of the open step, as their answers come in.
-  struct Survey {
-    MembershipEpoch epoch;
-    std::map<NodeId, Holdings> answers;
-  };
+  using Survey = std::map<NodeId, Holdings>;
 
   // Events.
   void handle(const Received& event);

@@ -94,7 +94,7 @@ void Coordinator::Impl::survey() {
   orders_.clear();
   survey_wanted_ = !book_;
   survey_again_at_.reset();
-  if (book_) survey_ = Survey{members_.epoch(), {}};
+  if (book_) survey_.emplace();
 }
 
 void Coordinator::Impl::hear(const Member& from, const Holdings& message) {
@@ -104,8 +104,8 @@ void Coordinator::Impl::hear(const Member& from, const Holdings& message) {
     return;
   }
   if (survey_) {
-    survey_->answers[from.node] = message;
-    if (survey_->answers.size() == members_.nodes().size()) plan_repair();
+    (*survey_)[from.node] = message;
+    if (survey_->size() == members_.nodes().size()) plan_repair();
     return;
   }
   if (!message.lacks) {
@@ -141,7 +141,7 @@ void Coordinator::Impl::plan_repair() {
   facts.ordered = book_->ordered();
   for (const auto& node : members_.nodes()) {
     const Heartbeat& beat = peers_.at(node).heartbeat;
-    facts.live.push_back({node, members_.find(node)->stage, &survey_->answers.at(node),
+    facts.live.push_back({node, members_.find(node)->stage, &survey_->at(node),
                           static_cast<double>(beat.tokens_per_second), beat.outstanding});
   }
   for (std::uint32_t s = 0; s < shape.stages; ++s) {
@@ -157,7 +157,7 @@ void Coordinator::Impl::plan_repair() {
   const RepairPlan plan = plan_step(facts);
   book_->repair(plan);
   for (const auto& [node, tasks] : plan.tasks) {
-    orders_[node] = RepairOrders{book_->step(), survey_->epoch, tasks};
+    orders_[node] = RepairOrders{book_->step(), members_.epoch(), tasks};
     send(node, orders_[node]);
   }
   survey_.reset();

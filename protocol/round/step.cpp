@@ -63,26 +63,23 @@ Entry StepBook::done(StageIndex stage, const NodeId& node, const UnitDone& done)
   return Entry::kEntered;
 }
 
-std::uint32_t StepBook::lose(StageIndex stage, const NodeId& node) {
+void StepBook::lose(StageIndex stage, const NodeId& node) {
   Page& page = pages_.at(stage.value);
   if (page.closed) {
     auto& replicas = page.closed->reducers;
     std::erase(replicas, node);
     page.averages.erase(node);
     const bool averaged = !replicas.empty() && page.averages.size() == replicas.size();
-    if (averaged) return 0;
+    if (averaged) return;
     page.averaging = page.closed->attempt.next();
     page.closed.reset();
     page.averages.clear();
   }
-  std::uint32_t reopened = 0;
   for (Unit& unit : page.units) {
     if (unit.node != node) continue;
     unit.node.reset();
     --page.done;
-    ++reopened;
   }
-  return reopened;
 }
 
 void StepBook::repair(const RepairPlan& plan) {

@@ -47,8 +47,8 @@ class StepBook {
   /// Closes a complete stage: its replicas, in replica order, average over its contributors.
   const StageClosed& close(StageIndex stage, std::vector<NodeId> replicas);
   /// `node` of `stage` is fenced: its units reopen, and the averaging under way is void, unless all
-  /// the stage's other replicas hold the average already. Returns how many units reopened.
-  std::uint32_t lose(StageIndex stage, const NodeId& node);
+  /// the stage's other replicas hold the average already.
+  void lose(StageIndex stage, const NodeId& node);
   /// `node` says that it holds the average of a closed stage.
   Entry averaged(const NodeId& node, const AverageReport& report);
   /// Units get new holders: they do them, and nobody else; a microbatch that is granted anew goes
