@@ -58,6 +58,12 @@ void Courier::dismiss(const NodeId& peer) {
 Result<void> Courier::send(const NodeId& to, const Message& message,
                            std::span<const wire::Payload> payloads) {
   COSHARD_ON(net_);
+  Entry* const entry = find(to);
+  const bool lost = entry == nullptr || entry->lost;
+  if (!lost && !transport_.connected(to)) {
+    ++counters_.send_failures;
+    return fail(ErrorCode::kUnavailable, to.short_hex() + " is not connected yet");
+  }
   const TimePoint began = clock_.now();
   auto frame = sealer_.seal(to, message, payloads);
   counters_.sealing += clock_.now() - began;
@@ -71,7 +77,9 @@ Result<void> Courier::send(const NodeId& to, const Message& message,
   Result<void> sent = transport_.send(to, std::move(*frame));
   if (!sent) {
     ++counters_.send_failures;
-  } else if (Entry* entry = find(to)) {
+    if (lost && sent.error().code == ErrorCode::kUnavailable)
+      return fail(ErrorCode::kNotFound, to.short_hex() + " is gone");
+  } else if (entry != nullptr) {
     entry->bytes.sent += bytes;
   }
   return sent;

@@ -73,8 +73,9 @@ class Courier {
   void dismiss(const NodeId& peer);
   bool knows(const NodeId& peer) const { return correspondents_.contains(peer); }
 
-  /// Seals and sends. A failure is counted and returned; what must arrive is repeated by the
-  /// machines.
+  /// Seals and sends. A failure is counted and returned. kResourceExhausted: no room for the
+  /// moment; kUnavailable: a correspondent whose first connection is still to come. Those pass, and
+  /// nothing else does: a tensor may be handed over again, everything else the machines repeat.
   Result<void> send(const NodeId& to, const Message& message,
                     std::span<const wire::Payload> payloads = {});
 

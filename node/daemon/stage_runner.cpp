@@ -65,10 +65,13 @@ void StageRunner::turn() {
 
 void StageRunner::deliver(Parcel parcel) {
   const Result<void> sent = ports_.send(parcel.to, parcel.message, parcel.payloads);
-  // Full is for a moment; anything else the machines notice by what does not come back.
-  if (!sent && sent.error().code == ErrorCode::kResourceExhausted)
+  if (sent) return;
+  // Full is for a moment, and a first connection may come later than work for it: the table of the
+  // members does not reach everybody at once. A peer that is lost is lost with what goes there.
+  const ErrorCode code = sent.error().code;
+  if (code == ErrorCode::kResourceExhausted || code == ErrorCode::kUnavailable)
     waiting_parcels_.push_back(std::move(parcel));
-  else if (!sent)
+  else
     log(LogLevel::kDebug, "runner", "to " + parcel.to.short_hex() + ": " + sent.error().message);
 }
 

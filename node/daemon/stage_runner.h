@@ -63,7 +63,8 @@ class StageRunner {
   void run(const round::DropStep& action);
   void run(const round::Release& action);
 
-  /// Takes in what cs-engine has finished and sends again what found no room.
+  /// Takes in what cs-engine has finished and sends again what found no room or no
+  /// connection yet.
   void turn();
   const RunnerCounters& counters() const { return counters_; }
   const TensorStore& store() const { return store_; }

@@ -38,6 +38,8 @@ class Swarm {
   void kill(std::size_t node);
   /// As by kill -STOP: connections stay, but it neither reads nor speaks any more.
   void freeze(std::size_t node);
+  /// Cuts or heals the wire between two nodes.
+  void cut(const NodeId& a, const NodeId& b, bool cut) { network_.cut(a, b, cut); }
 
   /// Turns until `condition` holds; false when it does not after `limit` of virtual time.
   bool run_until(const std::function<bool()>& condition, Duration limit);

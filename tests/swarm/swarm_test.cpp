@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "tests/support/round_reference.h"
@@ -156,6 +157,33 @@ INSTANTIATE_TEST_SUITE_P(Swarm, NodeLost,
                            return (killed ? "Killed" : "Frozen") +
                                   std::to_string(loss.param.victim);
                          });
+
+/// The members' table reaches one node before another, which then turns the first call away: work
+/// for each other can be there before the connection is.
+TEST(LateConnection, LosesNothingThatWasToGoOverIt) {
+  Swarm swarm({.stages = 2, .replicas = 2, .steps = 6, .microbatches = 8}, seed_of(6));
+  swarm.start();
+  const auto nodes = [&] { return swarm.coordinator().net->status().nodes; };
+  ASSERT_TRUE(swarm.run_until([&] { return nodes().size() == 4; }, kPatience));
+  const auto cut_replicas = [&, members = nodes()](bool cut) {
+    for (const auto& a : members)
+      for (const auto& b : members)
+        if (a.member.node < b.member.node && a.member.stage == b.member.stage)
+          swarm.cut(a.member.node, b.member.node, cut);
+  };
+  cut_replicas(true);
+  const auto averaging = [&] {
+    return std::ranges::all_of(nodes(), [](const auto& node) {
+      return node.heartbeat.activity == NodeActivity::kAveraging;
+    });
+  };
+  ASSERT_TRUE(swarm.run_until(averaging, seconds(5))) << "all wait for their replica";
+  cut_replicas(false);
+  expect_finished(swarm);
+  EXPECT_TRUE(swarm.coordinator().net->outcome().lost.empty());
+  expect_same_losses(swarm.folder(),
+                     reference_run(swarm.folder().round(), swarm.folder().manifest()));
+}
 
 using Files = std::map<std::string, std::string>;
 
