@@ -331,7 +331,7 @@ void read_admission(const TomlReader& file, std::uint32_t stages, AdmissionSecti
   const TomlValue* section = file.table("admission", Presence::kOptional);
   if (section == nullptr) return;
   const TomlReader reader(std::get<TomlTable>(section->value), "admission", section->line,
-                          {"mode", "allow", "replicas"}, file.problems());
+                          {"mode", "allow", "replicas", "replicas_max"}, file.problems());
   if (reader.has("mode") && reader.has("allow"))
     return reader.expected("allow", "either mode = \"open\" or a list", "both");
   constexpr std::array<std::string_view, 1> kModes{"open"};
@@ -340,6 +340,9 @@ void read_admission(const TomlReader& file, std::uint32_t stages, AdmissionSecti
   const std::size_t most =
       std::min<std::size_t>(limits::kReplicasMax, limits::kPeersMax / std::max(stages, 1U));
   reader.integer("replicas", Presence::kOptional, 1, static_cast<std::int64_t>(most), out.replicas);
+  out.replicas_max = out.replicas;
+  reader.integer("replicas_max", Presence::kOptional, out.replicas,
+                 static_cast<std::int64_t>(most), out.replicas_max);
 }
 
 void read_ledger(const TomlReader& file, LedgerSection& out) {

@@ -118,6 +118,8 @@ void write_admission(std::string& out, const AdmissionSection& admission) {
     line(out, "allow", ids + "]");
   }
   count(out, "replicas", admission.replicas);
+  if (admission.replicas_max != admission.replicas)
+    count(out, "replicas_max", admission.replicas_max);
 }
 
 }  // namespace

@@ -61,6 +61,7 @@ round::CoordinatorConfig coordinator_config(const RoundFile& round,
   config.optimizer.schedule = wanted.decay == LrDecay::kCosine
                                   ? round::LearningRateSchedule::kCosine
                                   : round::LearningRateSchedule::kConstant;
+  config.replicas_max = round.admission.replicas_max;
   config.ledger_epoch_steps = round.ledger.epoch_steps;
   config.checkpoint_epochs = round.training.checkpoint_epochs;
   config.fingerprint_secret = fingerprint_secret;

@@ -272,7 +272,7 @@ void StageRunner::run(const round::ReduceChunk& action) {
     return;
   }
   // Alone on the stage nobody needs the average's bytes: the engine uses its sum as it is.
-  if (plan_->round.admission.replicas == 1) bytes->clear();
+  if (plan_->round.admission.replicas_max == 1) bytes->clear();
   submit(
       [this, action, parts = std::move(*bytes)](EngineHome& home) mutable -> EngineThread::Reply {
         auto reduced = reduce(*home.engine, action, std::move(parts));
@@ -311,7 +311,7 @@ void StageRunner::run(const round::SetAverage& action) {
   bool hashed = false;
   for (std::uint32_t chunk = 0; chunk < chunk_bytes_.size(); ++chunk) {
     const auto average = store_.find_average(action.step, action.attempt, ChunkIndex(chunk));
-    if (!average && plan_->round.admission.replicas > 1) {
+    if (!average && plan_->round.admission.replicas_max > 1) {
       fail_engine("the average of chunk " + std::to_string(chunk) + " is not here");
       return;
     }

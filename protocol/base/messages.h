@@ -214,6 +214,9 @@ struct Welcome {
   /// Where the public log is served ("http://HOST:PORT"); empty: nowhere. A hint for people: what
   /// is read there is verified like any log.
   std::string ledger_url{};
+  /// The round is under way: step `resume_step` is still open, and the state after it comes from
+  /// those who have it once a StateOffer says so.
+  bool joins = false;
   bool operator==(const Welcome&) const = default;
 };
 
@@ -230,7 +233,8 @@ struct Member {
   ReplicaIndex replica;
   Incarnation incarnation;
   std::string endpoint;
-  Bytes certificate;  ///< crypto::NodeCertificate, as its fixed bytes
+  Bytes certificate;     ///< crypto::NodeCertificate, as its fixed bytes
+  bool joining = false;  ///< copies its stage's state and does no work yet
   bool operator==(const Member&) const = default;
 };
 
@@ -285,9 +289,20 @@ struct StageClosed {
   Attempt attempt;
   std::uint64_t tokens = 0;
   std::vector<Contribution> contributions;  ///< in replica order; the order of the sum
-  std::vector<NodeId> reducers;  ///< chunk c is reduced by reducers[c % reducers.size()]; who must
-                                 ///< end with the average
+  std::vector<NodeId> reducers;   ///< chunk c is reduced by reducers[c % reducers.size()]; who must
+                                  ///< end with the average
+  std::vector<NodeId> joiners{};  ///< to whom reducers send the average as well
   bool operator==(const StageClosed&) const = default;
+};
+
+/// To one that joins: the state of its stage after `step` is saved, and replicas of the stage hand
+/// it out (StateAsk). Every average of a later step comes by itself.
+struct StateOffer {
+  StepId step;
+  StageIndex stage;
+  Hash file_hash{};
+  std::uint64_t bytes = 0;
+  bool operator==(const StateOffer&) const = default;
 };
 
 /// Apply the update. Written to the journal before it is said. `checkpoint`: save the state after
@@ -472,6 +487,6 @@ using Message =
                  Welcome, Refused, MembershipTable, StepOpen, MicrobatchGrant, UnitAck, StageClosed,
                  Commit, RoundEnd, SlotGrant, ForwardTensor, BackwardTensor, GradientChunk,
                  AveragedChunk, ReceiptWindow, ReceiptCountersigned, ReaderList, StateAsk,
-                 StatePiece, StateRefused, Holdings, RepairTaken, RepairOrders>;
+                 StatePiece, StateRefused, Holdings, RepairTaken, RepairOrders, StateOffer>;
 
 }  // namespace coshard

@@ -74,6 +74,7 @@ ParticipantActions Averaging::reduced(ChunkIndex chunk, double squared_norm) {
   ParticipantActions actions = advance();
   SendAverage send{closed_.reducers, step_, attempt_, chunk, squared_norm};
   std::erase(send.to, self_);
+  send.to.insert(send.to.end(), closed_.joiners.begin(), closed_.joiners.end());
   if (!send.to.empty()) actions.push_back(std::move(send));
   return actions;
 }

@@ -46,7 +46,8 @@ Coordinator::Impl::Impl(CoordinatorConfig config, JournalState journal)
       generation_(journal_.generation.next()),
       checkpoint_(journal_.checkpoint),
       resume_step_(journal_.resume_step()),
-      members_(config_.shape, config_.allowed, journal_.seats, checkpoint_),
+      members_(config_.shape, std::max(config_.replicas_max, config_.shape.replicas),
+               config_.allowed, journal_.seats, checkpoint_),
       settlement_(config_.shape.stages),
       last_step_(resume_step_),
       epoch_(journal_.next_epoch),
@@ -103,6 +104,8 @@ CoordinatorActions Coordinator::Impl::on(const CoordinatorEvent& event, TimePoin
 
 void Coordinator::Impl::handle(const Received& event) {
   if (const auto* request = std::get_if<JoinRequest>(&event.message)) return join(event, *request);
+  if (const Member* joiner = members_.find_joiner(event.from))
+    return hear_joiner(Member(*joiner), event.message);
   const Member* member = members_.find(event.from);
   if (member == nullptr) {
     ++counters_.stranger;
@@ -116,6 +119,9 @@ void Coordinator::Impl::handle(const Received& event) {
 }
 
 void Coordinator::Impl::handle(const PeerLost& event) {
+  asking_.erase(event.node);
+  if (const Member* joiner = members_.find_joiner(event.node))
+    lose_joiner(event.node, name(*joiner) + " was lost while it joined: " + event.reason);
   if (const Member* member = members_.find(event.node))
     lose(event.node, name(*member) + " was lost: " + event.reason);
 }
@@ -156,12 +162,9 @@ void Coordinator::Impl::handle(const EpochSettled& event) {
 
 void Coordinator::Impl::join(const Received& event, const JoinRequest& request) {
   const Member* member = members_.find(event.from);
+  if (member == nullptr && running()) return ask_to_join(event, request);
   if (member == nullptr && phase_ != CoordinatorPhase::kAdmitting)
-    return send(event.from,
-                members_.weakest() == config_.shape.replicas
-                    ? Refused{ErrorCode::kResourceExhausted, "the round is full"}
-                    : Refused{ErrorCode::kFailedPrecondition,
-                              "the round is under way and takes no node before it is resumed"});
+    return send(event.from, Refused{ErrorCode::kFailedPrecondition, "the round is ending"});
   if (member != nullptr && peers_.at(event.from).loaded) return join_again(event.from);
   if (member == nullptr) {
     const auto seat = members_.admit(event.from, request, event.certificate);
@@ -309,14 +312,13 @@ void Coordinator::Impl::hear(const Member& from, const CheckpointReport& message
 void Coordinator::Impl::advance() {
   if (phase_ == CoordinatorPhase::kAdmitting) close_admission();
   if (phase_ == CoordinatorPhase::kLoading) begin_training();
-  if (phase_ == CoordinatorPhase::kPaused && !pause_wanted_) {
-    phase_ = CoordinatorPhase::kTraining;
-    open_step(last_step_.next());
-  }
-  if (phase_ == CoordinatorPhase::kTraining) close_stages();
-  if (phase_ == CoordinatorPhase::kTraining && book_->all_averaged() &&
+  if (phase_ == CoordinatorPhase::kPaused && !pause_wanted_) phase_ = CoordinatorPhase::kTraining;
+  if (phase_ == CoordinatorPhase::kTraining && book_) close_stages();
+  if (phase_ == CoordinatorPhase::kTraining && book_ && book_->all_averaged() &&
       settlement_.digests_in(members_.by_stage()))
     commit();
+  if (phase_ == CoordinatorPhase::kTraining && !book_ && !waits_for_joiner())
+    open_step(last_step_.next());
   take_checkpoints();
   take_epochs(false);
   if (phase_ == CoordinatorPhase::kEnding) advance_ending();
@@ -335,13 +337,12 @@ void Coordinator::Impl::close_admission() {
 void Coordinator::Impl::begin_training() {
   for (const auto& [node, peer] : peers_)
     if (!peer.loaded) return;
-  if (pause_wanted_) return;
-  phase_ = CoordinatorPhase::kTraining;
-  open_step(last_step_.next());
+  if (!pause_wanted_) phase_ = CoordinatorPhase::kTraining;
 }
 
 void Coordinator::Impl::open_step(StepId step) {
   COSHARD_CHECK(step == last_step_.next());
+  let_joiners_in(step);
   book_.emplace(step, config_.shape, now_);
   repeat_at_ = now_;
   send_all(StepOpen{step, members_.epoch()});
@@ -352,8 +353,9 @@ void Coordinator::Impl::close_stages() {
   for (std::uint32_t s = 0; s < config_.shape.stages; ++s) {
     const StageIndex stage(s);
     if (book_->phase(stage) != StagePhase::kWorking || !book_->complete(stage)) continue;
-    const StageClosed& closed = book_->close(stage, members_.replicas(stage));
+    const StageClosed& closed = book_->close(stage, members_.replicas(stage), joiners_of(stage));
     for (const auto& node : closed.reducers) send(node, closed);
+    for (const auto& node : closed.joiners) send(node, closed);
   }
 }
 
@@ -363,6 +365,8 @@ void Coordinator::Impl::commit() {
       Commit{record.scalars, record.checkpoint, record.ends_ledger_epoch, record.ledger_epoch};
   persist(record);
   send_all(*last_commit_);
+  send_joiners(*last_commit_);
+  checkpoint_wanted_ = false;
   book_.reset();
   survey_wanted_ = survey_.has_value();
   survey_.reset();
@@ -386,7 +390,8 @@ StepRecord Coordinator::Impl::record_of_open_step() const {
   record.scalars = commit_scalars(config_.optimizer, step, judged,
                                   fingerprint_key(config_.fingerprint_secret, step));
   const bool gives_up = record.scalars.skip && skipped_in_a_row_ + 1 >= config_.skips_max;
-  const bool ends = step.value >= config_.steps || finish_wanted_ || gives_up;
+  // A checkpoint ends a ledger epoch wherever it comes: what it covers is settled with it.
+  const bool ends = step.value >= config_.steps || finish_wanted_ || gives_up || checkpoint_wanted_;
   record.ledger_epoch = epoch_;
   record.ends_ledger_epoch = ends || step.value % config_.ledger_epoch_steps == 0;
   record.checkpoint =
@@ -407,10 +412,8 @@ void Coordinator::Impl::after_commit(const StepRecord& record) {
   if (record.step().value >= config_.steps)
     return end_round(EndReason::kFinished, "all steps are done", true);
   if (finish_wanted_) return end_round(EndReason::kFinished, "finished by the coordinator", true);
-  if (pause_wanted_)
-    phase_ = CoordinatorPhase::kPaused;
-  else
-    open_step(last_step_.next());
+  if (pause_wanted_) phase_ = CoordinatorPhase::kPaused;
+  plan_join_pause();
 }
 
 void Coordinator::Impl::take_checkpoints() {
@@ -418,6 +421,7 @@ void Coordinator::Impl::take_checkpoints() {
     checkpoint_ = std::move(record);
     persist(*checkpoint_);
     act(CheckpointComplete{*checkpoint_});
+    offer_state();
   }
 }
 

@@ -28,6 +28,7 @@ struct CoordinatorConfig {
   std::uint64_t steps = 1;
   OptimizerConfig optimizer;
   std::uint64_t ledger_epoch_steps = limits::kLedgerEpochSteps;
+  std::uint32_t replicas_max = 0;  ///< seats of each stage, for who comes later; at least `shape`'s
   std::uint64_t checkpoint_epochs =
       1;  ///< a checkpoint every so many ledger epochs, and at the end
   std::uint64_t fingerprint_secret = 0;  ///< keys of the parameter digests are drawn from it
@@ -131,7 +132,8 @@ struct CoordinatorStatus {
   std::uint32_t units_done = 0, units_total = 0;  ///< of the open step, over all stages
   std::uint64_t nodes_lost = 0;                   ///< since this coordinator started
   std::uint64_t microbatches_repaired = 0;        ///< ordered to be done again, likewise
-  std::vector<NodeStatus> nodes;                  ///< by stage, then replica
+  std::uint64_t nodes_joined = 0;                 ///< became members while the round ran
+  std::vector<NodeStatus> nodes;                  ///< by stage, then replica; joiners last
   std::string waiting_for;                        ///< one sentence
 };
 

@@ -29,6 +29,7 @@ void Coordinator::Impl::end_round(EndReason reason, std::string text, bool save)
   end_deadline_ = now_ + limits::kSettleTimeout;
   repeat_at_ = now_;
   send_all(*end_);
+  send_joiners(*end_);
   note("the round ends: " + end_->text);
 }
 
@@ -66,6 +67,7 @@ void Coordinator::Impl::finish_round() {
 void Coordinator::Impl::repeat_unanswered() {
   repeat_at_ = now_;
   for (const auto& node : members_.nodes()) repeat_to(*members_.find(node));
+  for (const auto& node : members_.joiners()) repeat_to_joiner(node);
 }
 
 void Coordinator::Impl::repeat_to(const Member& member) {
@@ -78,8 +80,9 @@ void Coordinator::Impl::repeat_to(const Member& member) {
   }
   const Peer& peer = peers_.at(node);
   if (phase_ == CoordinatorPhase::kLoading && !peer.loaded) send(node, members_.table());
-  if (phase_ != CoordinatorPhase::kTraining) return;
-  if (survey_ && !survey_->contains(node)) send(node, members_.table());
+  if (phase_ != CoordinatorPhase::kTraining || !book_) return;
+  if (peer.heard_epoch < members_.epoch() || (survey_ && !survey_->contains(node)))
+    send(node, members_.table());
   if (const auto orders = orders_.find(node); orders != orders_.end()) send(node, orders->second);
   answer_pull(node);
   const StepId heard = peer.heard_step;
@@ -97,6 +100,10 @@ bool Coordinator::Impl::owes_reports(const NodeId& node) const {
 
 void Coordinator::Impl::send_all(const Message& message) {
   for (const auto& node : members_.nodes()) send(node, message);
+}
+
+void Coordinator::Impl::send_joiners(const Message& message) {
+  for (const auto& node : members_.joiners()) send(node, message);
 }
 
 void Coordinator::Impl::fault(const NodeId& peer, std::string reason) {
@@ -131,6 +138,7 @@ std::string Coordinator::Impl::waiting_for() const {
     case CoordinatorPhase::kLoading:
       return "nodes to load their stages";
     case CoordinatorPhase::kTraining:
+      if (!book_) return "a node that joins to apply step " + std::to_string(last_step_.value);
       if (survey_)
         return "nodes to say what they hold of step " + std::to_string(book_->step().value);
       for (std::uint32_t stage = 0; stage < config_.shape.stages; ++stage)
@@ -164,6 +172,12 @@ CoordinatorStatus Coordinator::Impl::status() const {
     status.nodes.push_back({*members_.find(node), peer.device, peer.software, peer.heartbeat,
                             book_ ? book_->units_done_by(node) : 0});
   }
+  for (const auto& node : members_.joiners()) {
+    const Peer& peer = peers_.at(node);
+    status.nodes.push_back(
+        {*members_.find_joiner(node), peer.device, peer.software, peer.heartbeat, 0});
+  }
+  status.nodes_joined = nodes_joined_;
   status.nodes_lost = nodes_lost_;
   status.microbatches_repaired = microbatches_repaired_;
   status.waiting_for = waiting_for();

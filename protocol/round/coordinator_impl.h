@@ -27,6 +27,17 @@ class Coordinator::Impl {
   const CoordinatorCounters& counters() const { return counters_; }
 
  private:
+  /// Of one that has a seat and does no work yet.
+  struct Joining {
+    StepId from;                         ///< its state will be that after this step, or a later one
+    bool spoke = false;                  ///< it has its Welcome
+    std::optional<UpdateReport> report;  ///< the last
+    StepId paused_at;                    ///< the opening after this step waited for it
+  };
+  struct Asking {
+    JoinRequest request;
+    Bytes certificate;
+  };
   /// What is remembered of a member beside its seat.
   struct Peer {
     std::string device, software;
@@ -38,6 +49,8 @@ class Coordinator::Impl {
     std::uint32_t pull_slots = 0;
     StepId pull_step;
     std::optional<TimePoint> asked_again;  ///< to be let in, although it is in and was ready
+    std::optional<Joining> joining;        ///< not a member yet
+    MembershipEpoch heard_epoch;           ///< of the table that it is known to have
   };
   struct Complaint {
     NodeId from, about;
@@ -87,6 +100,21 @@ class Coordinator::Impl {
   void take_checkpoints();
   void take_epochs(bool now_or_never);
 
+  // Joining while the round runs (coordinator_join.cpp).
+  void ask_to_join(const Received& event, const JoinRequest& request);
+  void hear_joiner(const Member& from, const Message& message);
+  void let_joiners_in(StepId step);
+  bool let_in(const NodeId& node, const Asking& asking, StepId step);
+  bool promote(const NodeId& node, StepId step);
+  void lose_joiner(const NodeId& node, const std::string& why);
+  void offer_state();
+  void repeat_to_joiner(const NodeId& node);
+  void plan_join_pause();
+  bool waits_for_joiner() const;
+  bool is_close(const NodeId& joiner) const;
+  bool is_up_to_date(const NodeId& joiner) const;
+  std::vector<NodeId> joiners_of(StageIndex stage) const;
+
   // Losses and their repair (coordinator_repair.cpp).
   void lose(const NodeId& node, const std::string& why);
   void judge_complaints();
@@ -106,6 +134,7 @@ class Coordinator::Impl {
 
   void send(const NodeId& to, Message message) { act(Send{to, std::move(message)}); }
   void send_all(const Message& message);
+  void send_joiners(const Message& message);
   void persist(JournalRecord record) { act(Persist{std::move(record)}); }
   void note(std::string text) { act(Note{std::move(text)}); }
   void fault(const NodeId& peer, std::string reason);
@@ -147,6 +176,10 @@ class Coordinator::Impl {
   std::optional<Survey> survey_;           ///< under way
   std::map<NodeId, RepairOrders> orders_;  ///< given, not known to be taken
   std::uint64_t nodes_lost_ = 0, microbatches_repaired_ = 0;
+  std::map<NodeId, Asking> asking_;  ///< to be let in when the next step opens
+  TimePoint join_pause_until_{};     ///< the next step need not open before, for a joiner's sake
+  bool checkpoint_wanted_ = false;   ///< after the open step, for those who join
+  std::uint64_t nodes_joined_ = 0;
   bool pause_wanted_ = false;
   bool finish_wanted_ = false;
 

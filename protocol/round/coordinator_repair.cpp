@@ -49,6 +49,9 @@ void Coordinator::Impl::judge_complaints() {
 }
 
 void Coordinator::Impl::hear(const Member& from, const PeerComplaint& message) {
+  if (const Member* joiner = members_.find_joiner(message.peer))
+    return lose_joiner(
+        message.peer, name(*joiner) + " joins no more: " + name(from) + " says: " + message.reason);
   const Member* about = members_.find(message.peer);
   if (about == nullptr || !running()) {
     ++counters_.stale;
@@ -91,6 +94,7 @@ void Coordinator::Impl::take_leave() {
 /// Everybody hears who is there, and says what it holds: of the open step, or of the next one.
 void Coordinator::Impl::survey() {
   send_all(members_.table());
+  send_joiners(members_.table());
   orders_.clear();
   survey_wanted_ = !book_;
   survey_again_at_.reset();
@@ -98,6 +102,7 @@ void Coordinator::Impl::survey() {
 }
 
 void Coordinator::Impl::hear(const Member& from, const Holdings& message) {
+  peers_.at(from.node).heard_epoch = message.epoch;
   if (phase_ != CoordinatorPhase::kTraining || !is_open(message.step) ||
       message.epoch != members_.epoch() || message.stage != from.stage) {
     ++counters_.stale;

@@ -10,9 +10,11 @@
 
 namespace coshard::round {
 
-Membership::Membership(const RoundShape& shape, std::vector<NodeId> allowed,
-                       std::map<NodeId, NodeAssigned> seats, std::optional<CheckpointRecord> resume)
+Membership::Membership(const RoundShape& shape, std::uint32_t replicas_max,
+                       std::vector<NodeId> allowed, std::map<NodeId, NodeAssigned> seats,
+                       std::optional<CheckpointRecord> resume)
     : shape_(shape),
+      replicas_max_(replicas_max),
       allowed_(std::move(allowed)),
       seats_(std::move(seats)),
       resume_(std::move(resume)),
@@ -28,42 +30,93 @@ Result<NodeAssigned> Membership::admit(const NodeId& node, const JoinRequest& re
   // A seat sticks: a node that was let in once never gets another stage (design 3.4).
   std::optional<StageIndex> stage;
   if (!returns)
-    stage = weakest_stage_for(request);
+    stage = weakest_stage_for(request, false);
   else if (may_hold(request, seat->second.stage))
     stage = seat->second.stage;
-  if (!stage && resume_ && members_.size() < std::size_t{shape_.stages} * shape_.replicas)
+  if (!stage && resume_ && members_.size() < std::size_t{shape_.stages} * replicas_max_)
     return fail(ErrorCode::kFailedPrecondition,
                 "the round goes on from the checkpoint of step " +
                     std::to_string(resume_->step.value) + ", of which this node holds " +
                     (returns ? what_is_held(request, seat->second.stage) : "no file"));
-  const auto replica =
-      stage ? free_replica(*stage, returns ? seat->second.replica : ReplicaIndex(0)) : std::nullopt;
+  const auto wanted = returns ? seat->second.replica : ReplicaIndex(0);
+  const auto replica = stage ? free_replica(*stage, wanted) : std::nullopt;
   if (!replica)
     return fail(ErrorCode::kResourceExhausted,
                 "the round is full: " + std::to_string(shape_.stages) + " stages of " +
-                    std::to_string(shape_.replicas) + " replicas are taken");
-  const Incarnation incarnation = returns ? seat->second.incarnation.next() : Incarnation(1);
-  const NodeAssigned assigned{node, *stage, *replica, incarnation};
+                    std::to_string(replicas_max_) + " replicas are taken");
+  return this->seat(node, request, std::move(certificate), *stage, *replica, false);
+}
+
+Result<NodeAssigned> Membership::admit_joiner(const NodeId& node, const JoinRequest& request,
+                                              Bytes certificate) {
+  COSHARD_CHECK(sitting(node) == nullptr);
+  if (!allowed_.empty() && std::find(allowed_.begin(), allowed_.end(), node) == allowed_.end())
+    return fail(ErrorCode::kPermissionDenied, "this round admits listed node keys only");
+  const auto old = seats_.find(node);
+  const bool returns = old != seats_.end();
+  const auto stage = returns ? std::optional(old->second.stage) : weakest_stage_for(request, true);
+  const auto wanted = returns ? old->second.replica : ReplicaIndex(0);
+  const auto replica = stage ? free_replica(*stage, wanted) : std::nullopt;
+  if (!replica)
+    return fail(ErrorCode::kResourceExhausted,
+                returns ? "the round is full: stage " + std::to_string(stage->value) +
+                              ", where this node sat, has " + std::to_string(replicas_max_) +
+                              " replicas again, and a seat sticks to its stage"
+                        : "the round is full: " + std::to_string(shape_.stages) + " stages of " +
+                              std::to_string(replicas_max_) + " replicas are taken");
+  return seat(node, request, std::move(certificate), *stage, *replica, true);
+}
+
+NodeAssigned Membership::seat(const NodeId& node, const JoinRequest& request, Bytes certificate,
+                              StageIndex stage, ReplicaIndex replica, bool joins) {
+  const auto old = seats_.find(node);
+  const NodeAssigned assigned{
+      node, stage, replica, old == seats_.end() ? Incarnation(1) : old->second.incarnation.next()};
   seats_[node] = assigned;
   admitted_.insert(node);
-  members_[{*stage, *replica}] =
-      Member{node, *stage, *replica, incarnation, request.endpoint, std::move(certificate)};
+  members_[{stage, replica}] = Member{
+      node, stage, replica, assigned.incarnation, request.endpoint, std::move(certificate), joins};
   changed();
   return assigned;
 }
 
-void Membership::remove(const NodeId& node) {
-  const Member* member = find(node);
-  COSHARD_CHECK(member != nullptr);
-  members_.erase({member->stage, member->replica});
+void Membership::promote(const NodeId& node) {
+  const Member* joiner = find_joiner(node);
+  COSHARD_CHECK(joiner != nullptr);
+  members_.at({joiner->stage, joiner->replica}).joining = false;
   changed();
 }
 
-const Member* Membership::find(const NodeId& node) const {
+void Membership::remove(const NodeId& node) {
+  const Member* member = sitting(node);
+  COSHARD_CHECK(member != nullptr);
+  const bool joined = !member->joining;
+  members_.erase({member->stage, member->replica});
+  if (joined) changed();
+}
+
+const Member* Membership::sitting(const NodeId& node) const {
   const auto seat = seats_.find(node);
   if (seat == seats_.end()) return nullptr;
   const auto found = members_.find({seat->second.stage, seat->second.replica});
   return found == members_.end() || found->second.node != node ? nullptr : &found->second;
+}
+
+const Member* Membership::find(const NodeId& node) const {
+  const Member* member = sitting(node);
+  return member != nullptr && !member->joining ? member : nullptr;
+}
+
+const Member* Membership::find_joiner(const NodeId& node) const {
+  const Member* member = sitting(node);
+  return member != nullptr && member->joining ? member : nullptr;
+}
+
+std::vector<NodeId> Membership::joiners() const {
+  std::vector<NodeId> nodes;
+  for (const auto& [place, member] : members_)
+    if (member.joining) nodes.push_back(member.node);
+  return nodes;
 }
 
 MembershipTable Membership::table() const {
@@ -74,18 +127,20 @@ MembershipTable Membership::table() const {
 
 std::vector<NodeId> Membership::nodes() const {
   std::vector<NodeId> nodes;
-  for (const auto& [place, member] : members_) nodes.push_back(member.node);
+  for (const auto& [place, member] : members_)
+    if (!member.joining) nodes.push_back(member.node);
   return nodes;
 }
 
 void Membership::changed() {
   epoch_ = epoch_.next();
   by_stage_.assign(shape_.stages, {});
-  for (const auto& [place, member] : members_) by_stage_[place.first.value].push_back(member.node);
+  for (const auto& [place, member] : members_)
+    if (!member.joining) by_stage_[place.first.value].push_back(member.node);
 }
 
 std::uint32_t Membership::weakest() const {
-  std::size_t fewest = shape_.replicas;
+  std::size_t fewest = replicas_max_;
   for (std::uint32_t stage = 0; stage < shape_.stages; ++stage)
     fewest = std::min(fewest, replicas(StageIndex(stage)).size());
   return static_cast<std::uint32_t>(fewest);
@@ -110,12 +165,15 @@ std::string Membership::what_is_held(const JoinRequest& request, StageIndex stag
   return "no file for its stage " + std::to_string(stage.value);
 }
 
-std::optional<StageIndex> Membership::weakest_stage_for(const JoinRequest& request) const {
+/// Seats of joiners count: two at once go to two stages.
+std::optional<StageIndex> Membership::weakest_stage_for(const JoinRequest& request,
+                                                        bool joins) const {
   std::optional<StageIndex> best;
-  std::size_t fewest = shape_.replicas;  // a stage with that many is full
+  std::size_t fewest = replicas_max_;  // a stage with that many is full
   for (std::uint32_t stage = 0; stage < shape_.stages; ++stage) {
-    const std::size_t members = replicas(StageIndex(stage)).size();
-    if (members >= fewest || !may_hold(request, StageIndex(stage))) continue;
+    const auto members = static_cast<std::size_t>(std::ranges::count_if(
+        members_, [&](const auto& seat) { return seat.first.first.value == stage; }));
+    if (members >= fewest || (!joins && !may_hold(request, StageIndex(stage)))) continue;
     best = StageIndex(stage);
     fewest = members;
   }
@@ -124,8 +182,8 @@ std::optional<StageIndex> Membership::weakest_stage_for(const JoinRequest& reque
 
 /// `wanted` when it is free, else the lowest free one.
 std::optional<ReplicaIndex> Membership::free_replica(StageIndex stage, ReplicaIndex wanted) const {
-  if (wanted.value < shape_.replicas && !members_.contains({stage, wanted})) return wanted;
-  for (std::uint32_t replica = 0; replica < shape_.replicas; ++replica)
+  if (wanted.value < replicas_max_ && !members_.contains({stage, wanted})) return wanted;
+  for (std::uint32_t replica = 0; replica < replicas_max_; ++replica)
     if (!members_.contains({stage, ReplicaIndex(replica)})) return ReplicaIndex(replica);
   return std::nullopt;
 }

@@ -1,5 +1,6 @@
 // Who holds which stage: admission to the weakest stage first, seats that stick to an identity,
-// incarnations, and the membership epoch, which grows with every change. Owner: the coordinator.
+// incarnations, and the membership epoch, which grows with every change. Who joins while the round
+// runs has a seat and is no member until it is promoted. Owner: the coordinator.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -23,20 +24,29 @@ using StageMembers = std::vector<std::vector<NodeId>>;
 class Membership {
  public:
   /// `seats`: who was ever let in (journal). `resume`: the checkpoint that members start from; a
-  /// node sits only where it holds its file.
-  Membership(const RoundShape& shape, std::vector<NodeId> allowed,
+  /// node sits only where it holds its file. `replicas_max`: seats of each stage.
+  Membership(const RoundShape& shape, std::uint32_t replicas_max, std::vector<NodeId> allowed,
              std::map<NodeId, NodeAssigned> seats, std::optional<CheckpointRecord> resume);
 
   /// Lets `node` in and gives it a seat: its old one, or a free one of the stage with the fewest
   /// members. kPermissionDenied: not allowed; kResourceExhausted: no seat free;
   /// kFailedPrecondition: it lacks the checkpoint of every stage that has one. Not for members.
   Result<NodeAssigned> admit(const NodeId& node, const JoinRequest& request, Bytes certificate);
-  /// `node` is no member any more; its seat still sticks.
+  /// The same for one that gets its state from the others (no file is asked for): a seat without
+  /// the work.
+  Result<NodeAssigned> admit_joiner(const NodeId& node, const JoinRequest& request,
+                                    Bytes certificate);
+  /// A joiner is a member from now on.
+  void promote(const NodeId& node);
+  /// `node` is no member any more; its seat still sticks. A joiner leaves the epoch as it is:
+  /// nobody depends on it.
   void remove(const NodeId& node);
   /// The same members under a new epoch: everybody is to say again what it holds.
   void renew() { changed(); }
 
   const Member* find(const NodeId& node) const;
+  const Member* find_joiner(const NodeId& node) const;
+  std::vector<NodeId> joiners() const;
   /// Was let in since this object exists, member or not.
   bool knows(const NodeId& node) const { return admitted_.contains(node); }
   MembershipTable table() const;
@@ -51,12 +61,16 @@ class Membership {
  private:
   bool may_hold(const JoinRequest& request, StageIndex stage) const;
   std::string what_is_held(const JoinRequest& request, StageIndex stage) const;
-  std::optional<StageIndex> weakest_stage_for(const JoinRequest& request) const;
+  std::optional<StageIndex> weakest_stage_for(const JoinRequest& request, bool joins) const;
+  NodeAssigned seat(const NodeId& node, const JoinRequest& request, Bytes certificate,
+                    StageIndex stage, ReplicaIndex replica, bool joins);
+  const Member* sitting(const NodeId& node) const;
   /// After every change: the next epoch, and who sits where.
   void changed();
   std::optional<ReplicaIndex> free_replica(StageIndex stage, ReplicaIndex wanted) const;
 
   RoundShape shape_;
+  std::uint32_t replicas_max_;
   std::vector<NodeId> allowed_;
   std::map<NodeId, NodeAssigned> seats_;
   std::optional<CheckpointRecord> resume_;

@@ -50,7 +50,7 @@ void Participant::Impl::handle(const Received& event) {
   if (event.from == config_.coordinator)
     return std::visit([this](const auto& message) { obey(message); }, event.message);
   const Member* member = find_member(event.from);
-  if (member != nullptr && ready())
+  if (member != nullptr && (ready() || is_joining()))
     return std::visit([&](const auto& message) { hear(*member, message); }, event.message);
   // A neighbour may have heard of the members before us; its grants must not be lost.
   const auto* grant = std::get_if<SlotGrant>(&event.message);
@@ -73,6 +73,10 @@ void Participant::Impl::handle(const PeerLost& event) {
 }
 
 void Participant::Impl::handle(const Tick&) {
+  if (is_joining() && update_report_ && now_ - reported_applied_at_ >= limits::kRepeatInterval) {
+    reported_applied_at_ = now_;
+    tell(config_.coordinator, *update_report_);
+  }
   if (phase_ == ParticipantPhase::kJoining && now_ - asked_at_ >= limits::kRepeatInterval) {
     asked_at_ = now_;
     tell(config_.coordinator, config_.join);
@@ -91,6 +95,7 @@ void Participant::Impl::handle(const EpochSettled& event) {
 }
 
 void Participant::Impl::handle(const StageReady& event) {
+  if (is_joining()) return join_loaded(event);
   COSHARD_CHECK(phase_ == ParticipantPhase::kLoading || phase_ == ParticipantPhase::kEnding);
   COSHARD_CHECK_OP(stage(), <, event.shape.stages);
   if (phase_ != ParticipantPhase::kLoading) return;
@@ -137,6 +142,7 @@ void Participant::Impl::handle(const ChunkReduced& event) {
 }
 
 void Participant::Impl::handle(const AverageSet& event) {
+  if (is_joining()) return sort_out(catch_up_->average_set(event));
   const auto found = steps_.find(event.step);
   if (found == steps_.end() || found->second.averaging.attempt() != event.attempt) return;
   OpenStep& step = found->second;
@@ -146,6 +152,7 @@ void Participant::Impl::handle(const AverageSet& event) {
 }
 
 void Participant::Impl::handle(const UpdateApplied& event) {
+  if (is_joining()) return join_applied(event);
   COSHARD_CHECK(updating_ && commit_ && commit_->scalars.step == event.step);
   updating_ = false;
   applied_ = event.step;
@@ -175,7 +182,8 @@ void Participant::Impl::handle(const CheckpointSaved& event) {
 void Participant::Impl::handle(const LeaveRequested& event) {
   if (end_ || leaving_since_) return;
   tell(config_.coordinator, LeaveNotice{event.reason});
-  if (phase_ == ParticipantPhase::kJoining) return finish(EndReason::kStopped, event.reason);
+  if (phase_ == ParticipantPhase::kJoining || is_joining())
+    return finish(EndReason::kStopped, event.reason);
   leaving_since_ = now_;  // the coordinator ends the round, so that our state is saved
 }
 
@@ -188,13 +196,19 @@ void Participant::Impl::obey(const Welcome& message) {
   }
   welcome_ = message;
   committed_ = applied_ = message.resume_step;
+  if (message.joins) {
+    phase_ = ParticipantPhase::kCatchingUp;
+    catch_up_.emplace(message.resume_step);
+    return;
+  }
   phase_ = ParticipantPhase::kLoading;
   engine(Begin{message});
 }
 
 void Participant::Impl::obey(const Refused& message) {
   drop_steps_after(committed_);
-  finish(EndReason::kStopped, message.reason, !leaving_since_);
+  const bool was_in = phase_ != ParticipantPhase::kJoining;
+  finish(EndReason::kStopped, message.reason, !leaving_since_, was_in && !leaving_since_);
 }
 
 void Participant::Impl::obey(const MembershipTable& message) {
@@ -207,6 +221,7 @@ void Participant::Impl::obey(const MembershipTable& message) {
     tell_holdings();
     return repeat_reports();
   }
+  if (is_joining()) return use_joiners_table(message);
   change_members(message);
   tell_holdings();
 }
@@ -241,6 +256,7 @@ void Participant::Impl::obey(const UnitAck& message) {
 }
 
 void Participant::Impl::obey(const StageClosed& message) {
+  if (is_joining()) return sort_out(catch_up_->closed(message));
   OpenStep* step = ready() ? find_step(message.step) : nullptr;
   if (step == nullptr) return;
   if (message.stage != welcome_->stage)
@@ -273,6 +289,12 @@ void Participant::Impl::obey(const RepairOrders& message) {
 
 void Participant::Impl::obey(const Commit& message) {
   const StepId step = message.scalars.step;
+  if (is_joining()) {
+    commits_at_.resize(2, now_);
+    commits_at_.back() = now_;
+    const auto noted = catch_up_->committed(message, now_);
+    return noted ? void() : give_up_joining(noted.error().message, true);
+  }
   if (!welcome_ || step <= committed_) {
     ++counters_.repeated;
     return repeat_reports();
@@ -295,6 +317,7 @@ void Participant::Impl::obey(const RoundEnd& message) {
     ++counters_.repeated;
     return repeat_reports();
   }
+  if (is_joining()) return finish(message.reason, message.text);
   end_ = message;
   phase_ = ParticipantPhase::kEnding;
   ending_since_ = now_;
@@ -335,6 +358,7 @@ void Participant::Impl::hear(const Member& from, const BackwardTensor& message) 
 }
 
 void Participant::Impl::hear(const Member& from, const GradientChunk& message) {
+  if (is_joining()) return note_chunk(from, message);
   OpenStep* step = averaging_step(from, message.step, message.stage, message.attempt);
   if (step == nullptr) return;
   const Arrival arrival = step->averaging.contribution_arrived(from.node, message.chunk);
@@ -345,6 +369,7 @@ void Participant::Impl::hear(const Member& from, const GradientChunk& message) {
 }
 
 void Participant::Impl::hear(const Member& from, const AveragedChunk& message) {
+  if (is_joining()) return note_average(from, message);
   OpenStep* step = averaging_step(from, message.step, message.stage, message.attempt);
   if (step == nullptr) return;
   const Arrival arrival =

@@ -30,6 +30,7 @@ enum class ParticipantPhase : std::uint8_t {
   kTraining = 2,  ///< holds its stage
   kEnding = 3,    ///< RoundEnd came; saving, reporting, settling
   kEnded = 4,
+  kCatchingUp = 5,  ///< let in while the round runs; copies and replays until it is where all are
 };
 
 /// Messages that were ignored, by cause.

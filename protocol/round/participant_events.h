@@ -10,6 +10,7 @@
 #include <variant>
 #include <vector>
 
+#include "protocol/base/clock.h"
 #include "protocol/round/events.h"
 #include "protocol/round/work.h"
 
@@ -84,6 +85,20 @@ struct CheckpointSaved {
   std::string error;
 };
 
+/// Pieces of the state that FetchState asked for have come: so many bytes of `bytes_total` since it
+/// was asked for.
+struct StateProgress {
+  std::uint64_t bytes = 0;
+  std::uint64_t bytes_total = 0;
+  Duration elapsed{};
+};
+
+/// Answer to FetchState. `error` empty: its file lies where Begin looks for it.
+struct StateFetched {
+  StepId step;
+  std::string error;
+};
+
 /// The engine or the device failed for good. The node leaves.
 struct EngineFailed {
   std::string reason;
@@ -97,7 +112,7 @@ struct LeaveRequested {
 using ParticipantEvent =
     std::variant<Received, PeerLost, Tick, EpochSettled, StageReady, StageFailed, ComputeDone,
                  OutputEvicted, ChunkReduced, AverageSet, UpdateApplied, CheckpointSaved,
-                 EngineFailed, LeaveRequested>;
+                 StateProgress, StateFetched, EngineFailed, LeaveRequested>;
 
 // ---- actions ------------------------------------------------------------------------------------
 
@@ -122,6 +137,13 @@ struct SendMessage {
 /// StageReady or StageFailed.
 struct Begin {
   Welcome welcome;
+};
+
+/// Copy the state of the own stage from these nodes, in pieces, checked against the offer's hash;
+/// answer StateFetched, and StateProgress meanwhile.
+struct FetchState {
+  StateOffer offer;
+  std::vector<NodeId> holders;
 };
 
 /// Dial and admit exactly these members from now on.
@@ -223,16 +245,19 @@ struct SettleEpoch {
 };
 
 /// The last action: the shell closes in order. `refused` where the coordinator did not let us in.
+/// `again`: fenced, or left behind while joining; the node may ask to be let in as a new
+/// incarnation.
 struct Ended {
   EndReason reason = EndReason::kFinished;
   std::string text;
   bool refused = false;
+  bool again = false;
 };
 
 using ParticipantAction =
-    std::variant<SendMessage, Begin, UseTable, KeepPayload, Compute, SendTensor, SendChunk,
-                 ReduceChunk, SendAverage, SetAverage, DropChunks, ApplyUpdate, SaveCheckpoint,
-                 DropStep, Release, SettleEpoch, PeerFault, Ended>;
+    std::variant<SendMessage, Begin, FetchState, UseTable, KeepPayload, Compute, SendTensor,
+                 SendChunk, ReduceChunk, SendAverage, SetAverage, DropChunks, ApplyUpdate,
+                 SaveCheckpoint, DropStep, Release, SettleEpoch, PeerFault, Ended>;
 using ParticipantActions = std::vector<ParticipantAction>;
 
 }  // namespace coshard::round

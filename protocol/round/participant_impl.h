@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "protocol/round/averaging.h"
+#include "protocol/round/catch_up.h"
 #include "protocol/round/participant.h"
 #include "protocol/round/pipeline.h"
 #include "protocol/round/routing.h"
@@ -61,6 +62,8 @@ class Participant::Impl {
   void handle(const AverageSet& event);
   void handle(const UpdateApplied& event);
   void handle(const CheckpointSaved& event);
+  void handle(const StateProgress& event);
+  void handle(const StateFetched& event);
   void handle(const EngineFailed& event) { leave(event.reason); }
   void handle(const LeaveRequested& event);
 
@@ -75,6 +78,7 @@ class Participant::Impl {
   void obey(const Commit& message);
   void obey(const RepairOrders& message);
   void obey(const RoundEnd& message);
+  void obey(const StateOffer& message);
   void obey(const Heartbeat&) {}
   template <class Other>
   void obey(const Other&) {
@@ -113,9 +117,22 @@ class Participant::Impl {
   void repeat_reports();
   void grant_slots();
 
+  // Joining while the round runs (participant_join.cpp).
+  bool is_joining() const { return phase_ == ParticipantPhase::kCatchingUp; }
+  void catch_up();
+  void note_chunk(const Member& from, const GradientChunk& chunk);
+  void note_average(const Member& from, const AveragedChunk& chunk);
+  void use_joiners_table(const MembershipTable& table);
+  void become_member();
+  void join_loaded(const StageReady& event);
+  void join_applied(const UpdateApplied& event);
+  void fetch_state();
+  /// What was noted has a gap, or the link is too slow: from the beginning, or not at all.
+  void give_up_joining(std::string reason, bool again);
+
   /// Tells the coordinator, drops everything and ends: the node cannot go on.
   void leave(std::string reason);
-  void finish(EndReason reason, std::string text, bool refused = false);
+  void finish(EndReason reason, std::string text, bool refused = false, bool again = false);
   void drop_steps_after(StepId last);
 
   bool ready() const { return shape_.has_value() && table_.has_value(); }
@@ -131,6 +148,7 @@ class Participant::Impl {
   std::uint32_t stage() const { return welcome_->stage.value; }
   bool is_first() const { return stage() == 0; }
   bool is_last() const { return stage() + 1 == shape_->stages; }
+  bool is_alone() const;
   std::uint32_t in_flight() const;
 
   /// Engine actions go out before those for the network.
@@ -177,6 +195,12 @@ class Participant::Impl {
   std::optional<LedgerEpoch> open_epoch_;      ///< has steps and was not asked to settle
   std::optional<LedgerEpoch> settling_epoch_;  ///< asked to settle, not settled
   std::optional<RoundEnd> end_;
+
+  std::optional<CatchUp> catch_up_;    ///< while joining
+  std::optional<StateOffer> offer_;    ///< the newest
+  std::optional<StepId> fetching_;     ///< FetchState is issued
+  TimePoint reported_applied_at_{};    ///< said again while joining
+  std::vector<TimePoint> commits_at_;  ///< the first and the last one heard while joining
 
   ParticipantActions keeps_, engine_actions_, network_actions_;
   ParticipantCounters counters_;

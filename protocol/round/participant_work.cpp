@@ -20,6 +20,7 @@ bool names(const StageClosed& closed, const NodeId& replica) {
 /// Runs after every event. Nothing here waits for anything but what the state shows, so the order
 /// of events never matters for whether work goes on.
 void Participant::Impl::pump() {
+  if (is_joining()) return catch_up();
   if (phase_ == ParticipantPhase::kEnding) return advance_ending();
   if (phase_ != ParticipantPhase::kTraining || !ready()) return;
   if (!seated_) {
@@ -148,9 +149,12 @@ void Participant::Impl::change_members(const MembershipTable& table) {
   if (table_)
     for (const auto& member : table_->members) {
       const bool stays =
-          std::any_of(table.members.begin(), table.members.end(),
-                      [&](const Member& other) { return other.node == member.node; });
+          std::any_of(table.members.begin(), table.members.end(), [&](const Member& other) {
+            return other.node == member.node && other.incarnation == member.incarnation;
+          });
       if (stays) continue;
+      router_.forget(member.node);
+      slots_.forget(member.node);
       for (auto& [id, step] : steps_) {
         step.pipeline.lose(member.node);
         // Not begun, and it cannot be: the stage is closed again under the next attempt.
@@ -160,6 +164,8 @@ void Participant::Impl::change_members(const MembershipTable& table) {
     }
   table_ = table;
   network(UseTable{table});
+  for (auto& [id, step] : steps_)
+    if (!is_alone()) step.pipeline.allow_any_order();
   if (seated_) take_seat();
 }
 
@@ -226,9 +232,10 @@ void Participant::Impl::leave(std::string reason) {
   finish(EndReason::kInternal, std::move(reason));
 }
 
-void Participant::Impl::finish(EndReason reason, std::string text, bool refused) {
+void Participant::Impl::finish(EndReason reason, std::string text, bool refused, bool again) {
+  if (is_joining()) sort_out(catch_up_->drop());
   phase_ = ParticipantPhase::kEnded;
-  network(Ended{reason, std::move(text), refused});
+  network(Ended{reason, std::move(text), refused, again});
 }
 
 /// Results that the engine still owes of dropped steps are ignored when they come.
@@ -261,7 +268,7 @@ Participant::Impl::OpenStep* Participant::Impl::find_step(StepId step) {
   order.stage = stage();
   order.stages = shape_->stages;
   order.microbatches = shape_->microbatches;
-  order.in_order = table_->members.size() == shape_->stages;
+  order.in_order = is_alone();
   order.in_flight_max = in_flight();
   OpenStep open{Pipeline(std::move(order)),
                 Averaging(step, welcome_->stage, Attempt(0), config_.self, chunks_)};
@@ -308,8 +315,13 @@ const Member* Participant::Impl::find_member(const NodeId& node) const {
 std::vector<NodeId> Participant::Impl::replicas(std::uint32_t stage) const {
   std::vector<NodeId> nodes;  // the table comes by stage, then replica
   for (const auto& member : table_->members)
-    if (member.stage.value == stage) nodes.push_back(member.node);
+    if (member.stage.value == stage && !member.joining) nodes.push_back(member.node);
   return nodes;
+}
+
+/// Every stage has one replica: each takes every microbatch, in order.
+bool Participant::Impl::is_alone() const {
+  return std::ranges::count(table_->members, false, &Member::joining) == shape_->stages;
 }
 
 std::uint32_t Participant::Impl::in_flight() const {

@@ -77,6 +77,8 @@ class Pipeline {
   std::optional<Unit> unsent() const;
   void sent(const Unit& unit, const NodeId& to);
 
+  /// A second replica of some stage is there: not every microbatch comes this way.
+  void allow_any_order() { order_.in_order = false; }
   /// `node` is no member any more: its slots and hops are void.
   void lose(const NodeId& node);
   /// An order of the coordinator; a repeated one changes nothing. What has to be sent now.

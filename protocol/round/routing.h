@@ -25,6 +25,8 @@ class Router {
   /// `slots_total` of a grant from `peer`; smaller ones than before are old news. Grants of nodes
   /// that are no peers yet are kept, for at most limits::kReplicasMax of them.
   void grant(const NodeId& peer, std::uint64_t slots_total);
+  /// `peer` is gone; should it come back, it counts from zero.
+  void forget(const NodeId& peer) { hops_.erase(peer); }
   /// The peer with a free slot that would be through with one more microbatch first.
   std::optional<NodeId> choose() const;
   void sent(const NodeId& peer, TimePoint now);
@@ -56,6 +58,8 @@ class SlotBook {
   /// path is ever without a slot. Called again when members change: shares grow, never shrink, and
   /// whoever is not named is forgotten.
   void open(const std::vector<NodeId>& upstream, std::uint32_t capacity);
+  /// `upstream` is gone; should it come back, it counts from zero.
+  void forget(const NodeId& upstream) { accounts_.erase(upstream); }
   /// A forward tensor of `from` arrived; false when it had no slot left.
   bool accept(const NodeId& from);
   /// A microbatch of `from` is finished: returns its new total.

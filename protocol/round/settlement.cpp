@@ -9,6 +9,8 @@
 namespace coshard::round {
 namespace {
 
+constexpr std::size_t kRecentSteps = 2;
+
 std::string disagree(const NodeId& a, const NodeId& b, StageIndex stage, StepId step,
                      const char* what) {
   return "nodes " + a.short_hex() + " and " + b.short_hex() + " disagree about the " + what +
@@ -40,12 +42,21 @@ Entry Settlement::digest(const NodeId& node, const UpdateReport& report) {
     if (other == node) return Entry::kRepeated;
   }
   digests[node] = report.digest;
+  auto& recent = recent_[report.step];
+  recent.resize(stages_);
+  recent[report.stage.value] = report.digest;
+  if (recent_.size() > kRecentSteps) recent_.erase(recent_.begin());
   return Entry::kEntered;
+}
+
+std::optional<Fingerprint> Settlement::digest_of(StepId step, StageIndex stage) const {
+  const auto recent = recent_.find(step);
+  return recent == recent_.end() ? std::nullopt : recent->second.at(stage.value);
 }
 
 bool Settlement::has_digest(StepId step, const NodeId& node) const {
   const Owed* owed = find(step);
-  if (owed == nullptr) return true;  // settled long ago
+  if (owed == nullptr || !owes(node, step)) return true;  // settled long ago
   return std::any_of(owed->digests.begin(), owed->digests.end(),
                      [&](const auto& stage) { return stage.contains(node); });
 }
@@ -75,14 +86,14 @@ Entry Settlement::checkpoint(const NodeId& node, const CheckpointReport& report)
 
 bool Settlement::has_checkpoint(StepId step, const NodeId& node) const {
   const auto saving = checkpoints_.find(step);
-  if (saving == checkpoints_.end()) return true;
+  if (saving == checkpoints_.end() || !owes(node, step)) return true;
   return std::any_of(saving->second.reports.begin(), saving->second.reports.end(),
                      [&](const auto& stage) { return stage.contains(node); });
 }
 
 std::optional<CheckpointRecord> Settlement::take_checkpoint(const StageMembers& members) {
   for (auto saving = checkpoints_.rbegin(); saving != checkpoints_.rend(); ++saving) {
-    if (!answered(saving->second, members)) continue;
+    if (!answered(saving->first, saving->second, members)) continue;
     CheckpointRecord record{saving->first, {}};
     for (const auto& stage : saving->second.reports)
       for (const auto& [node, report] : stage)
@@ -98,8 +109,9 @@ std::optional<CheckpointRecord> Settlement::take_checkpoint(const StageMembers& 
 }
 
 bool Settlement::checkpoints_in(const StageMembers& members) const {
-  return std::all_of(checkpoints_.begin(), checkpoints_.end(),
-                     [&](const auto& saving) { return answered(saving.second, members); });
+  return std::all_of(checkpoints_.begin(), checkpoints_.end(), [&](const auto& saving) {
+    return answered(saving.first, saving.second, members);
+  });
 }
 
 std::vector<SettledStep> Settlement::take_epoch(const StageMembers& members, bool now_or_never) {
@@ -134,14 +146,19 @@ const Settlement::Owed* Settlement::find(StepId step) const {
 bool Settlement::digests_in(const Owed& owed, const StageMembers& members) const {
   for (std::uint32_t stage = 0; stage < stages_; ++stage)
     for (const auto& node : members[stage])
-      if (!owed.digests[stage].contains(node)) return false;
+      if (!owed.digests[stage].contains(node) && owes(node, owed.record.step())) return false;
   return true;
 }
 
-bool Settlement::answered(const Saving& saving, const StageMembers& members) const {
+bool Settlement::owes(const NodeId& node, StepId step) const {
+  const auto first = first_step_.find(node);
+  return first == first_step_.end() || first->second <= step;
+}
+
+bool Settlement::answered(StepId step, const Saving& saving, const StageMembers& members) const {
   for (std::uint32_t stage = 0; stage < stages_; ++stage)
     for (const auto& node : members[stage])
-      if (!saving.reports[stage].contains(node)) return false;
+      if (!saving.reports[stage].contains(node) && owes(node, step)) return false;
   return true;
 }
 

@@ -29,6 +29,11 @@ class Settlement {
   explicit Settlement(std::uint32_t stages) : stages_(stages) {}
 
   void committed(const StepRecord& record);
+  /// `node` owes nothing of steps before `first`: it was no member then.
+  void joined(const NodeId& node, StepId first) { first_step_[node] = first; }
+  /// What the stage's replicas hold after `step`, one of the last two; nothing before one of them
+  /// has said so.
+  std::optional<Fingerprint> digest_of(StepId step, StageIndex stage) const;
   /// A digest of a step that is owed one. kConflict: replicas of a stage disagree.
   Entry digest(const NodeId& node, const UpdateReport& report);
   bool has_digest(StepId step, const NodeId& node) const;
@@ -66,11 +71,14 @@ class Settlement {
   };
   const Owed* find(StepId step) const;
   bool digests_in(const Owed& owed, const StageMembers& members) const;
-  bool answered(const Saving& saving, const StageMembers& members) const;
+  bool answered(StepId step, const Saving& saving, const StageMembers& members) const;
+  bool owes(const NodeId& node, StepId step) const;
 
   std::uint32_t stages_;
   std::deque<Owed> steps_;
   std::map<StepId, Saving> checkpoints_;
+  std::map<NodeId, StepId> first_step_;                               ///< of those who joined later
+  std::map<StepId, std::vector<std::optional<Fingerprint>>> recent_;  ///< digests, by stage
   std::string conflict_;
 };
 

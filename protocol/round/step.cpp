@@ -111,11 +111,13 @@ std::optional<NodeId> StepBook::holder(StageIndex stage, MicrobatchIndex microba
 
 bool StepBook::complete(StageIndex stage) const { return page(stage).done == shape_.microbatches; }
 
-const StageClosed& StepBook::close(StageIndex stage, std::vector<NodeId> replicas) {
+const StageClosed& StepBook::close(StageIndex stage, std::vector<NodeId> replicas,
+                                   std::vector<NodeId> joiners) {
   COSHARD_CHECK(complete(stage) && phase(stage) == StagePhase::kWorking);
   COSHARD_CHECK(!replicas.empty());
   Page& page = pages_[stage.value];
-  StageClosed closed{step_, stage, page.averaging, tokens(stage), {}, std::move(replicas)};
+  StageClosed closed{
+      step_, stage, page.averaging, tokens(stage), {}, std::move(replicas), std::move(joiners)};
   std::uint32_t counted = 0;
   for (const auto& node : closed.reducers) {
     Contribution contribution{node, {}};

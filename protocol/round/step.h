@@ -45,7 +45,8 @@ class StepBook {
   /// Every microbatch of `stage` is done.
   bool complete(StageIndex stage) const;
   /// Closes a complete stage: its replicas, in replica order, average over its contributors.
-  const StageClosed& close(StageIndex stage, std::vector<NodeId> replicas);
+  const StageClosed& close(StageIndex stage, std::vector<NodeId> replicas,
+                           std::vector<NodeId> joiners);
   /// `node` of `stage` is fenced: its units reopen, and the averaging under way is void, unless all
   /// the stage's other replicas hold the average already.
   void lose(StageIndex stage, const NodeId& node);

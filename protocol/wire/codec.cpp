@@ -68,6 +68,7 @@ const std::array<Row, kMessageKinds>& rows() {
       {proto::Holdings::default_instance(), {}},
       {proto::RepairTaken::default_instance(), {}},
       {proto::RepairOrders::default_instance(), {}},
+      {proto::StateOffer::default_instance(), {}},
   }};
   return kRows;
 }
@@ -79,7 +80,7 @@ const Row& row(MessageKind kind) { return rows()[static_cast<std::size_t>(kind) 
 template <MessageKind kind, class T>
 constexpr bool kInStep =
     std::is_same_v<std::variant_alternative_t<static_cast<std::size_t>(kind) - 1, Message>, T>;
-static_assert(kMessageKinds == static_cast<std::size_t>(MessageKind::kRepairOrders));
+static_assert(kMessageKinds == static_cast<std::size_t>(MessageKind::kStateOffer));
 static_assert(kInStep<MessageKind::kJoinRequest, JoinRequest>);
 static_assert(kInStep<MessageKind::kLeaveNotice, LeaveNotice>);
 static_assert(kInStep<MessageKind::kWelcome, Welcome>);
@@ -89,6 +90,7 @@ static_assert(kInStep<MessageKind::kReceiptCountersigned, ReceiptCountersigned>)
 static_assert(kInStep<MessageKind::kReaderList, ReaderList>);
 static_assert(kInStep<MessageKind::kStateRefused, StateRefused>);
 static_assert(kInStep<MessageKind::kRepairOrders, RepairOrders>);
+static_assert(kInStep<MessageKind::kStateOffer, StateOffer>);
 
 template <std::size_t... index>
 Message empty_message(std::size_t wanted, std::index_sequence<index...>) {

@@ -49,6 +49,7 @@ enum class MessageKind : std::uint8_t {
   kHoldings = 32,
   kRepairTaken = 33,
   kRepairOrders = 34,
+  kStateOffer = 35,
 };
 inline constexpr std::size_t kMessageKinds = std::variant_size_v<Message>;
 

@@ -126,6 +126,7 @@ void describe(FieldIo& io, Welcome& m) {
   io.number(m.resume_step, limits::kStepsMax);
   io.array(m.resume_file_hash);
   io.text(m.ledger_url);
+  io.flag(m.joins);
 }
 
 void describe(FieldIo& io, Refused& m) {
@@ -140,6 +141,7 @@ void describe(FieldIo& io, Member& m) {
   io.number(m.incarnation);
   io.text(m.endpoint);
   io.blob(m.certificate, crypto::NodeCertificate::kEncodedBytes);
+  io.flag(m.joining);
 }
 
 void describe(FieldIo& io, MembershipTable& m) {
@@ -187,6 +189,7 @@ void describe(FieldIo& io, StageClosed& m) {
   io.number(m.tokens, limits::kTokensPerStepMax);
   io.list(m.contributions, limits::kReplicasMax);
   io.keys(m.reducers, limits::kReplicasMax);
+  io.keys(m.joiners, limits::kReplicasMax);
   std::vector<NodeId> nodes;
   std::vector<MicrobatchIndex> microbatches;
   for (const Contribution& part : m.contributions) {
@@ -196,6 +199,14 @@ void describe(FieldIo& io, StageClosed& m) {
   io.require(distinct(std::move(nodes)), "names a contributor twice");
   io.require(distinct(std::move(microbatches)), "counts a microbatch twice");
   io.require(!m.reducers.empty() && distinct(m.reducers), "names no reducer, or one twice");
+  io.require(distinct(m.joiners), "names a joiner twice");
+}
+
+void describe(FieldIo& io, StateOffer& m) {
+  io.number(m.step, limits::kStepsMax);
+  io.number(m.stage, kStageMax);
+  io.array(m.file_hash);
+  io.number(m.bytes);
 }
 
 void describe(FieldIo& io, CommitScalars& m) {

@@ -45,6 +45,7 @@ void describe(FieldIo& io, Holdings& m);
 void describe(FieldIo& io, RepairTaken& m);
 void describe(FieldIo& io, RepairTask& m);
 void describe(FieldIo& io, RepairOrders& m);
+void describe(FieldIo& io, StateOffer& m);
 
 // codec_data.cpp
 void describe(FieldIo& io, Unit& m);

@@ -47,9 +47,10 @@ void expect_undisturbed_result(const Options& options, const VirtualRound& world
   if (options.control_loss == 0) {
     EXPECT_EQ(world.finished->reason, EndReason::kFinished) << world.finished->text;
   }
-  EXPECT_EQ(world.committed.size(), options.steps);
+  EXPECT_EQ(world.committed.size(), options.steps) << world.finished->text;
   const auto expected = reference(options, options.steps);
-  for (std::uint32_t node = 0; node < options.shape.stages * options.shape.replicas; ++node) {
+  const std::uint32_t nodes = options.shape.stages * options.shape.replicas + options.extra_nodes;
+  for (std::uint32_t node = 0; node < nodes; ++node) {
     const auto stage = world.stage_of(node);
     if (!stage || !world.is_member(node)) continue;
     EXPECT_EQ(world.parameters_of(node), expected[*stage]) << "node " << node;
@@ -82,6 +83,38 @@ void run_disturbed(std::uint64_t count, bool freeze) {
 TEST(RepairSim, KilledNodesCostNothingButTime) { run_disturbed(400, false); }
 
 TEST(RepairSim, FrozenAndThawedNodesDoNoHarm) { run_disturbed(400, true); }
+
+/// New nodes come at any time, killed ones come back with their disks, thawed ones as soon as they
+/// learn that they were given up; all the while others go.
+TEST(RepairSim, NodesThatComeWhileTheRoundRunsEndWhereAllAre) {
+  std::uint64_t joined = 0, losses = 0;
+  for (const std::uint64_t seed : seeds(400)) {
+    Options options = crowded_options(seed);
+    Rng rng(seed, 34);
+    options.replicas_max = options.shape.replicas + static_cast<std::uint32_t>(rng.below(2));
+    options.extra_nodes = static_cast<std::uint32_t>(rng.below(4));
+    options.steps = 30 + rng.below(30);
+    SCOPED_TRACE(shape_name(options));
+    Disks disks;
+    VirtualRound world(options, disks);
+    world.spare_the_last();
+    disturb(world, options, rng, true);
+    const std::uint32_t nodes = options.shape.stages * options.shape.replicas;
+    for (std::uint32_t node = 0; node < nodes + options.extra_nodes; ++node)
+      if (node >= nodes || rng.below(2) == 0)
+        world.start_node(node, 1500ms + std::chrono::milliseconds(rng.below(10'000)));
+    world.run();
+    expect_undisturbed_result(options, world);
+    joined += world.joined;
+    losses += world.losses();
+    if (HasFailure()) return;
+  }
+  std::printf("%llu losses, %llu nodes joined\n", static_cast<unsigned long long>(losses),
+              static_cast<unsigned long long>(joined));
+  if (std::getenv("COSHARD_SIM_SEED") == nullptr) {
+    EXPECT_GT(joined, 400U);
+  }
+}
 
 TEST(RepairSim, ANodeThatLeavesIsLetGoBetweenSteps) {
   for (const std::uint64_t seed : seeds(100)) {

@@ -14,32 +14,64 @@ using namespace round;  // NOLINT: a test's shell speaks the machine's language 
 
 VirtualRound::Node::Node(VirtualRound& world, std::uint32_t index_in_round)
     : index(index_in_round), id(world.node_id(index_in_round)), world_(world) {
+  make_machine();
+}
+
+void VirtualRound::Node::make_machine() {
   ParticipantConfig config;
   config.self = id;
-  config.coordinator = world.coordinator_id();
+  config.coordinator = world_.coordinator_id();
   config.join.endpoint = "virtual:" + std::to_string(index);
-  config.engine_depth = world.options_.engine_depth;
-  config.in_flight_extra = world.options_.in_flight_extra;
-  for (const auto& file : world.disks_.files[index]) config.join.checkpoints.push_back(file.held);
+  config.engine_depth = world_.options_.engine_depth;
+  config.in_flight_extra = world_.options_.in_flight_extra;
+  for (const auto& file : world_.disks_.files[index]) config.join.checkpoints.push_back(file.held);
   machine = std::make_unique<Participant>(std::move(config));
 }
 
-void VirtualRound::Node::start() { execute(machine->start(world_.now_)); }
+void VirtualRound::Node::start() {
+  started = true;
+  execute(machine->start(world_.now_));
+}
+
+void VirtualRound::Node::restart() {
+  ++life_;
+  alive = true;
+  ended = refused = busy_ = false;
+  frozen_until = {};
+  computes_unanswered_ = 0;
+  store_.clear();
+  jobs_.clear();
+  stash_.clear();
+  sums_.clear();
+  accumulated_.clear();
+  averaged_.clear();
+  average_.reset();
+  dropped_.clear();
+  released_ = {};
+  make_machine();
+  start();
+}
+
+void VirtualRound::Node::later(Duration delay, std::function<void()> what) {
+  world_.after(delay, [this, life = life_, what = std::move(what)] {
+    if (life == life_) what();
+  });
+}
 
 void VirtualRound::Node::handle(const ParticipantEvent& event) {
-  if (!alive || ended) return;
+  if (!alive || !started || ended) return;
   if (frozen_until > world_.now_)  // what comes meanwhile waits, in order; ticks are not missed
     return std::holds_alternative<Tick>(event)
                ? void()
-               : world_.after(frozen_until - world_.now_, [this, event] { handle(event); });
+               : later(frozen_until - world_.now_, [this, event] { handle(event); });
   execute(machine->on(event, world_.now_));
 }
 
 void VirtualRound::Node::receive(const NodeId& from, const Message& message,
                                  std::uint64_t payload) {
   if (frozen_until > world_.now_)
-    return world_.after(frozen_until - world_.now_,
-                        [this, from, message, payload] { receive(from, message, payload); });
+    return later(frozen_until - world_.now_,
+                 [this, from, message, payload] { receive(from, message, payload); });
   payload_in_hand_ = payload;
   handle(Received{from, message, {}});
 }
@@ -73,6 +105,18 @@ void VirtualRound::Node::execute(const Begin& action) {
   });
 }
 
+void VirtualRound::Node::execute(const FetchState& action) {
+  later(world_.delay(300'000), [this, action] {
+    for (const auto& holder : action.holders)
+      for (const auto& file : world_.disks_.files[world_.find(holder)->index])
+        if (file.held.file_hash == action.offer.file_hash && world_.find(holder)->alive) {
+          world_.disks_.files[index].push_back(file);
+          return handle(StateFetched{action.offer.step, ""});
+        }
+    handle(StateFetched{action.offer.step, "nobody has this state any more"});
+  });
+}
+
 void VirtualRound::Node::execute(const KeepPayload& action) { put(action.key, payload_in_hand_); }
 
 void VirtualRound::Node::execute(const Compute& action) {
@@ -87,7 +131,7 @@ void VirtualRound::Node::execute(const SendTensor& action) {
   const auto kept = store_.find(key);
   if (kept == store_.end()) {
     if (world_.options_.evictions == 0) error("sends a tensor that is gone: " + key_name(key));
-    return world_.after(Duration{0}, [this, key] { handle(OutputEvicted{key, true}); });
+    return later(Duration{0}, [this, key] { handle(OutputEvicted{key, true}); });
   }
   Unit unit = action.unit;
   unit.attempt = action.to_attempt;
@@ -97,7 +141,7 @@ void VirtualRound::Node::execute(const SendTensor& action) {
     world_.transmit(id, action.to, BackwardTensor{unit, {}, action.slots_total}, kept->second);
   if (world_.rng_.unit() >= world_.options_.evictions) return;
   store_.erase(kept);
-  world_.after(Duration{0}, [this, key] { handle(OutputEvicted{key, false}); });
+  later(Duration{0}, [this, key] { handle(OutputEvicted{key, false}); });
 }
 
 void VirtualRound::Node::execute(const SendChunk& action) {
@@ -214,7 +258,7 @@ void VirtualRound::Node::execute(const Release& action) {
 }
 
 void VirtualRound::Node::execute(const SettleEpoch& action) {
-  world_.after(world_.delay(20'000), [this, action] { handle(EpochSettled{action.epoch}); });
+  later(world_.delay(20'000), [this, action] { handle(EpochSettled{action.epoch}); });
 }
 
 void VirtualRound::Node::execute(const PeerFault& action) {
@@ -222,12 +266,13 @@ void VirtualRound::Node::execute(const PeerFault& action) {
 }
 
 void VirtualRound::Node::execute(const Ended& action) {
-  const bool at_ease = !action.refused && !store_.empty();
+  const bool at_ease = !action.refused && !action.again && !store_.empty();
   if (at_ease) error("ends with a payload in hand: " + key_name(store_.begin()->first));
   ended = true;
   refused = action.refused;
   last_words = action.text;
   if (refused) ++world_.refused;
+  if (action.again) later(std::chrono::milliseconds(200), [this] { world_.revive(*this); });
 }
 
 // ---- engine -------------------------------------------------------------------------------------
@@ -246,7 +291,7 @@ void VirtualRound::Node::next_job() {
   if (!busy_) return;
   const auto [takes, work] = std::move(jobs_.front());
   jobs_.pop_front();
-  world_.after(takes, [this, work = work] {
+  later(takes, [this, work = work] {
     if (!alive) return;
     work();
     next_job();

@@ -27,7 +27,11 @@ class VirtualRound::Node {
   /// A message with its payload came in.
   void receive(const NodeId& from, const Message& message, std::uint64_t payload);
 
+  /// A new process with the same identity and disk asks to be let in.
+  void restart();
+
   bool alive = true;
+  bool started = false;
   bool ended = false;
   TimePoint frozen_until{};
   bool refused = false;
@@ -41,6 +45,7 @@ class VirtualRound::Node {
   void execute(round::ParticipantActions actions);
   void execute(const round::SendMessage& action);
   void execute(const round::Begin& action);
+  void execute(const round::FetchState& action);
   void execute(const round::UseTable&) {}
   void execute(const round::KeepPayload& action);
   void execute(const round::Compute& action);
@@ -58,6 +63,9 @@ class VirtualRound::Node {
   void execute(const round::PeerFault& action);
   void execute(const round::Ended& action);
 
+  void make_machine();
+  /// What comes of this process, while it is the same.
+  void later(Duration delay, std::function<void()> what);
   void job(std::uint64_t up_to_us, std::function<void()> work);
   void next_job();
   void compute(const round::Work& work);
@@ -70,6 +78,7 @@ class VirtualRound::Node {
   void error(const std::string& text);
 
   VirtualRound& world_;
+  std::uint32_t life_ = 0;
   std::uint32_t stage_ = 0;
   std::uint64_t payload_in_hand_ = 0;
   std::map<round::PayloadKey, std::uint64_t> store_;

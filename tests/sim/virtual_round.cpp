@@ -50,6 +50,7 @@ VirtualRound::VirtualRound(Options options, Disks& disks)
     : options_(options), disks_(disks), rng_(options.seed, disks.journal.size() + 1) {
   CoordinatorConfig config;
   config.shape = options_.shape;
+  config.replicas_max = options_.replicas_max;
   config.steps = options_.steps;
   config.ledger_epoch_steps = options_.ledger_epoch_steps;
   config.optimizer.total_steps = options_.steps;
@@ -87,14 +88,34 @@ bool VirtualRound::may_lose(const Node& victim) const {
   if (!stage) return false;
   return std::any_of(nodes_.begin(), nodes_.end(), [&](const auto& other) {
     return other.get() != &victim && stage_of(other->index) == stage && is_member(other->index) &&
-           std::find(lost_.begin(), lost_.end(), other->id) == lost_.end();
+           !away_.contains(other->id);
   });
+}
+
+void VirtualRound::start_node(std::uint32_t node, Duration at) {
+  late_.insert(node);
+  after(at, [this, node] {
+    Node& who = *nodes_[node];
+    if (!who.alive || !who.started) revive(who);
+  });
+}
+
+void VirtualRound::revive(Node& node) {
+  if (finished || !coordinator_alive_) return;
+  if (tracing())
+    std::printf("%9.6f %s starts again %s\n", seconds(now_ - TimePoint{}),
+                node.id.short_hex().c_str(), node.last_words.c_str());
+  node.restart();
 }
 
 /// What it had sent before still arrives, with luck; each of the others gives it up at its own
 /// time.
 void VirtualRound::lose(const NodeId& node) {
+  if (tracing())
+    std::printf("%9.6f %s dies or freezes\n", seconds(now_ - TimePoint{}),
+                node.short_hex().c_str());
   lost_.push_back(node);
+  away_.insert(node);
   if (!killed_at) killed_at = now_ - TimePoint{};
   const auto notice = [this] {
     return limits::kSuspicionMin + std::chrono::milliseconds(rng_.below(std::uint64_t{
@@ -125,7 +146,10 @@ void VirtualRound::leave(std::uint32_t node, Duration at) {
 
 void VirtualRound::run(Duration limit) {
   after(Duration{0}, [this] { execute(coordinator_->start(now_)); });
-  for (const auto& node : nodes_) after(delay(50'000), [&node] { node->start(); });
+  for (const auto& node : nodes_)
+    if (!late_.contains(node->index) ||
+        node->index < options_.shape.stages * options_.shape.replicas)
+      after(delay(50'000), [&node] { node->start(); });
   after(kTick, [this] { tick(); });
   while (!queue_.empty() && !over() && errors.empty()) {
     const auto next = queue_.extract(queue_.begin());
@@ -142,8 +166,9 @@ bool VirtualRound::is_member(std::uint32_t node) const {
 
 bool VirtualRound::over() const {
   if (coordinator_alive_ && !finished) return false;
-  return std::all_of(nodes_.begin(), nodes_.end(),
-                     [](const auto& node) { return !node->alive || node->ended; });
+  return std::all_of(nodes_.begin(), nodes_.end(), [](const auto& node) {
+    return !node->alive || !node->started || node->ended;
+  });
 }
 
 NodeId VirtualRound::node_id(std::uint32_t node) const {
@@ -248,8 +273,15 @@ void VirtualRound::coordinate(const CoordinatorEvent& event) {
   if (!sparing_) return;
   const CoordinatorStatus status = coordinator_->status();
   microbatches_repaired = status.microbatches_repaired;
+  joined = status.nodes_joined;
   members_.clear();
-  for (const auto& node : status.nodes) members_.insert(node.member.node);
+  for (const auto& node : status.nodes)
+    if (!node.member.joining) members_.insert(node.member.node);
+  std::erase_if(away_, [this](const NodeId& id) {
+    const Node& node = *find(id);
+    return node.alive && node.frozen_until <= now_ && members_.contains(id) &&
+           node.machine->phase() == ParticipantPhase::kTraining;
+  });
 }
 
 void VirtualRound::execute(CoordinatorActions actions) {

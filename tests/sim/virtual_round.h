@@ -36,6 +36,7 @@ struct Options {
   double slow_node = 1;           ///< factor on the compute times of node 0
   double evictions = 0;           ///< probability that a tensor that was sent makes room at once
   std::uint32_t extra_nodes = 0;  ///< that ask to be let in, beyond stages * replicas
+  std::uint32_t replicas_max = 0;  ///< seats of each stage; 0: as many as the round starts with
   std::uint64_t not_finite_from = 0, not_finite_to = 0;  ///< steps whose gradient is NaN
 };
 
@@ -63,6 +64,8 @@ class VirtualRound {
   void kill_node(std::uint32_t node, Duration at);
   /// Node `node` does and hears nothing for `how_long`, and then goes on as if nothing had been.
   void freeze_node(std::uint32_t node, Duration at, Duration how_long);
+  /// Node `node`, dead or not started yet, starts (again) and asks to be let in.
+  void start_node(std::uint32_t node, Duration at);
   /// Kills and freezes pass over a node while its stage has nobody else.
   void spare_the_last() { sparing_ = true; }
   /// The coordinator dies at `at`, with nothing but its journal left.
@@ -84,6 +87,7 @@ class VirtualRound {
   std::vector<round::RolledBack> rollbacks;
   std::optional<Duration> killed_at, named_at;  ///< the first loss
   std::uint64_t microbatches_repaired = 0;
+  std::uint64_t joined = 0;  ///< became members while the round ran
   std::uint64_t events = 0;
   std::uint64_t refused = 0;
 
@@ -115,6 +119,7 @@ class VirtualRound {
   void execute(const round::Note& action);
   void execute(const round::PeerFault& action);
   void lose(const NodeId& node);
+  void revive(Node& node);
   bool may_lose(const Node& victim) const;
   void tick();
   void send_junk();
@@ -132,8 +137,10 @@ class VirtualRound {
   std::unique_ptr<round::Coordinator> coordinator_;
   bool coordinator_alive_ = true;
   bool sparing_ = false;
-  std::set<NodeId> members_;  ///< as the coordinator last saw them
-  std::vector<NodeId> lost_;  ///< killed or frozen, in this order
+  std::set<NodeId> members_;      ///< as the coordinator last saw them
+  std::vector<NodeId> lost_;      ///< killed or frozen, in this order
+  std::set<NodeId> away_;         ///< of those, who does not work again
+  std::set<std::uint32_t> late_;  ///< started by start_node() only
   std::vector<std::unique_ptr<Node>> nodes_;
 };
 

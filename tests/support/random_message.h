@@ -147,7 +147,8 @@ class RandomMessage {
             id<MembershipEpoch>(),
             step(),
             array<Hash>(),
-            text()};
+            text(),
+            flag()};
   }
   Refused make(Refused) { return {static_cast<ErrorCode>(rng_.below(10)), text()}; }
   MembershipTable make(MembershipTable) {
@@ -157,7 +158,8 @@ class RandomMessage {
                             id<ReplicaIndex>(limits::kReplicasMax - 1),
                             id<Incarnation>(),
                             text(),
-                            Bytes(up_to(232), 7)};
+                            Bytes(up_to(232), 7),
+                            flag()};
             })};
   }
   StepOpen make(StepOpen) { return {step(), id<MembershipEpoch>()}; }
@@ -176,8 +178,10 @@ class RandomMessage {
       closed.contributions.back().microbatches.push_back(index);
     }
     for (const Contribution& part : closed.contributions) closed.reducers.push_back(part.node);
+    if (flag()) closed.joiners.push_back(node());
     return closed;
   }
+  StateOffer make(StateOffer) { return {step(), stage(), array<Hash>(), any_number()}; }
   Commit make(Commit) {
     CommitScalars scalars;
     scalars.step = step();

@@ -11,7 +11,7 @@ namespace {
 
 const RoundShape kShape{2, 2, 4, 16};
 
-Membership fresh() { return Membership(kShape, {}, {}, std::nullopt); }
+Membership fresh() { return Membership(kShape, kShape.replicas, {}, {}, std::nullopt); }
 
 TEST(Membership, FillsTheWeakestStageFirstAndRefusesPolitelyWhenFull) {
   Membership members = fresh();
@@ -61,7 +61,7 @@ TEST(Membership, ASeatSticksEvenWhenItsStageIsTaken) {
 }
 
 TEST(Membership, AnAllowListAdmitsListedNodesOnly) {
-  Membership members(kShape, {node(1)}, {}, std::nullopt);
+  Membership members(kShape, kShape.replicas, {node(1)}, {}, std::nullopt);
   EXPECT_EQ(members.admit(node(0), {}, {}).error().code, ErrorCode::kPermissionDenied);
   EXPECT_TRUE(members.admit(node(1), {}, {}).has_value());
 }
@@ -70,7 +70,7 @@ TEST(Membership, AResumedRoundSeatsNodesWhereTheyHoldTheFile) {
   CheckpointRecord checkpoint{StepId(20), {{Hash{1}, 10}, {Hash{2}, 10}}};
   std::map<NodeId, NodeAssigned> seats;
   seats[node(5)] = {node(5), StageIndex(1), ReplicaIndex(1), Incarnation(3)};
-  Membership members(kShape, {}, seats, checkpoint);
+  Membership members(kShape, kShape.replicas, {}, seats, checkpoint);
   JoinRequest bare;
   EXPECT_EQ(members.admit(node(0), bare, {}).error().code, ErrorCode::kFailedPrecondition);
   JoinRequest stale;
@@ -90,7 +90,7 @@ TEST(Membership, ADamagedCheckpointIsNamedWithWhatWasExpectedAndFound) {
   CheckpointRecord checkpoint{StepId(20), {{Hash{1}, 10}, {Hash{2}, 10}}};
   std::map<NodeId, NodeAssigned> seats;
   seats[node(5)] = {node(5), StageIndex(1), ReplicaIndex(1), Incarnation(3)};
-  Membership members(kShape, {}, seats, checkpoint);
+  Membership members(kShape, kShape.replicas, {}, seats, checkpoint);
   JoinRequest torn;
   torn.checkpoints.push_back({StageIndex(1), StepId(20), Hash{9}});
   const auto refused = members.admit(node(5), torn, {});

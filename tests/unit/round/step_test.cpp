@@ -59,8 +59,8 @@ StepBook averaging_book() {
     book.done(StageIndex(0), node(0), done(m));
     book.done(StageIndex(1), node(m == 1 ? 3 : 2), done(m, std::ldexp(1.0, static_cast<int>(m))));
   }
-  book.close(StageIndex(0), {node(0), node(1)});
-  book.close(StageIndex(1), {node(2), node(3)});
+  book.close(StageIndex(0), {node(0), node(1)}, {});
+  book.close(StageIndex(1), {node(2), node(3)}, {});
   return book;
 }
 

@@ -91,11 +91,11 @@ TEST(Codec, KindsAndNamesAreInStep) {
     EXPECT_EQ(static_cast<std::size_t>(kind_of(random.of(index))), index + 1);
   }
   EXPECT_EQ(name_of(MessageKind::kJoinRequest), "JoinRequest");
-  EXPECT_EQ(name_of(MessageKind::kRepairOrders), "RepairOrders");
+  EXPECT_EQ(name_of(MessageKind::kStateOffer), "StateOffer");
   EXPECT_FALSE(to_kind(0));
-  EXPECT_FALSE(to_kind(35));
+  EXPECT_FALSE(to_kind(36));
   EXPECT_EQ(to_kind(31), MessageKind::kStateRefused);
-  EXPECT_EQ(to_kind(34), MessageKind::kRepairOrders);
+  EXPECT_EQ(to_kind(35), MessageKind::kStateOffer);
 }
 
 TEST(Codec, WhatIsSaidOfEveryMicrobatchFitsAHeader) {

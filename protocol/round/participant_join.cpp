@@ -1,0 +1,138 @@
+// The node's machine while it joins a round under way: gets its stage's state from the replicas,
+// replays what came meanwhile (catch_up.h), shows the digest after every step, and works from the
+// step on that the coordinator names. See participant.h.
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <utility>
+
+#include "protocol/base/check.h"
+#include "protocol/round/participant.h"
+#include "protocol/round/participant_impl.h"
+
+namespace coshard::round {
+
+/// Runs after every event while joining.
+void Participant::Impl::catch_up() {
+  if (catch_up_->is_stuck(now_, limits::kCatchUpPatience))
+    return give_up_joining("averages of step " + std::to_string(catch_up_->applied().next().value) +
+                               " did not come; the state has to be copied anew",
+                           true);
+  fetch_state();
+  sort_out(catch_up_->advance());
+}
+
+// ---- what comes ---------------------------------------------------------------------------------
+
+void Participant::Impl::note_chunk(const Member& from, const GradientChunk& chunk) {
+  if (from.stage != welcome_->stage || chunk.stage != welcome_->stage)
+    return fault(from.node, "sends a chunk without being a replica of this stage");
+  const Arrival arrival = catch_up_->contribution_arrived(from.node, chunk);
+  if (!judge(arrival, from.node, "a gradient chunk that cannot be")) return;
+  keeps_.push_back(KeepPayload{ChunkKey{chunk.step, chunk.attempt, chunk.chunk, from.node, false}});
+}
+
+void Participant::Impl::note_average(const Member& from, const AveragedChunk& chunk) {
+  if (from.stage != welcome_->stage || chunk.stage != welcome_->stage)
+    return fault(from.node, "sends an average without being a replica of this stage");
+  const Arrival arrival = catch_up_->average_arrived(from.node, chunk);
+  if (!judge(arrival, from.node, "an averaged chunk that cannot be")) return;
+  keeps_.push_back(KeepPayload{ChunkKey{chunk.step, chunk.attempt, chunk.chunk, from.node, true}});
+}
+
+void Participant::Impl::obey(const StateOffer& message) {
+  if (!is_joining() || message.stage != welcome_->stage || message.step < welcome_->resume_step ||
+      catch_up_->is_loaded() || (offer_ && message.step <= offer_->step)) {
+    ++counters_.repeated;
+    return;
+  }
+  offer_ = message;
+}
+
+/// Once the offer and the replicas are known. A newer offer waits until the copy under way is done,
+/// or given up because nobody has that state any more.
+void Participant::Impl::fetch_state() {
+  if (fetching_ || !offer_ || !table_) return;
+  fetching_ = offer_->step;
+  network(FetchState{*offer_, replicas(stage())});
+}
+
+void Participant::Impl::handle(const StateFetched& event) {
+  if (!is_joining() || fetching_ != event.step) return;
+  const bool newer = offer_->step > event.step;
+  if (!event.error.empty()) {
+    if (!newer) return give_up_joining(event.error, true);
+    fetching_.reset();
+    return;
+  }
+  if (newer) offer_->step = event.step;  // what was fetched is as good
+  Welcome seat = *welcome_;
+  seat.resume_step = event.step;
+  seat.resume_file_hash = offer_->file_hash;
+  engine(Begin{seat});
+}
+
+/// Parameters and two moments, three numbers for each of the gradient's: a third of the state is
+/// what comes every step.
+void Participant::Impl::handle(const StateProgress& event) {
+  if (!is_joining() || event.elapsed < limits::kLinkMeasureMin || commits_at_.empty()) return;
+  const auto steps = catch_up_->heard().value - welcome_->resume_step.value;
+  if (steps < 2 || event.bytes == event.bytes_total) return;
+  const std::uint64_t gradient = event.bytes_total / 3;
+  const Duration step = (commits_at_.back() - commits_at_.front()) / static_cast<int>(steps - 1);
+  const auto link = check_link(event.bytes + steps * gradient, event.elapsed, gradient, step);
+  if (!link) give_up_joining(link.error().message, false);
+}
+
+void Participant::Impl::join_loaded(const StageReady& event) {
+  COSHARD_CHECK_OP(stage(), <, event.shape.stages);
+  shape_ = event.shape;
+  schedule_ = event.schedule;
+  chunks_ = event.chunks;
+  sort_out(catch_up_->loaded(*fetching_, event.chunks));
+}
+
+void Participant::Impl::join_applied(const UpdateApplied& event) {
+  sort_out(catch_up_->update_applied(event.step));
+  update_report_ = UpdateReport{event.step, welcome_->stage, event.digest};
+  reported_applied_at_ = now_;
+  tell(config_.coordinator, *update_report_);
+}
+
+// ---- in, or out ---------------------------------------------------------------------------------
+
+void Participant::Impl::use_joiners_table(const MembershipTable& table) {
+  table_ = table;
+  network(UseTable{table});
+  const Member* self = find_member(config_.self);
+  if (self == nullptr || self->joining) return;
+  if (!catch_up_->is_loaded() || catch_up_->applied() != catch_up_->heard())
+    return give_up_joining("the coordinator lets in a node that is not up to date", true);
+  become_member();
+}
+
+/// What came early for the step to come is told once more, now to the machine that works on it.
+void Participant::Impl::become_member() {
+  const StepId last = catch_up_->applied();
+  CatchUp::Early early = catch_up_->take_early(last.next());
+  catch_up_.reset();
+  committed_ = applied_ = last;
+  phase_ = ParticipantPhase::kTraining;
+  take_seat();
+  if (early.contributions.empty() && early.averages.empty()) return;
+  OpenStep& step = *find_step(last.next());
+  Attempt newest{};
+  for (const auto& [attempt, chunks] : early.contributions) newest = std::max(newest, attempt);
+  for (const auto& [attempt, chunks] : early.averages) newest = std::max(newest, attempt);
+  begin_attempt(step, last.next(), newest);
+  for (const auto& [from, chunk] : early.contributions[newest])
+    (void)step.averaging.contribution_arrived(from, chunk);
+  for (const auto& [chunk, average] : early.averages[newest])
+    (void)step.averaging.average_arrived(average.first, chunk, average.second);
+}
+
+void Participant::Impl::give_up_joining(std::string reason, bool again) {
+  tell(config_.coordinator, LeaveNotice{reason});
+  finish(EndReason::kNodeLost, std::move(reason), !again, again);
+}
+
+}  // namespace coshard::round
