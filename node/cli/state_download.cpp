@@ -23,11 +23,6 @@ Result<Hash> hash_of(const fs::path& file) {
   return read.hash();
 }
 
-tl::unexpected<Error> cannot_write(const fs::path& file) {
-  return fail(ErrorCode::kResourceExhausted,
-              file.string() + ": cannot be written; is the disk full?");
-}
-
 }  // namespace
 
 Result<std::unique_ptr<StateDownload>> StateDownload::open(NetworkId network, Renew renew) {
@@ -64,45 +59,34 @@ StateDownload::StateDownload(NetworkId network, Renew renew)
 /// liar cannot spoil the honest ones' copy.
 Result<void> StateDownload::fetch(const StateSource& source, const fs::path& file) {
   if (const auto there = hash_of(file); there && *there == source.sha256) return {};
-  const fs::path part = file.string() + ".part";
   std::error_code ec;
-  fs::create_directories(file.parent_path(), ec);
   std::vector<std::vector<transport::PeerAddress>> tries{source.holders};
-  if (fs::exists(part, ec)) tries.push_back(source.holders);  // it may be another file's beginning
+  if (fs::exists(node::PartFile::part_of(file), ec))
+    tries.push_back(source.holders);  // it may be another file's beginning
   if (source.holders.size() > 1)
     for (const transport::PeerAddress& holder : source.holders) tries.push_back({holder});
   Error last;
   for (const auto& holders : tries) {
-    auto fetched = fetch_from(source, holders, part);
+    auto fetched = fetch_from(source, holders, file);
     if (fetched) {
-      COSHARD_ASSIGN(const Hash hash, hash_of(part));
-      if (hash == source.sha256) {
-        fs::rename(part, file, ec);
-        return ec ? cannot_write(file) : Result<void>{};
-      }
-      fetched = fail(ErrorCode::kCorruption,
-                     "stage " + std::to_string(source.stage.value) +
-                         ": expected the state that the ledger recorded (SHA-256 " +
-                         to_hex(source.sha256) + "), its holders sent " + to_hex(hash));
+      auto accepted = node::PartFile::accept(file, source.sha256);
+      if (accepted) return {};
+      fetched = tl::unexpected<Error>(
+          accepted.error().within("stage " + std::to_string(source.stage.value)));
     }
     last = fetched.error();
     if (last.code != ErrorCode::kCorruption) break;
-    fs::remove(part, ec);
+    fs::remove(node::PartFile::part_of(file), ec);
   }
   return tl::unexpected<Error>(std::move(last));
 }
 
 Result<void> StateDownload::fetch_from(const StateSource& source,
                                        const std::vector<transport::PeerAddress>& holders,
-                                       const fs::path& part) {
-  std::error_code ec;
-  const auto there = fs::file_size(part, ec);
-  written_ = ec || there > source.bytes_max ? 0 : there;
-  early_.clear();
-  part_.open(part,
-             written_ == 0 ? std::ios::binary | std::ios::trunc : std::ios::binary | std::ios::app);
-  if (!part_) return cannot_write(part);
-  fetch_.emplace(round::StateWanted{source.step, source.stage, source.bytes_max, written_});
+                                       const fs::path& file) {
+  COSHARD_ASSIGN(part_, node::PartFile::open(file, source.bytes_max));
+  written_ = {};
+  fetch_.emplace(round::StateWanted{source.step, source.stage, source.bytes_max, part_->size()});
   for (const transport::PeerAddress& holder : holders) {
     holders_.insert_or_assign(holder.node, holder);
     admit(holder);
@@ -111,8 +95,7 @@ Result<void> StateDownload::fetch_from(const StateSource& source,
   }
   progress_at_ = clock_.now();
   Result<void> done = run_until_done(source, holders.size());
-  part_.close();
-  if (done && !part_) done = cannot_write(part);
+  if (const auto closed = part_->close(); done && !closed) done = closed;
   fetch_.reset();
   for (const transport::PeerAddress& holder : holders) {
     holders_.erase(holder.node);
@@ -125,7 +108,7 @@ Result<void> StateDownload::run_until_done(const StateSource& source, std::size_
   const std::string stage = "stage " + std::to_string(source.stage.value);
   while (!fetch_->complete()) {
     reactor_.run_once(limits::kUnitReportInterval);
-    if (!part_) return cannot_write("the copy of " + stage);
+    if (!written_) return written_;
     const std::vector<Error>& refusals = fetch_->refusals();
     // A beginning that is as long as the whole, and yet not it.
     if (!refusals.empty() && refusals.back().code == ErrorCode::kInvalidArgument)
@@ -188,14 +171,7 @@ void StateDownload::on_piece(const NodeId& from, const StatePiece& piece,
   if (!news) courier_->fault(from, news.error().message);
   if (!news || !*news) return;
   progress_at_ = clock_.now();
-  early_.emplace(piece.offset, bytes);
-  while (!early_.empty() && early_.begin()->first == written_) {
-    const Bytes& next = *early_.begin()->second;
-    part_.write(reinterpret_cast<const char*>(next.data()),
-                static_cast<std::streamsize>(next.size()));
-    written_ += next.size();
-    early_.erase(early_.begin());
-  }
+  if (const auto taken = part_->take(piece.offset, bytes); !taken && written_) written_ = taken;
 }
 
 void StateDownload::turn() {

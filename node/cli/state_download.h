@@ -6,7 +6,6 @@
 #pragma once
 
 #include <filesystem>
-#include <fstream>
 #include <functional>
 #include <map>
 #include <memory>
@@ -15,6 +14,7 @@
 #include <vector>
 
 #include "node/courier.h"
+#include "node/part_file.h"
 #include "protocol/round/state_fetch.h"
 #include "protocol/transport/reactor.h"
 
@@ -48,7 +48,7 @@ class StateDownload {
   StateDownload(NetworkId network, Renew renew);
   Result<void> fetch_from(const StateSource& source,
                           const std::vector<transport::PeerAddress>& holders,
-                          const std::filesystem::path& part);
+                          const std::filesystem::path& file);
   Result<void> run_until_done(const StateSource& source, std::size_t holders);
   void on_message(const NodeId& from, wire::Opened opened);
   void on_piece(const NodeId& from, const StatePiece& piece, const SharedBytes& bytes);
@@ -67,9 +67,8 @@ class StateDownload {
   std::optional<node::Courier> courier_;
   std::map<NodeId, transport::PeerAddress> holders_;
   std::optional<round::StateFetch> fetch_;
-  std::map<std::uint64_t, SharedBytes> early_;  ///< pieces behind a gap in the file
-  std::ofstream part_;
-  std::uint64_t written_ = 0;
+  std::optional<node::PartFile> part_;
+  Result<void> written_;  ///< the first write that failed
   TimePoint progress_at_;
   std::string trouble_;  ///< what went wrong last on the way to a holder
 };

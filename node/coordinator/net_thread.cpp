@@ -236,7 +236,8 @@ void CoordinatorNet::welcome(const NodeId& to, const Welcome& message) {
 /// Those who hold a stage now took part in `step`, together with those who were noted before.
 void CoordinatorNet::note_holders(StepId step) {
   for (const round::NodeStatus& node : machine_.status().nodes)
-    holders_[step].emplace(node.member.stage, node.member.node, node.member.incarnation);
+    if (!node.member.joining)
+      holders_[step].emplace(node.member.stage, node.member.node, node.member.incarnation);
 }
 
 void CoordinatorNet::run(const round::StepCommitted& action) {

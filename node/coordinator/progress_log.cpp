@@ -97,6 +97,7 @@ json nodes_json(const ProgressView& view) {
          {"outstanding", node.heartbeat.outstanding},
          {"tokens_per_second", node.heartbeat.tokens_per_second},
          {"units_this_step", node.units_this_step},
+         {"joining", node.member.joining},
          {"faults", view.courier.faults(node.member.node)},
          {"silent_ms", std::chrono::duration_cast<std::chrono::milliseconds>(silence).count()}});
   }
@@ -176,6 +177,7 @@ std::string ProgressLog::status_json(const ProgressView& view, TimePoint now) {
       {"units_done", status.units_done},
       {"units_total", status.units_total},
       {"nodes_lost", status.nodes_lost},
+      {"nodes_joined", status.nodes_joined},
       {"microbatches_repaired", status.microbatches_repaired},
       {"loss", last_ ? number(last_->loss()) : json(nullptr)},
       {"grad_norm", last_ ? number(last_->grad_norm) : json(nullptr)},

@@ -23,11 +23,18 @@ Result<std::unique_ptr<NodeContext>> open_node(const NodeOptions& options, World
                 .threads = options.threads,
                 .memory_bytes =
                     properties.memory_bytes > 0 ? properties.memory_bytes : machine_memory_bytes()};
-  context->reactor = std::make_unique<transport::Reactor>(context->world.clock);
-  context->engine = std::make_unique<EngineThread>([raw = context.get()] {
+  renew_node(*context);
+  return context;
+}
+
+void renew_node(NodeContext& context) {
+  context.net.reset();
+  context.engine.reset();
+  context.transport.reset();
+  context.reactor = std::make_unique<transport::Reactor>(context.world.clock);
+  context.engine = std::make_unique<EngineThread>([raw = &context] {
     if (!raw->reactor->post([raw] { raw->net->engine_ready(); })) raw->reactor->wake();
   });
-  return context;
 }
 
 Result<void> open_network(NodeContext& context) {

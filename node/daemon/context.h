@@ -28,6 +28,10 @@ struct NodeContext {
 /// ours. The first thing that is wrong is the error, in one line. Main.
 Result<std::unique_ptr<NodeContext>> open_node(const NodeOptions& options, World world);
 
+/// As open_node left it, after a run: fresh threads and sockets under the same identity. Main, when
+/// the threads of the run before are closed.
+void renew_node(NodeContext& context);
+
 /// Opens the sockets and asks to be let in. cs-net.
 Result<void> open_network(NodeContext& context);
 

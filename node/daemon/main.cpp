@@ -1,11 +1,13 @@
 // coshard-node: opens what a node needs, in order, runs until the round is over, closes in reverse.
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <cstdio>
 
 #include "node/daemon/context.h"
 #include "node/logging.h"
 #include "node/memory.h"
 #include "node/net_host.h"
+#include "protocol/base/log.h"
 
 namespace {
 
@@ -29,7 +31,13 @@ int conclude(const NodeOutcome& outcome, bool interrupted) {
   return end.reason == EndReason::kInternal ? kExitInternal : kExitEndedEarly;
 }
 
-int run(Signals& signals, NodeContext& context) {
+/// One life: from asking to be let in until the round is over, or over for this incarnation.
+struct Life {
+  int exit_code = kExitDone;
+  bool again = false;
+};
+
+Life live(Signals& signals, NodeContext& context) {
   NetHost net;
   context.engine->start();
   net.start(
@@ -46,9 +54,26 @@ int run(Signals& signals, NodeContext& context) {
   }
   net.join();
   context.engine->close();
-  if (net.refusal()) return refuse(*net.refusal(), kExitUsage);
-  if (net.failure()) return refuse(*net.failure(), kExitInternal);
-  return conclude(context.net->outcome(), interrupted);
+  if (net.refusal()) return {refuse(*net.refusal(), kExitUsage)};
+  if (net.failure()) return {refuse(*net.failure(), kExitInternal)};
+  const NodeOutcome& outcome = context.net->outcome();
+  return {conclude(outcome, interrupted), outcome.ended && outcome.ended->again && !interrupted};
+}
+
+/// A node that was fenced, or left behind while it joined, comes back as a new incarnation.
+int run(Signals& signals, NodeContext& context) {
+  auto wait = limits::kRejoinMin;
+  for (;;) {
+    const TimePoint began = context.world.clock.now();
+    const Life life = live(signals, context);
+    if (!life.again) return life.exit_code;
+    if (context.world.clock.now() - began >= limits::kRejoinMax) wait = limits::kRejoinMin;
+    log(LogLevel::kWarning, "node",
+        "asks to be let in again in " + std::to_string(wait.count()) + " s");
+    if (signals.wait(wait) == Wake::kSignal) return life.exit_code;
+    wait = std::min(2 * wait, limits::kRejoinMax);
+    renew_node(context);
+  }
 }
 
 }  // namespace

@@ -58,6 +58,7 @@ NodeNet::NodeNet(NodeSetup setup, Surroundings surroundings)
                  },
                  [this](LedgerEpoch epoch) { events_.push_back(round::EpochSettled{epoch}); }}),
       states_(setup_.site.checkpoints, at_.clock, state_ports()),
+      copy_(setup_.site.checkpoints, at_.clock, copy_ports()),
       machine_(participant_config(setup_, at_.identity.node())),
       status_(setup_.directory / "status.json", at_.clock),
       certificate_(wire::hashed(share(at_.identity.certificate().encode()))) {}
@@ -120,7 +121,7 @@ void NodeNet::on_message(const NodeId& from, wire::Opened opened) {
   COSHARD_ON(net_);
   if (const auto* welcome = std::get_if<Welcome>(&opened.message))
     if (!on_welcome(opened, *welcome)) return;
-  if (for_readers(from, opened.message)) return;
+  if (for_readers(from, opened)) return;
   if (for_receipts(from, opened)) {
     drain();
     return;
@@ -183,8 +184,21 @@ StateServerPorts NodeNet::state_ports() {
           .post = [this](std::function<void()> task) { (void)at_.reactor.post(std::move(task)); }};
 }
 
-/// Messages of those who copy the state, and about them; the machine need not see them.
-bool NodeNet::for_readers(const NodeId& from, const Message& message) {
+StateClientPorts NodeNet::copy_ports() {
+  return {
+      .send = [this](const NodeId& to,
+                     const Message& message) { return courier_.send(to, message); },
+      .connected = [this](const NodeId& peer) { return at_.transport.connected(peer); },
+      .post = [this](round::ParticipantEvent event) { handle(std::move(event)); },
+      .fault = [this](const NodeId& peer,
+                      const std::string& reason) { courier_.fault(peer, reason); },
+      .run_later = [this](std::function<void()> task) { (void)at_.reactor.post(std::move(task)); }};
+}
+
+/// Messages of those who copy the state, about them, and to this node when it copies itself; the
+/// machine need not see them.
+bool NodeNet::for_readers(const NodeId& from, const wire::Opened& opened) {
+  const Message& message = opened.message;
   const NodeId& coordinator = setup_.invitation.coordinator.node;
   if (const auto* list = std::get_if<ReaderList>(&message); list && from == coordinator) {
     states_.on_readers(*list, [&](const NodeId& node) {
@@ -194,7 +208,15 @@ bool NodeNet::for_readers(const NodeId& from, const Message& message) {
   }
   if (const auto* ask = std::get_if<StateAsk>(&message)) {
     states_.on_ask(from, *ask);
-    if (!states_.is_reader(from)) courier_.fault(from, "asks for state and is no reader");
+    if (!states_.serves(from)) courier_.fault(from, "asks for state and is no reader");
+    return true;
+  }
+  if (const auto* piece = std::get_if<StatePiece>(&message)) {
+    copy_.on_piece(from, *piece, opened.payloads.front().bytes);
+    return true;
+  }
+  if (const auto* refusal = std::get_if<StateRefused>(&message)) {
+    copy_.on_refused(from, *refusal);
     return true;
   }
   if (!states_.is_reader(from)) return false;
@@ -240,6 +262,7 @@ void NodeNet::tick() {
   COSHARD_ON(net_);
   courier_.tick();
   runner_.turn();
+  copy_.tick();
   receipts_.tick();
   handle(round::Tick{});
   if (leave_by_) leave_when_quiet();
@@ -278,9 +301,10 @@ void NodeNet::run(const round::SendMessage& action) {
 void NodeNet::run(const round::UseTable& action) {
   const auto seat = machine_.seat();
   COSHARD_CHECK(seat.has_value());
-  std::set<NodeId> present;
+  std::set<NodeId> present, joiners;
   for (const Member& member : action.table.members) {
     present.insert(member.node);
+    if (member.joining && member.stage == seat->stage) joiners.insert(member.node);
     if (member.node != at_.identity.node()) admit_member(member, seat->stage.value);
   }
   for (const auto& [node, stage] : std::map(stages_)) {
@@ -290,6 +314,7 @@ void NodeNet::run(const round::UseTable& action) {
     neighbours_.erase(node);
     stages_.erase(node);
   }
+  states_.set_joiners(std::move(joiners));
   write_status();
 }
 
@@ -360,6 +385,9 @@ void NodeNet::write_status() {
                   .waiting_for = outcome_.coordinator_trouble};
   if (view.waiting_for.empty() && view.phase == round::ParticipantPhase::kJoining)
     view.waiting_for = "the coordinator's answer";
+  if (view.waiting_for.empty() && view.phase == round::ParticipantPhase::kCatchingUp)
+    view.waiting_for =
+        copy_.progress().empty() ? "the steps that came meanwhile" : copy_.progress();
   status_.write(view);
 }
 

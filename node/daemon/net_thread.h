@@ -13,6 +13,7 @@
 #include "node/courier.h"
 #include "node/daemon/receipts.h"
 #include "node/daemon/stage_runner.h"
+#include "node/daemon/state_client.h"
 #include "node/daemon/state_server.h"
 #include "node/daemon/status_file.h"
 #include "node/startup.h"
@@ -63,8 +64,9 @@ class NodeNet {
   void on_link(const transport::PeerEvent& event);
   bool on_welcome(const wire::Opened& opened, const Welcome& welcome);
   bool for_receipts(const NodeId& from, const wire::Opened& opened);
-  bool for_readers(const NodeId& from, const Message& message);
+  bool for_readers(const NodeId& from, const wire::Opened& opened);
   StateServerPorts state_ports();
+  StateClientPorts copy_ports();
   void admit_coordinator();
   void overhear(const Message& message);
   void handle(round::ParticipantEvent event);
@@ -75,6 +77,7 @@ class NodeNet {
     runner_.run(action);
   }
   void run(const round::SendMessage& action);
+  void run(const round::FetchState& action) { copy_.fetch(action); }
   void run(const round::UseTable& action);
   void run(const round::DropStep& action);
   void run(const round::SettleEpoch& action);
@@ -92,6 +95,7 @@ class NodeNet {
   StageRunner runner_;
   Receipts receipts_;
   StateServer states_;
+  StateClient copy_;  ///< of the others' state, while this node joins
   round::Participant machine_;
   StatusFile status_;
   wire::Payload certificate_;

@@ -55,6 +55,11 @@ void StateServer::on_readers(const ReaderList& list,
   }
 }
 
+void StateServer::set_joiners(std::set<NodeId> joiners) {
+  joiners_ = std::move(joiners);
+  if (!joiners_.empty()) bulk_.start();
+}
+
 void StateServer::lost(const NodeId& reader) {
   readers_.forget(reader);
   ports_.dismiss(reader);
@@ -71,7 +76,10 @@ std::size_t StateServer::in_hand_of(const NodeId& reader) const {
 }
 
 void StateServer::on_ask(const NodeId& from, const StateAsk& ask) {
-  if (const auto allowed = round::may_read(ask, is_reader(from), holder_); !allowed)
+  const auto asker = joiners_.contains(from) ? round::Asker::kJoiner
+                     : is_reader(from)       ? round::Asker::kReader
+                                             : round::Asker::kStranger;
+  if (const auto allowed = round::may_read(ask, asker, holder_); !allowed)
     return refuse(from, ask, allowed.error());
   const std::size_t held = in_hand_of(from) * limits::kStatePieceBytes + ports_.in_flight(from);
   if (in_hand_total_ >= limits::kStatePiecesInHand ||
@@ -92,7 +100,7 @@ void StateServer::deliver(const NodeId& to, const StateAsk& ask, std::uint64_t b
                           Result<wire::Payload> piece) {
   --in_hand_total_;
   if (--in_hand_[to] == 0) in_hand_.erase(to);
-  if (!is_reader(to)) return;  // it has left meanwhile
+  if (!serves(to)) return;  // it has left meanwhile
   if (!piece) return refuse(to, ask, piece.error());
   const StatePiece message{ask.step, ask.stage, ask.offset, bytes_total};
   if (ports_.send(to, message, std::span(&*piece, 1))) ++pieces_sent_;

@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
 
 #include "crypto/identity.h"
@@ -40,6 +41,10 @@ class StateServer {
   /// The coordinator's word on who may read. Members of the round are never readers: `is_member`.
   void on_readers(const ReaderList& list, const std::function<bool(const NodeId&)>& is_member);
   bool is_reader(const NodeId& node) const { return readers_.holds(node); }
+  /// Who will hold this node's stage too, by the members' table: they may copy it, open or not.
+  void set_joiners(std::set<NodeId> joiners);
+  /// Readers and joiners.
+  bool serves(const NodeId& node) const { return is_reader(node) || joiners_.contains(node); }
   /// Answers with a piece, later, or with a refusal, now.
   void on_ask(const NodeId& from, const StateAsk& ask);
   /// The reader's connection ended; it comes back with the coordinator's next word.
@@ -60,6 +65,7 @@ class StateServer {
   const StateServerPorts ports_;
   round::StateHolder holder_;
   round::ReaderBook readers_;
+  std::set<NodeId> joiners_;
   std::map<NodeId, std::size_t> in_hand_;  ///< pieces that cs-bulk reads, by who asked
   std::size_t in_hand_total_ = 0;
   std::uint64_t pieces_sent_ = 0;

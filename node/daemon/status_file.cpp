@@ -22,6 +22,8 @@ const char* name_of(round::ParticipantPhase phase) {
       return "joining";
     case round::ParticipantPhase::kLoading:
       return "loading";
+    case round::ParticipantPhase::kCatchingUp:
+      return "catching up";
     case round::ParticipantPhase::kTraining:
       return "training";
     case round::ParticipantPhase::kEnding:

@@ -108,6 +108,10 @@ inline constexpr std::chrono::seconds kLinkMeasureMin{3};
 inline constexpr std::chrono::seconds kCatchUpPatience{10};
 /// How long the open step may keep a node that wants to leave; then its units are done again.
 inline constexpr std::chrono::seconds kLeaveTimeout{5};
+/// A node that was fenced asks to be let in again after this, doubled each time up to the maximum;
+/// from the minimum again once it has been in for that long.
+inline constexpr std::chrono::seconds kRejoinMin{1};
+inline constexpr std::chrono::seconds kRejoinMax{300};
 /// How long a coordinator waits at the end for its nodes to have heard so.
 inline constexpr std::chrono::seconds kFarewellTimeout{3};
 

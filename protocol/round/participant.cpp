@@ -261,7 +261,9 @@ void Participant::Impl::obey(const StageClosed& message) {
   if (step == nullptr) return;
   if (message.stage != welcome_->stage)
     return fault(config_.coordinator, "closes another stage's book here");
-  if (step->closed_attempt && message.attempt <= *step->closed_attempt) {
+  // A neighbour's chunk may have told of a newer attempt before the coordinator's word on an older.
+  const bool outdated = message.attempt < step->averaging.attempt();
+  if (outdated || (step->closed_attempt && message.attempt <= *step->closed_attempt)) {
     ++counters_.repeated;
     if (step->report) tell(config_.coordinator, *step->report);
     return;

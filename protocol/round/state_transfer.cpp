@@ -31,11 +31,11 @@ ReaderList ReaderBook::list() const {
   return list;
 }
 
-Result<void> may_read(const StateAsk& ask, bool is_reader, const StateHolder& holder) {
-  if (!holder.open)
+Result<void> may_read(const StateAsk& ask, Asker asker, const StateHolder& holder) {
+  if (!holder.open && asker != Asker::kJoiner)
     return fail(ErrorCode::kPermissionDenied,
                 holder.model + " is protected: its weights never leave the nodes that hold them");
-  if (!is_reader)
+  if (asker == Asker::kStranger)
     return fail(ErrorCode::kPermissionDenied,
                 "expected a reader whom the coordinator of " + holder.model + " has named");
   if (ask.stage != holder.stage)

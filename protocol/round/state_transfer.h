@@ -45,10 +45,16 @@ struct StateHolder {
   StageIndex stage;
 };
 
+enum class Asker : std::uint8_t {
+  kStranger = 0,
+  kReader = 1,  ///< named by the coordinator: a copy for people
+  kJoiner = 2,  ///< will hold this stage itself
+};
+
 /// Whether `ask` gets an answer with weights in it. kPermissionDenied: the round is protected,
 /// which is said by the model's name, or the coordinator has not named who asks; kNotFound: this
 /// node holds another stage.
-Result<void> may_read(const StateAsk& ask, bool is_reader, const StateHolder& holder);
+Result<void> may_read(const StateAsk& ask, Asker asker, const StateHolder& holder);
 
 /// The bytes of `ask` that a state of `bytes_total` has. kInvalidArgument when it begins behind
 /// their end.

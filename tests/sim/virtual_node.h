@@ -30,6 +30,9 @@ class VirtualRound::Node {
   /// A new process with the same identity and disk asks to be let in.
   void restart();
 
+  /// How often it was started anew.
+  std::uint32_t life() const { return life_; }
+
   bool alive = true;
   bool started = false;
   bool ended = false;

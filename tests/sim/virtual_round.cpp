@@ -225,7 +225,14 @@ void VirtualRound::transmit(const NodeId& from, const NodeId& to, Message messag
   // A link keeps its order; links are independent of each other.
   TimePoint& last = links_[{from, to}];
   last = std::max(last, now_ + delay(rng_.below(20) == 0 ? 200'000 : 10'000));
-  const auto arrive = [this, from, to, message, payload] { deliver(from, to, message, payload); };
+  // What an ended incarnation has said, or what was said to it, ends with its connections.
+  const auto lives = [sender = find(from), receiver = find(to)] {
+    return std::pair(sender == nullptr ? 0 : sender->life(),
+                     receiver == nullptr ? 0 : receiver->life());
+  };
+  const auto arrive = [this, from, to, message, payload, lives, then = lives()] {
+    if (lives() == then) deliver(from, to, message, payload);
+  };
   after(last - now_, arrive);
   if (rng_.unit() < options_.duplicates) after(last - now_ + delay(300'000), arrive);
 }

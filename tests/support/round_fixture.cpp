@@ -50,7 +50,8 @@ std::string round_text(const TinyRound& round) {
        << "[boundary]\ncompression = \"none\"\n"
        << "[ownership]\nunits = 1_000_000_000_000\nemission = \"constant\"\n"
        << "split = { compute = 10000, data = 0, design = 0, treasury = 0 }\n"
-       << "[admission]\nmode = \"open\"\nreplicas = " << round.replicas << "\n"
+       << "[admission]\nmode = \"open\"\nreplicas = " << round.replicas
+       << "\nreplicas_max = " << std::max(round.replicas, round.replicas_max) << "\n"
        << "[ledger]\ndomain = \"coshard.local\"\nepoch_steps = " << round.epoch_steps << "\n";
   return text.str();
 }

@@ -25,6 +25,7 @@ struct TinyRound {
   int layers = 2;
   std::string order = "1f1b";
   std::string weights = "open";
+  std::uint32_t replicas_max = 0;  ///< 0: no seats beyond `replicas`
 };
 std::string round_text(const TinyRound& round);
 

@@ -84,6 +84,19 @@ void Swarm::freeze(std::size_t node) {
   frozen_.push_back(std::move(nodes_.at(node)));
 }
 
+void Swarm::open(std::size_t node) {
+  if (nodes_.size() <= node) nodes_.resize(node + 1);
+  nodes_[node] = open_node(node);
+}
+
+/// As the daemon's main does.
+void Swarm::come_again(node::NodeContext& node) {
+  const auto& ended = node.net->outcome().ended;
+  if (!ended || !ended->again) return;
+  node::renew_node(node);
+  must(node::open_network(node));
+}
+
 void Swarm::turn() {
   network_.run_for(kTurn);
   if (coordinator_->transport) {
@@ -96,7 +109,9 @@ void Swarm::turn() {
     if (!node || !node->transport) continue;
     node->engine->run_one();
     node->reactor->run_once(Duration::zero());
-    if (node->reactor->is_stopped()) node->transport.reset();
+    if (!node->reactor->is_stopped()) continue;
+    node->transport.reset();
+    come_again(*node);
   }
 }
 

@@ -38,6 +38,9 @@ class Swarm {
   void kill(std::size_t node);
   /// As by kill -STOP: connections stay, but it neither reads nor speaks any more.
   void freeze(std::size_t node);
+  /// A node of a new identity, beyond those that start() opens, or one that was killed: asks to be
+  /// let in.
+  void open(std::size_t node);
   /// Cuts or heals the wire between two nodes.
   void cut(const NodeId& a, const NodeId& b, bool cut) { network_.cut(a, b, cut); }
 
@@ -55,6 +58,7 @@ class Swarm {
   node::World world();
   void open_coordinator();
   std::unique_ptr<node::NodeContext> open_node(std::size_t index);
+  static void come_again(node::NodeContext& node);
   void turn();
   bool is_over() const;
 

@@ -185,6 +185,65 @@ TEST(LateConnection, LosesNothingThatWasToGoOverIt) {
                      reference_run(swarm.folder().round(), swarm.folder().manifest()));
 }
 
+/// Joins while the others train: after the round it holds what they hold (a digest that differs
+/// ends the round), and is paid for what it did.
+void expect_joined(Swarm& swarm, std::size_t newcomer) {
+  const NodeId node = swarm.node(newcomer)->identity->node();
+  const auto works = [&] {
+    return std::ranges::any_of(swarm.coordinator().net->status().nodes, [&](const auto& seat) {
+      return seat.member.node == node && !seat.member.joining && seat.units_this_step > 0;
+    });
+  };
+  ASSERT_TRUE(swarm.run_until(works, minutes(2))) << "after step " << swarm.last_step().value;
+  const std::string account = swarm.node(newcomer)->identity->account().hex();
+  expect_finished(swarm);
+  const auto& ended = swarm.node(newcomer)->net->outcome().ended;
+  ASSERT_TRUE(ended);
+  EXPECT_EQ(ended->reason, EndReason::kFinished) << ended->text;
+  const RoundFolder& folder = swarm.folder();
+  expect_same_losses(folder, reference_run(folder.round(), folder.manifest()));
+  const ledger::VerifiedLedger log = expect_verified(folder);
+  expect_units_add_up(log, folder.round());
+  const auto balances = log.accounts.balances();
+  const auto paid = std::ranges::find_if(
+      balances, [&](const auto& entry) { return entry.first.hex() == account; });
+  ASSERT_NE(paid, balances.end());
+  EXPECT_GT(paid->second.posted, 0U);
+}
+
+TEST(Joiner, OfAnOpenRoundWorksAfterAFewStepsAndIsPaid) {
+  Swarm swarm({.stages = 2,
+               .replicas = 2,
+               .steps = 60,
+               .microbatches = 8,
+               .epoch_steps = 20,
+               .replicas_max = 3},
+              seed_of(21));
+  swarm.start();
+  ASSERT_TRUE(swarm.run_until([&] { return swarm.last_step() >= StepId(3); }, kPatience));
+  swarm.open(4);
+  expect_joined(swarm, 4);
+  EXPECT_TRUE(swarm.coordinator().net->outcome().lost.empty());
+}
+
+TEST(Joiner, OfAProtectedRoundReplacesANodeThatDied) {
+  Swarm swarm({.stages = 2,
+               .replicas = 2,
+               .steps = 60,
+               .microbatches = 8,
+               .epoch_steps = 20,
+               .weights = "protected"},
+              seed_of(22));
+  swarm.start();
+  ASSERT_TRUE(swarm.run_until([&] { return swarm.last_step() >= StepId(3); }, kPatience));
+  swarm.kill(1);
+  ASSERT_TRUE(swarm.run_until([&] { return !swarm.coordinator().net->outcome().lost.empty(); },
+                              seconds(5)));
+  swarm.open(1);  // the same identity and disk
+  expect_joined(swarm, 1);
+  EXPECT_EQ(swarm.coordinator().net->outcome().lost.size(), 1U);
+}
+
 using Files = std::map<std::string, std::string>;
 
 /// Everything that the round publishes.

@@ -29,17 +29,18 @@ StateAsk ask(std::uint64_t offset, std::uint64_t bytes = kPiece) {
 TEST(StateAccess, ReadersOfOpenRoundsOnly) {
   const StateHolder open{"mite", true, kStage};
   const StateHolder closed{"mite", false, kStage};
-  EXPECT_TRUE(may_read(ask(0), true, open));
-  const auto stranger = may_read(ask(0), false, open);
+  EXPECT_TRUE(may_read(ask(0), Asker::kReader, open));
+  const auto stranger = may_read(ask(0), Asker::kStranger, open);
   ASSERT_FALSE(stranger);
   EXPECT_EQ(stranger.error().code, ErrorCode::kPermissionDenied);
-  for (const bool is_reader : {false, true}) {
-    const auto refused = may_read(ask(0), is_reader, closed);
+  for (const Asker asker : {Asker::kStranger, Asker::kReader}) {
+    const auto refused = may_read(ask(0), asker, closed);
     ASSERT_FALSE(refused);
     EXPECT_EQ(refused.error().code, ErrorCode::kPermissionDenied);
     EXPECT_NE(refused.error().message.find("mite is protected"), std::string::npos);
   }
-  EXPECT_EQ(may_read({kStep, StageIndex(0), 0, 1}, true, open).error().code, ErrorCode::kNotFound);
+  EXPECT_TRUE(may_read(ask(0), Asker::kJoiner, closed)) << "it will hold this stage itself";
+  EXPECT_EQ(may_read({kStep, StageIndex(0), 0, 1}, Asker::kJoiner, open).error().code, ErrorCode::kNotFound);
 }
 
 TEST(StateAccess, APieceEndsWithTheState) {
