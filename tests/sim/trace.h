@@ -31,6 +31,15 @@ struct Trace {
     return std::string(m.ordered ? "ordered " : "") + "forward " + name_of(m.unit);
   }
   std::string operator()(const BackwardTensor& m) const { return "backward " + name_of(m.unit); }
+  std::string operator()(const SlotGrant& m) const {
+    return "grants " + std::to_string(m.slots_total);
+  }
+  std::string operator()(const MembershipTable& m) const {
+    std::string text = "table " + std::to_string(m.epoch.value) + ":";
+    for (const auto& member : m.members)
+      text += " " + member.node.short_hex() + (member.joining ? "(joins)" : "");
+    return text;
+  }
   std::string operator()(const StageClosed& m) const {
     return "closed stage " + std::to_string(m.stage.value) + "/" + std::to_string(m.attempt.value);
   }
