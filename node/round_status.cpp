@@ -88,6 +88,7 @@ Result<RoundStatus> parse_round_status(std::string_view text) {
   read(json, "step", status.step);
   read(json, "steps", status.steps);
   read(json, "nodes_lost", status.nodes_lost);
+  read(json, "nodes_joined", status.nodes_joined);
   read(json, "microbatches_repaired", status.microbatches_repaired);
   read(json, "loss", status.loss);
   read(json, "tokens_per_second", status.tokens_per_second);

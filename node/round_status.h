@@ -47,7 +47,7 @@ struct RoundStatus {
   std::string ledger_origin, ledger_root;
   std::uint64_t ledger_size = 0;
   std::uint64_t checkpoint_step = 0;
-  std::uint64_t nodes_lost = 0, microbatches_repaired = 0;
+  std::uint64_t nodes_lost = 0, nodes_joined = 0, microbatches_repaired = 0;
   std::optional<Ended> ended;
 
   bool has_ended() const { return state == "ended"; }

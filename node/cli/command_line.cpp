@@ -131,7 +131,8 @@ void Grammar::add_demo() {
   CLI::App* app = add(
       root_, "demo", "train a model on this machine with a coordinator and stages x replicas nodes",
       "  coshard demo\n  coshard demo --stages 4 --replicas 1 --steps 50 --data book.txt\n"
-      "  coshard demo --kill 1:0@20 --freeze 0:1@60");
+      "  coshard demo --kill 1:0@20 --freeze 0:1@60\n"
+      "  coshard demo --kill 1:0@20 --join 1:0@30 --join 0:2@40");
   auto& flags = selects<DemoCommand>(app);
   app->add_option("--stages", flags.stages, "pipeline stages")
       ->capture_default_str()
@@ -158,6 +159,8 @@ void Grammar::add_demo() {
                "kill a node as soon as that step is committed");
   disturbances(app, flags, Disturbance::Kind::kFreeze, "--freeze",
                "stop a node there, and wake it some seconds later");
+  disturbances(app, flags, Disturbance::Kind::kJoin, "--join",
+               "start another node there; it sits where the round lacks nodes most");
   json_flag(app, flags.json);
 }
 

@@ -26,7 +26,7 @@ struct DemoCommand {
   std::string device = "auto";
   std::optional<Path> round;  ///< instead of stages, replicas, steps, data and preset
   Path dir = "coshard-demo";
-  std::vector<Disturbance> disturbances;  ///< --kill and --freeze
+  std::vector<Disturbance> disturbances;  ///< --kill, --freeze, --join
   bool json = false;
 };
 

@@ -65,6 +65,7 @@ int conclude(const DemoCommand& command, const DemoPlan& plan, const DemoEnd& en
   if (!ledger) return report(ledger.error().within("the ledger does not verify"), kFailed);
   DemoSummary summary = summarize(plan, *metrics, *ledger, boundary_bytes_per_token(plan, end));
   summary.kills = end.kills;
+  summary.joined = end.last ? end.last->nodes_joined : 0;
   summary.repaired_microbatches = end.last ? end.last->microbatches_repaired : 0;
   const std::string json = to_json(summary) + "\n";
   const auto written = shard::write_atomically(plan.dir / "summary.json", as_bytes(json));

@@ -4,6 +4,8 @@
 
 #include <charconv>
 
+#include "protocol/base/limits.h"
+
 namespace coshard::cli {
 namespace {
 
@@ -44,6 +46,8 @@ Result<void> check_disturbance(const Disturbance& disturbance, std::uint32_t sta
                 "disturbance " + to_string(disturbance) + ": expected " + expected);
   };
   if (disturbance.stage >= stages) return refuse("a stage below " + std::to_string(stages));
+  const bool joins = disturbance.kind == Disturbance::Kind::kJoin;
+  if (joins) replicas = limits::kReplicasMax;
   if (disturbance.replica >= replicas) return refuse("a replica below " + std::to_string(replicas));
   if (disturbance.step >= steps) return refuse("a step before the last, " + std::to_string(steps));
   return {};

@@ -1,5 +1,5 @@
-// What a demo does to its own nodes on the way (`--kill`, `--freeze`), to show that the round goes
-// on. Home thread: main.
+// What a demo does to its own nodes on the way (`--kill`, `--freeze`, `--join`), to show that the
+// round goes on. Home thread: main.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -15,6 +15,7 @@ struct Disturbance {
   enum class Kind : std::uint8_t {
     kKill = 0,    ///< SIGKILL
     kFreeze = 1,  ///< SIGSTOP, and SIGCONT some seconds later
+    kJoin = 2,    ///< a node of a new owner, for a seat that is free then or beyond the first ones
   };
   Kind kind = Kind::kKill;
   std::uint32_t stage = 0;

@@ -62,6 +62,7 @@ class DemoRun {
   bool look();
   void disturb();
   bool disturb(const Disturbance& disturbance);
+  bool join(const Disturbance& disturbance);
   void thaw(bool all);
   bool was_disturbed(const ChildProcess& node) const;
   DemoEnd interrupted();
@@ -92,7 +93,7 @@ Result<void> DemoRun::start() {
                  start_coordinator(
                      {plan_.round_file, plan_.dir, "tcp://127.0.0.1:0", "", "127.0.0.1:0", true}));
   coordinator_.emplace(std::move(coordinator));
-  nodes_.reserve(plan_.nodes());  // disturbed_ points into it
+  nodes_.reserve(plan_.nodes() + plan_.joiners);  // disturbed_ points into it
   for (std::uint32_t i = 1; i <= plan_.nodes(); ++i) COSHARD_TRY(start_node(i));
   return {};
 }
@@ -138,8 +139,21 @@ void DemoRun::disturb() {
   });
 }
 
+bool DemoRun::join(const Disturbance& disturbance) {
+  const auto started = start_node(static_cast<std::uint32_t>(nodes_.size()) + 1);
+  printer_.leave();
+  if (!started)
+    std::fprintf(say_, "could not start another node: %s\n", started.error().message.c_str());
+  else
+    std::fprintf(say_, "%s asks to join after step %llu, for stage %u or where nodes are fewer\n",
+                 nodes_.back().name().c_str(), static_cast<unsigned long long>(last_->step),
+                 disturbance.stage);
+  return true;
+}
+
 /// False while nobody holds that seat.
 bool DemoRun::disturb(const Disturbance& disturbance) {
+  if (disturbance.kind == Disturbance::Kind::kJoin) return join(disturbance);
   const auto seat = std::ranges::find_if(last_->nodes, [&](const node::RoundStatus::Node& node) {
     return node.stage == disturbance.stage && node.replica == disturbance.replica;
   });
@@ -240,6 +254,8 @@ std::string DemoRun::explain(ChildProcess& died, int status) const {
 DemoEnd DemoRun::ended() {
   const int status = coordinator_->process.exit_status().value_or(kFailed);
   thaw(true);
+  // One that was given up may be asking to be let in again.
+  for (const Disturbed& disturbed : disturbed_) disturbed.node->signal(SIGTERM);
   wait_all(kNodeStop);
   ChildProcess* failed = culprit();
   stop_all(seconds{0}, kNodeStop);

@@ -20,7 +20,7 @@ struct DemoEnd {
   Kind kind = Kind::kFailed;
   std::string report;                     ///< whole lines, with the end of a log
   std::optional<node::RoundStatus> last;  ///< the coordinator's last answer
-  std::uint64_t kills = 0;                ///< disturbances that were done
+  std::uint64_t kills = 0;                ///< nodes that were killed or frozen
 };
 
 /// Starts coordinator and nodes, disturbs those of `disturbances` on the way, shows progress on

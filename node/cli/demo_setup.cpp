@@ -83,7 +83,8 @@ using Keys = std::map<std::string, crypto::Identity>;
 
 Result<Keys> make_keys(const DemoPlan& plan, bool read_existing) {
   std::vector<std::string> names{kDataOwner, kDesignOwner};
-  for (std::uint32_t i = 1; i <= plan.nodes(); ++i) names.push_back("node-" + std::to_string(i));
+  for (std::uint32_t i = 1; i <= plan.nodes() + plan.joiners; ++i)
+    names.push_back("node-" + std::to_string(i));
   Keys keys;
   for (const std::string& name : names) {
     auto stored = read_existing ? crypto::load_identity(key_file(plan.dir, name), std::nullopt)
@@ -112,7 +113,10 @@ Result<node::RoundFile> round_of_flags(const DemoCommand& command) {
   round.training.optimizer.lr = kLearningRate;
   round.training.optimizer.warmup = std::min(kWarmupSteps, round.training.steps / 5);
   round.training.checkpoint_epochs = 1;
-  round.admission.replicas = command.replicas;
+  round.admission.replicas = round.admission.replicas_max = command.replicas;
+  for (const Disturbance& join : command.disturbances)
+    if (join.kind == Disturbance::Kind::kJoin)
+      round.admission.replicas_max = std::max(round.admission.replicas_max, join.replica + 1);
   return round;
 }
 
@@ -231,6 +235,8 @@ Result<DemoPlan> set_up_demo(const DemoCommand& command, std::FILE* say) {
   std::error_code ec;
   plan.dir = fs::absolute(command.dir, ec).lexically_normal();
   plan.device = command.device;
+  plan.joiners = static_cast<std::uint32_t>(
+      std::ranges::count(command.disturbances, Disturbance::Kind::kJoin, &Disturbance::kind));
   COSHARD_ASSIGN(const FolderState state, look_at(plan.dir));
   return command.round ? set_up_given_round(command, std::move(plan), state, say)
                        : set_up_own_round(command, std::move(plan), state, say);

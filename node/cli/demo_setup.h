@@ -21,7 +21,8 @@ struct DemoPlan {
   std::filesystem::path data;                    ///< folder of the token shards
   std::map<AccountId, std::string> owner_names;  ///< "node-1", "data", "design"
   std::string device;
-  bool resumes = false;  ///< goes on with a demo that was stopped
+  bool resumes = false;       ///< goes on with a demo that was stopped
+  std::uint32_t joiners = 0;  ///< nodes that come on the way
 
   std::uint32_t nodes() const { return round.model.stages() * round.admission.replicas; }
 };

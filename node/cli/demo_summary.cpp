@@ -155,6 +155,9 @@ std::vector<std::string> render_summary(const DemoPlan& plan, const DemoSummary&
         format("%llu nodes were disturbed; %llu microbatches were repaired, none was lost",
                static_cast<unsigned long long>(summary.kills),
                static_cast<unsigned long long>(summary.repaired_microbatches)));
+  if (summary.joined > 0)
+    lines.push_back(format("%llu nodes joined while the others trained on",
+                           static_cast<unsigned long long>(summary.joined)));
   lines.push_back(format("ledger verified: %llu entries, root %s",
                          static_cast<unsigned long long>(summary.size), summary.root.c_str()));
   add_owners(plan, summary, lines);

@@ -22,6 +22,7 @@ struct DemoSummary {
   std::uint32_t stages = 0, replicas = 0;
   double boundary_bytes_per_token = 0;
   std::uint64_t kills = 0, repaired_microbatches = 0;
+  std::uint64_t joined = 0;  ///< nodes that became members on the way; for people only
   std::string origin, root;  ///< root: base64, as in the checkpoint
   std::uint64_t size = 0;
   std::map<std::string, std::uint64_t> ownership;  ///< units posted, by account in hexadecimal

@@ -227,6 +227,8 @@ std::string ProgressLog::metrics_text(const ProgressView& view) const {
       .sample(seconds(ledger_.busy))
       .metric("nodes_lost_total", kCounter, "Members that were fenced or left.")
       .sample(static_cast<double>(view.status.nodes_lost))
+      .metric("nodes_joined_total", kCounter, "Became members while the round ran.")
+      .sample(static_cast<double>(view.status.nodes_joined))
       .metric("microbatches_repaired_total", kCounter, "Done again, wholly or in part, for a loss.")
       .sample(static_cast<double>(view.status.microbatches_repaired))
       .metric("ledger_size", kGauge, "Entries in the published log.")

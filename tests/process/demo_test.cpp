@@ -136,6 +136,18 @@ TEST_F(Demo, GoesOnWhenItKillsAndFreezesItsOwnNodes) {
   EXPECT_TRUE(leftovers().empty());
 }
 
+TEST_F(Demo, TakesInNodesOnTheWay) {
+  const Ran ran = demo({"--steps", "60", "--kill", "1:0@4", "--join", "1:0@8", "--join", "0:2@10"});
+  ASSERT_EQ(ran.status, 0) << ran.output << logs();
+  EXPECT_THAT(ran.output, HasSubstr("node-5 asks to join after step "));
+  EXPECT_THAT(ran.output, HasSubstr("2 nodes joined while the others trained on"));
+  const Json summary = Json::parse(read_text(dir() / "summary.json"));
+  EXPECT_EQ(summary["steps"], 60);
+  EXPECT_EQ(summary["kills"], 1);
+  EXPECT_EQ(summary["ownership"].size(), 8U) << "six nodes, data, design";
+  EXPECT_TRUE(leftovers().empty());
+}
+
 TEST_F(Demo, AVerifierThatOthersWroteAcceptsItsLedger) {
   const Path verifier = source_dir() / "tests/ledger_verifier/verify";
   if (!std::filesystem::exists(verifier)) GTEST_SKIP() << verifier << " is missing";

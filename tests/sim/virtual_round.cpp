@@ -121,10 +121,17 @@ void VirtualRound::lose(const NodeId& node) {
     return limits::kSuspicionMin + std::chrono::milliseconds(rng_.below(std::uint64_t{
                                        (limits::kSilenceMax - limits::kSuspicionMin).count() + 1}));
   };
-  after(notice(), [this, node] { coordinate(PeerLost{node, "silent"}); });
+  const auto still = [lost = find(node), life = find(node)->life()] {
+    return lost->life() == life;  // who has come back meanwhile is heard again
+  };
+  after(notice(), [this, node, still] {
+    if (still()) coordinate(PeerLost{node, "silent"});
+  });
   for (const auto& other : nodes_)
     if (other->id != node)
-      after(notice(), [&other = *other, node] { other.handle(PeerLost{node, "silent"}); });
+      after(notice(), [&other = *other, node, still] {
+        if (still()) other.handle(PeerLost{node, "silent"});
+      });
 }
 
 void VirtualRound::kill_coordinator(Duration at) {
