@@ -43,7 +43,9 @@ void Coordinator::Impl::judge_complaints() {
   const Member* about = members_.find(complaint.about);
   if (!running() || from == nullptr || about == nullptr) return;
   const auto spare = [&](const Member& member) { return members_.replicas(member.stage).size(); };
-  const bool silent = now_ - peers_.at(about->node).heard_at >= 2 * limits::kHeartbeatInterval;
+  const Peer& peer = peers_.at(about->node);
+  const bool silent = now_ - peer.heard_at >= 2 * limits::kHeartbeatInterval ||
+                      peer.asked_again.has_value();  // a new process: the old one is gone
   const NodeId goes = !silent && spare(*from) > spare(*about) ? from->node : about->node;
   lose(goes, name(*from) + " cannot work with " + name(*about) + ": " + complaint.reason);
 }

@@ -134,7 +134,8 @@ const StageClosed& StepBook::close(StageIndex stage, std::vector<NodeId> replica
 Entry StepBook::averaged(const NodeId& node, const AverageReport& report) {
   if (report.stage.value >= shape_.stages) return Entry::kFalse;
   Page& page = pages_[report.stage.value];
-  if (!page.closed) return Entry::kFalse;
+  // Reopened since, for a loss: what was averaged before is of no use.
+  if (!page.closed) return report.attempt < page.averaging ? Entry::kStale : Entry::kFalse;
   if (report.attempt != page.closed->attempt) return Entry::kStale;
   const auto& reducers = page.closed->reducers;
   if (std::find(reducers.begin(), reducers.end(), node) == reducers.end()) return Entry::kFalse;
