@@ -124,7 +124,7 @@ void StateClient::on_checked(const Result<void>& accepted) {
 }
 
 /// What was not false may be there already: the next try goes on with it.
-void StateClient::next_try(const Error& why) {
+void StateClient::next_try(Error why) {
   fetch_.reset();
   part_.reset();
   tries_.pop_front();

@@ -53,7 +53,7 @@ class StateClient {
   void ask();
   void check_whole();
   void on_checked(const Result<void>& accepted);
-  void next_try(const Error& why);
+  void next_try(Error why);
   void finish(const std::string& error);
   std::filesystem::path file() const;
 

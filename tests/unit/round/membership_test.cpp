@@ -100,5 +100,43 @@ TEST(Membership, ADamagedCheckpointIsNamedWithWhatWasExpectedAndFound) {
     EXPECT_NE(refused.error().message.find(part), std::string::npos) << refused.error().message;
 }
 
+TEST(Membership, WhoJoinsHasASeatAndIsNoMemberYet) {
+  Membership members(kShape, 3, {}, {}, std::nullopt);
+  for (std::uint32_t i = 0; i < 4; ++i) ASSERT_TRUE(members.admit(node(i), {}, {}).has_value());
+  members.remove(node(1));  // of stage 1
+  const auto first = members.admit_joiner(node(7), {}, {});
+  ASSERT_TRUE(first.has_value());
+  EXPECT_EQ(first->stage.value, 1U) << "the weakest";
+  const auto second = members.admit_joiner(node(8), {}, {});
+  ASSERT_TRUE(second.has_value());
+  EXPECT_EQ(second->stage.value, 0U) << "seats of those who join count";
+  EXPECT_EQ(members.find(node(7)), nullptr);
+  EXPECT_NE(members.find_joiner(node(7)), nullptr);
+  EXPECT_EQ(members.joiners().size(), 2U);
+  EXPECT_EQ(members.nodes().size(), 3U);
+  EXPECT_EQ(members.weakest(), 1U);
+  EXPECT_EQ(members.table().members.size(), 5U) << "the others have to know them";
+
+  const MembershipEpoch before = members.epoch();
+  members.remove(node(8));
+  EXPECT_EQ(members.epoch(), before) << "nobody depended on it";
+  members.promote(node(7));
+  EXPECT_GT(members.epoch(), before);
+  EXPECT_EQ(members.find_joiner(node(7)), nullptr);
+  EXPECT_EQ(members.replicas(StageIndex(1)).size(), 2U);
+}
+
+TEST(Membership, AReturningJoinerGetsItsOwnStageOrNone) {
+  Membership members = fresh();
+  for (std::uint32_t i = 0; i < 4; ++i) ASSERT_TRUE(members.admit(node(i), {}, {}).has_value());
+  members.remove(node(1));
+  members.remove(node(0));
+  ASSERT_TRUE(members.admit_joiner(node(9), {}, {}).has_value());  // stage 0, by number
+  const auto back = members.admit_joiner(node(0), {}, {});
+  ASSERT_FALSE(back.has_value());
+  EXPECT_NE(back.error().message.find("sticks to its stage"), std::string::npos);
+  EXPECT_EQ(members.admit_joiner(node(1), {}, {})->incarnation.value, 2U);
+}
+
 }  // namespace
 }  // namespace coshard::round

@@ -88,5 +88,29 @@ TEST(Settlement, AStageWithoutAFileMakesNoCheckpoint) {
   EXPECT_TRUE(settlement.checkpoints_in(kMembers)) << "nobody is waited for";
 }
 
+TEST(Settlement, WhoJoinedLaterOwesNothingOfWhatCameBefore) {
+  Settlement settlement(2);
+  settlement.committed(step(1, false, true));
+  settlement.committed(step(2, true));
+  for (const std::uint64_t s : {1U, 2U}) {
+    settlement.digest(node(0), update(s, 0, 1));
+    settlement.digest(node(2), update(s, 1, 9));
+  }
+  settlement.checkpoint(node(0), saved(1, 0, 5));
+  settlement.checkpoint(node(2), saved(1, 1, 6));
+  EXPECT_FALSE(settlement.digests_in(kMembers));
+  EXPECT_FALSE(settlement.take_checkpoint(kMembers).has_value());
+  settlement.joined(node(1), StepId(2));
+  EXPECT_TRUE(settlement.has_digest(StepId(1), node(1)));
+  EXPECT_FALSE(settlement.has_digest(StepId(2), node(1))) << "its first step it owes";
+  EXPECT_TRUE(settlement.take_checkpoint(kMembers).has_value());
+  EXPECT_TRUE(settlement.take_epoch(kMembers, false).empty());
+  EXPECT_EQ(settlement.digest(node(1), update(2, 0, 1)), Entry::kEntered);
+  EXPECT_EQ(settlement.take_epoch(kMembers, false).size(), 2U);
+  EXPECT_EQ(settlement.digest_of(StepId(2), StageIndex(1)), Fingerprint{9})
+      << "known although it is settled";
+  EXPECT_FALSE(settlement.digest_of(StepId(3), StageIndex(1)).has_value());
+}
+
 }  // namespace
 }  // namespace coshard::round

@@ -40,7 +40,8 @@ TEST(StateAccess, ReadersOfOpenRoundsOnly) {
     EXPECT_NE(refused.error().message.find("mite is protected"), std::string::npos);
   }
   EXPECT_TRUE(may_read(ask(0), Asker::kJoiner, closed)) << "it will hold this stage itself";
-  EXPECT_EQ(may_read({kStep, StageIndex(0), 0, 1}, Asker::kJoiner, open).error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(may_read({kStep, StageIndex(0), 0, 1}, Asker::kJoiner, open).error().code,
+            ErrorCode::kNotFound);
 }
 
 TEST(StateAccess, APieceEndsWithTheState) {

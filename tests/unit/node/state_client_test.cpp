@@ -1,0 +1,153 @@
+// A node that copies its stage's state from several holders, some of which lie, are gone or lack
+// it. Real files; the holders are this test.
+// SPDX-License-Identifier: Apache-2.0
+#include "node/daemon/state_client.h"
+
+#include <gtest/gtest.h>
+
+#include "crypto/hash.h"
+#include "node/checkpoint_path.h"
+#include "protocol/base/rng.h"
+#include "tests/support/process.h"
+
+namespace coshard::node {
+namespace {
+
+using std::chrono_literals::operator""s;
+
+const StepId kStep(20);
+const StageIndex kStage(1);
+constexpr std::uint64_t kPiece = limits::kStatePieceBytes;
+
+NodeId node(std::uint8_t number) { return NodeId{Hash{number}}; }
+
+class StateClientTest : public ::testing::Test {
+ protected:
+  enum class Kind { kHonest, kLiar, kLacksIt, kAway };
+
+  void SetUp() override {
+    Rng rng(5);
+    for (std::size_t i = 0; i < 5 * kPiece + 100; ++i)
+      state_.push_back(static_cast<std::uint8_t>(rng()));
+    offer_ = {kStep, kStage, crypto::sha256(state_), state_.size()};
+  }
+
+  /// Asks all holders and lets them answer until the copy is over.
+  round::StateFetched fetch(std::map<NodeId, Kind> holders) {
+    holders_ = std::move(holders);
+    asked_.clear();
+    over_.reset();
+    client_.emplace(
+        dir_.path(), clock_,
+        StateClientPorts{
+            .send =
+                [this](const NodeId& to, const Message& message) {
+                  asked_[to].push_back(std::get<StateAsk>(message));
+                  return Result<void>{};
+                },
+            .connected = [this](const NodeId& who) { return holders_.at(who) != Kind::kAway; },
+            .post =
+                [this](round::ParticipantEvent event) {
+                  if (auto* over = std::get_if<round::StateFetched>(&event)) over_ = *over;
+                },
+            .fault = [](const NodeId&, const std::string&) {},
+            .run_later =
+                [this](std::function<void()> task) {
+                  EXPECT_TRUE(posted_.try_push(std::move(task)));
+                }});
+    round::FetchState wanted{offer_, {}};
+    for (const auto& [who, kind] : holders_) wanted.holders.push_back(who);
+    client_->fetch(wanted);
+    while (!over_) {
+      if (answer()) continue;
+      clock_.advance(1s);
+      client_->tick();
+      if (!over_ && whole_) (*posted_.pop())();  // cs-bulk has hashed it
+    }
+    return *over_;
+  }
+
+  /// One question of one holder; false when nobody was asked anything.
+  bool answer() {
+    for (auto& [who, asks] : asked_) {
+      if (asks.empty()) continue;
+      const StateAsk ask = asks.front();
+      asks.erase(asks.begin());
+      ++answers_[who];
+      if (holders_.at(who) == Kind::kLacksIt) {
+        client_->on_refused(who, {ask.step, ask.stage, ask.offset, ErrorCode::kNotFound, "gone"});
+        return true;
+      }
+      Bytes piece(state_.begin() + static_cast<std::ptrdiff_t>(ask.offset),
+                  state_.begin() + static_cast<std::ptrdiff_t>(std::min<std::uint64_t>(
+                                       ask.offset + ask.bytes, state_.size())));
+      if (holders_.at(who) == Kind::kLiar) piece[0] ^= 1;
+      whole_ = client_->progress().empty();
+      client_->on_piece(who, {ask.step, ask.stage, ask.offset, state_.size()},
+                        share(std::move(piece)));
+      whole_ = client_->progress().empty();
+      return true;
+    }
+    return false;
+  }
+  std::string file() const { return test::read_text(checkpoint_path(dir_.path(), kStep, kStage)); }
+
+  test::TempDir dir_;
+  ManualClock clock_;
+  Bytes state_;
+  StateOffer offer_;
+  std::map<NodeId, Kind> holders_;
+  std::map<NodeId, std::vector<StateAsk>> asked_;
+  std::map<NodeId, int> answers_;
+  std::optional<round::StateFetched> over_;
+  bool whole_ = false;  ///< all pieces are there, the hash is being taken
+  BoundedQueue<std::function<void()>> posted_{64};
+  std::optional<StateClient> client_;
+};
+
+TEST_F(StateClientTest, SeveralHoldersAreAskedAtOnce) {
+  const auto done = fetch({{node(1), Kind::kHonest}, {node(2), Kind::kHonest}});
+  EXPECT_EQ(done.error, "");
+  EXPECT_EQ(file(), std::string(state_.begin(), state_.end()));
+  EXPECT_GT(answers_[node(1)], 0);
+  EXPECT_GT(answers_[node(2)], 0);
+  EXPECT_FALSE(
+      std::filesystem::exists(PartFile::part_of(checkpoint_path(dir_.path(), kStep, kStage))));
+}
+
+TEST_F(StateClientTest, ALiarCannotSpoilTheCopy) {
+  const auto done = fetch({{node(1), Kind::kHonest}, {node(2), Kind::kLiar}});
+  EXPECT_EQ(done.error, "");
+  EXPECT_EQ(file(), std::string(state_.begin(), state_.end()));
+}
+
+TEST_F(StateClientTest, WhoIsAwayOrLacksItIsDoneWithout) {
+  const auto done =
+      fetch({{node(1), Kind::kAway}, {node(2), Kind::kLacksIt}, {node(3), Kind::kHonest}});
+  EXPECT_EQ(done.error, "");
+  EXPECT_EQ(file(), std::string(state_.begin(), state_.end()));
+}
+
+TEST_F(StateClientTest, LiarsAloneAreNamedByTheHashAndLeaveNothing) {
+  const auto done = fetch({{node(1), Kind::kLiar}});
+  EXPECT_NE(done.error.find(to_hex(offer_.file_hash)), std::string::npos) << done.error;
+  EXPECT_TRUE(file().empty());
+}
+
+TEST_F(StateClientTest, WhenNobodyHasItTheReasonIsSaid) {
+  EXPECT_NE(fetch({{node(1), Kind::kLacksIt}}).error.find("gone"), std::string::npos);
+  const auto nobody = fetch({{node(1), Kind::kAway}, {node(2), Kind::kAway}});
+  EXPECT_NE(nobody.error.find("nothing came for 30 s"), std::string::npos) << nobody.error;
+}
+
+TEST_F(StateClientTest, ABrokenOffCopyGoesOnWhereItEnded) {
+  const auto part = PartFile::part_of(checkpoint_path(dir_.path(), kStep, kStage));
+  std::filesystem::create_directories(part.parent_path());
+  test::write_text(part, std::string(state_.begin(), state_.begin() + 4 * kPiece));
+  EXPECT_EQ(fetch({{node(1), Kind::kHonest}}).error, "");
+  EXPECT_EQ(file(), std::string(state_.begin(), state_.end()));
+  EXPECT_EQ(answers_[node(1)], 2) << "one piece and a bit were missing";
+}
+
+}  // namespace
+}  // namespace coshard::node
