@@ -151,6 +151,7 @@ void Courier::follow(const transport::PeerTransition& change) {
     give_up(change.peer, "silent for " + std::to_string(silent.count()) + " ms");
   } else if (change.to == PeerState::kSuspect) {
     log(LogLevel::kInfo, "courier", "peer " + change.peer.short_hex() + " is late");
+    if (handlers_.late) handlers_.late(change.peer);
   }
 }
 

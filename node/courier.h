@@ -39,6 +39,8 @@ struct CourierHandlers {
   std::function<void(const NodeId& peer, const std::string& reason)> lost;
   /// For people: "connection refused", and that it works again.
   std::function<void(const transport::PeerEvent&)> link;
+  /// A correspondent is suspected: silent for longer than the spread of its heartbeats explains.
+  std::function<void(const NodeId& peer)> late{};
 };
 
 /// Nanoseconds and counts since the start, for metrics.

@@ -91,7 +91,7 @@ struct OwnershipSection {
 
 struct AdmissionSection {
   bool open = true;
-  std::vector<NodeId> allow;   ///< when not open: who may join, at least one
+  std::vector<NodeId> allow;       ///< when not open: who may join, at least one
   std::uint32_t replicas = 1;      ///< the round starts once every stage has that many
   std::uint32_t replicas_max = 1;  ///< seats of each stage: who comes later joins the round
   bool operator==(const AdmissionSection&) const = default;

@@ -13,8 +13,9 @@ namespace {
 
 CourierHandlers handlers_of(std::function<void(const NodeId&, wire::Opened)> message,
                             std::function<void(const NodeId&, const std::string&)> lost,
-                            std::function<void(const transport::PeerEvent&)> link) {
-  return {std::move(message), std::move(lost), std::move(link)};
+                            std::function<void(const transport::PeerEvent&)> link,
+                            std::function<void(const NodeId&)> late) {
+  return {std::move(message), std::move(lost), std::move(link), std::move(late)};
 }
 
 wire::Payload text_payload(const std::string& text) {
@@ -33,7 +34,8 @@ CoordinatorNet::CoordinatorNet(CoordinatorSetup setup, Surroundings surroundings
                      on_message(from, std::move(opened));
                    },
                    [this](const NodeId& peer, const std::string& reason) { on_lost(peer, reason); },
-                   [this](const transport::PeerEvent& event) { on_link(event); })),
+                   [this](const transport::PeerEvent& event) { on_link(event); },
+                   [this](const NodeId& peer) { handle(round::PeerLate{peer}); })),
       machine_(coordinator_config(setup_.round, setup_.fingerprint_secret), history) {
   welcome_payloads_ = {text_payload(setup_.round_text), wire::hashed(share(setup_.genesis_entry)),
                        text_payload(setup_.manifest_text)};
@@ -94,20 +96,18 @@ void CoordinatorNet::join(const NodeId& from, wire::Opened opened) {
 
 void CoordinatorNet::on_lost(const NodeId& peer, const std::string& reason) {
   COSHARD_ON(net_);
-  const bool ending = machine_.phase() >= round::CoordinatorPhase::kEnding;
-  for (const round::NodeStatus& node : machine_.status().nodes) {
-    if (node.member.node != peer || ending) continue;
-    outcome_.lost.push_back(
-        "node " + peer.hex() + " (stage " + std::to_string(node.member.stage.value) + ", replica " +
-        std::to_string(node.member.replica.value) + ") at " + node.member.endpoint + ": " + reason);
-    log(LogLevel::kError, "coordinator", "lost " + outcome_.lost.back());
-  }
   // Its connection stays, if it has one: a node that was only frozen learns that it was given up.
   handle(round::PeerLost{peer, reason});
 }
 
 void CoordinatorNet::run(const round::MemberGone& action) {
   const Member& gone = action.member;
+  if (!action.expected) {
+    outcome_.lost.push_back(
+        "node " + gone.node.hex() + " (stage " + std::to_string(gone.stage.value) + ", replica " +
+        std::to_string(gone.replica.value) + ") at " + gone.endpoint + ": " + action.why);
+    log(LogLevel::kError, "coordinator", "lost " + outcome_.lost.back());
+  }
   holders_[machine_.status().last_step.next()].emplace(gone.stage, gone.node, gone.incarnation);
   (void)at_.ledger.submit(LedgerGone{gone.node});
 }

@@ -115,6 +115,7 @@ void Coordinator::Impl::handle(const Received& event) {
   }
   const Member from = *member;  // a copy: what follows may change the table
   peers_.at(from.node).heard_at = now_;
+  peers_.at(from.node).late_since.reset();
   std::visit([&](const auto& message) { hear(from, message); }, event.message);
 }
 
@@ -126,7 +127,12 @@ void Coordinator::Impl::handle(const PeerLost& event) {
     lose(event.node, name(*member) + " was lost: " + event.reason);
 }
 
+void Coordinator::Impl::handle(const PeerLate& event) {
+  if (members_.find(event.node) != nullptr) peers_.at(event.node).late_since = now_;
+}
+
 void Coordinator::Impl::handle(const Tick&) {
+  judge_silence();
   judge_complaints();
   take_leave();
   survey_again();

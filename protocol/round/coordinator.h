@@ -46,7 +46,7 @@ struct Control {
   ControlVerb verb = ControlVerb::kPause;
 };
 
-using CoordinatorEvent = std::variant<Received, PeerLost, Tick, Control, EpochSettled>;
+using CoordinatorEvent = std::variant<Received, PeerLost, PeerLate, Tick, Control, EpochSettled>;
 
 /// Send to one node. With a Welcome the shell sends the round file (payload 0) and the ledger's
 /// genesis entry (payload 1).
@@ -90,9 +90,12 @@ struct RoundFinished {
   StepId resumable_step;
 };
 
-/// `member` is none any more: lost, fenced or gone. What it still owes nobody waits for.
+/// `member` is none any more, `why` in a sentence. What it still owes nobody waits for. `expected`:
+/// it had asked to leave, or the round is ending.
 struct MemberGone {
   Member member;
+  std::string why;
+  bool expected = false;
 };
 
 /// A line for the log and for whoever watches: admissions, losses, complaints.

@@ -44,7 +44,8 @@ class Coordinator::Impl {
     std::optional<Fingerprint> loaded;  ///< digest of the state that it loaded
     Heartbeat heartbeat;
     TimePoint heard_at{};
-    StepId heard_step;  ///< newest step of which it has said anything
+    std::optional<TimePoint> late_since;  ///< not heard since then
+    StepId heard_step;                    ///< newest step of which it has said anything
     std::uint64_t pull_request = 0;
     std::uint32_t pull_slots = 0;
     StepId pull_step;
@@ -63,6 +64,7 @@ class Coordinator::Impl {
   // Events.
   void handle(const Received& event);
   void handle(const PeerLost& event);
+  void handle(const PeerLate& event);
   void handle(const Tick&);
   void handle(const Control& control);
   void handle(const EpochSettled& event);
@@ -118,6 +120,7 @@ class Coordinator::Impl {
   // Losses and their repair (coordinator_repair.cpp).
   void lose(const NodeId& node, const std::string& why);
   void judge_complaints();
+  void judge_silence();
   void take_leave();
   void survey();
   void survey_again();

@@ -18,7 +18,7 @@ void Coordinator::Impl::lose(const NodeId& node, const std::string& why) {
   const Member lost = *members_.find(node);
   const StageIndex stage = lost.stage;
   send(node, Refused{ErrorCode::kPermissionDenied, "this node is no member any more: " + why});
-  act(MemberGone{lost});
+  act(MemberGone{lost, why, leaving_.contains(node) || phase_ >= CoordinatorPhase::kEnding});
   members_.remove(node);
   peers_.erase(node);
   leaving_.erase(node);
@@ -48,6 +48,22 @@ void Coordinator::Impl::judge_complaints() {
                       peer.asked_again.has_value();  // a new process: the old one is gone
   const NodeId goes = !silent && spare(*from) > spare(*about) ? from->node : about->node;
   lose(goes, name(*from) + " cannot work with " + name(*about) + ": " + complaint.reason);
+}
+
+/// Whom its stage can spare is not waited for until the transport gives it up: to wait costs every
+/// node's time, to err costs one node the way back.
+void Coordinator::Impl::judge_silence() {
+  if (!running()) return;
+  for (const auto& node : members_.nodes()) {
+    const auto& late = peers_.at(node).late_since;
+    if (!late || now_ - *late < 2 * limits::kHeartbeatInterval) continue;
+    const Member member = *members_.find(node);
+    if (members_.replicas(member.stage).size() == 1) continue;
+    const auto silence =
+        std::chrono::duration_cast<std::chrono::milliseconds>(now_ - peers_.at(node).heard_at);
+    return lose(node,
+                name(member) + " was lost: silent for " + std::to_string(silence.count()) + " ms");
+  }
 }
 
 void Coordinator::Impl::hear(const Member& from, const PeerComplaint& message) {

@@ -23,6 +23,12 @@ struct PeerLost {
   std::string reason;
 };
 
+/// The transport's peer table suspects the node: it has been silent for longer than the spread of
+/// its heartbeats explains. For the coordinator, who may give it up before it counts as gone.
+struct PeerLate {
+  NodeId node;
+};
+
 /// Time passes: at least once every limits::kUnitReportInterval.
 struct Tick {};
 

@@ -54,7 +54,8 @@ void Participant::Impl::handle(const Received& event) {
     return std::visit([&](const auto& message) { hear(*member, message); }, event.message);
   // A neighbour may be ready before us: its grant need not wait for its repetition.
   const auto* grant = std::get_if<SlotGrant>(&event.message);
-  if (grant != nullptr && member != nullptr && !seated_ && early_slots_.size() < limits::kReplicasMax) {
+  if (grant != nullptr && member != nullptr && !seated_ &&
+      early_slots_.size() < limits::kReplicasMax) {
     early_slots_.emplace_back(event.from, grant->slots_total);
     return;
   }

@@ -449,5 +449,24 @@ TEST_F(CoordinatorTest, AResumedRoundStartsWithFewerNodesAfterAWhile) {
   EXPECT_EQ(machine->phase(), CoordinatorPhase::kLoading);
 }
 
+TEST_F(CoordinatorTest, WhomItsStageCanSpareIsGivenUpSoonerThanTheLast) {
+  open_training();
+  happen(PeerLate{node(2)});
+  pass(900ms);
+  hear(2, Heartbeat{});  // it was only slow
+  pass(5s);
+  EXPECT_FALSE(last<MemberGone>().has_value());
+  happen(PeerLate{node(2)});
+  pass(1100ms);
+  ASSERT_TRUE(last<MemberGone>().has_value());
+  EXPECT_EQ(last<MemberGone>()->member.node, node(2));
+  EXPECT_NE(last<MemberGone>()->why.find("silent for "), std::string::npos);
+  said.clear();
+  happen(PeerLate{node(0)});  // nobody else holds stage 0 now
+  pass(3s);
+  EXPECT_FALSE(last<MemberGone>().has_value());
+  EXPECT_EQ(machine->phase(), CoordinatorPhase::kTraining);
+}
+
 }  // namespace
 }  // namespace coshard::round
