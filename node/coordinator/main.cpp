@@ -1,10 +1,12 @@
 // coshard-coordinator: opens what the round needs, in order, runs it, and closes in reverse.
 // SPDX-License-Identifier: Apache-2.0
 #include <cstdio>
+#include <cstdlib>
 
 #include "node/coordinator/context.h"
 #include "node/logging.h"
 #include "node/net_host.h"
+#include "protocol/base/failpoint.h"
 
 namespace {
 
@@ -65,6 +67,8 @@ int run(Signals& signals, CoordinatorContext& context) {
 int main(int argc, char** argv) {
   auto signals = Signals::block();
   if (!signals) return refuse(signals.error(), kExitInternal);
+  if (const auto armed = arm_failpoints(std::getenv("COSHARD_FAILPOINTS")); !armed)
+    return refuse(armed.error(), kExitUsage);
   const auto options = parse_coordinator_options(argc, argv);
   if (!options) return refuse(options.error(), kExitUsage);
   if (!*options) return kExitDone;

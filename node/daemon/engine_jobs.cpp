@@ -3,6 +3,7 @@
 #include "node/daemon/engine_jobs.h"
 
 #include "node/daemon/stage_host.h"
+#include "protocol/base/failpoint.h"
 
 namespace coshard::node {
 
@@ -45,6 +46,7 @@ Result<ComputeOutcome> compute(EngineHome& home, const round::Work& work,
 
 Result<shard::AveragedChunk> reduce(shard::StageEngine& engine, const round::ReduceChunk& action,
                                     std::vector<SharedBytes> parts) {
+  COSHARD_FAILPOINT("average.reduce");
   for (SharedBytes& part : parts) {
     if (part == nullptr) {
       COSHARD_ASSIGN(part, engine.gradient_chunk(action.chunk));
@@ -76,6 +78,7 @@ round::CheckpointSaved save_checkpoint(shard::StageEngine& engine, const SavedSt
     saved.error = hash.error().message;
     return saved;
   }
+  COSHARD_FAILPOINT("checkpoint.saved");
   saved.file_hash = hash->file;
   saved.bytes = std::filesystem::file_size(file, error);
   drop_old_checkpoints(where.checkpoints, where.step, where.stage);

@@ -2,11 +2,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 
 #include "node/daemon/context.h"
 #include "node/logging.h"
 #include "node/memory.h"
 #include "node/net_host.h"
+#include "protocol/base/failpoint.h"
 #include "protocol/base/log.h"
 
 namespace {
@@ -82,6 +84,8 @@ int main(int argc, char** argv) {
   keep_freed_memory();
   auto signals = Signals::block();
   if (!signals) return refuse(signals.error(), kExitInternal);
+  if (const auto armed = arm_failpoints(std::getenv("COSHARD_FAILPOINTS")); !armed)
+    return refuse(armed.error(), kExitUsage);
   const auto options = parse_node_options(argc, argv);
   if (!options) return refuse(options.error(), kExitUsage);
   if (!*options) return kExitDone;

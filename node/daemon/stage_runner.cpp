@@ -4,6 +4,7 @@
 
 #include "crypto/hash.h"
 #include "node/round_setup.h"
+#include "protocol/base/failpoint.h"
 #include "protocol/base/log.h"
 
 namespace coshard::node {
@@ -227,6 +228,7 @@ void StageRunner::run(const round::SendTensor& action) {
   if (action.direction == Direction::kForward) counters_.boundary_tokens += tokens_per_microbatch_;
   ports_.sent(action.to, {unit, action.direction}, *kept);
   store_.mark_used(key);
+  COSHARD_FAILPOINT("tensor.send");
   deliver({action.to, std::move(message), {payload}});
 }
 
@@ -301,7 +303,10 @@ void StageRunner::run(const round::SendAverage& action) {
   }
   const AveragedChunk message{action.step, stage_, action.attempt, action.chunk,
                               action.squared_norm};
-  for (const NodeId& to : action.to) deliver({to, message, {kept->payload()}});
+  for (const NodeId& to : action.to) {
+    deliver({to, message, {kept->payload()}});
+    COSHARD_FAILPOINT("average.half_sent");
+  }
 }
 
 void StageRunner::run(const round::SetAverage& action) {

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <zmq.hpp>
 
+#include "protocol/base/failpoint.h"
 #include "protocol/base/limits.h"
 #include "protocol/transport/zap_authenticator.h"
 
@@ -250,6 +251,7 @@ SendOutcome send_frame(zmq::socket_t& socket, const RoutingId& route, wire::Fram
   if (!send_part(socket, header, true)) return outcome();
   bool sent = send_part(socket, signature, !payloads.empty());
   for (std::size_t i = 0; sent && i < payloads.size(); ++i) {
+    COSHARD_FAILPOINT("message.half");
     sent = send_part(socket, payloads[i], i + 1 < payloads.size());
   }
   return sent ? SendOutcome::kQueued : SendOutcome::kGone;

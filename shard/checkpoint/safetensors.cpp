@@ -6,6 +6,7 @@
 #include <array>
 
 #include "protocol/base/check.h"
+#include "protocol/base/failpoint.h"
 #include "protocol/base/limits.h"
 #include "shard/checkpoint/float_convert.h"
 #include "shard/data/json.h"
@@ -138,6 +139,7 @@ Result<Hash> write_safetensors(const std::filesystem::path& path,
   const std::uint64_t data_begin = file.size();
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     COSHARD_TRY(tensors[i].stream([&](ByteView bytes) { return file.write(bytes); }));
+    COSHARD_FAILPOINT("checkpoint.half");
     if (file.size() - data_begin != ends[i])
       return fail(ErrorCode::kInternal, path.string() + ": tensor " + tensors[i].name +
                                             " did not have as many bytes as its shape says");

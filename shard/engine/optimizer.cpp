@@ -8,6 +8,7 @@
 #include <cmath>
 #include <string>
 
+#include "protocol/base/failpoint.h"
 #include "shard/engine/blob_convert.h"
 
 namespace coshard::shard {
@@ -104,6 +105,7 @@ Result<void> Optimizer::apply(const CommitScalars& scalars) {
                              .count = layout.specs()[i].elements,
                              .decayed = layout.specs()[i].decays()},
                             scalars);
+      COSHARD_FAILPOINT("update.half");
     }
     module_.weights_changed();
   }

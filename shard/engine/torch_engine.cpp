@@ -10,6 +10,7 @@
 #include <new>
 #include <string>
 
+#include "protocol/base/failpoint.h"
 #include "shard/engine/blob_convert.h"
 #include "shard/engine/determinism.h"
 #include "shard/engine/input_check.h"
@@ -253,6 +254,7 @@ Result<StepReport> TorchEngine::apply_update(const CommitScalars& scalars) {
   COSHARD_ON(role_);
   return guarded(device_, "apply_update", [&]() -> Result<StepReport> {
     COSHARD_TRY(optimizer_.apply(scalars));
+    COSHARD_FAILPOINT("update.done");
     stash_.clear();
     spoiled_ = false;
     return StepReport{optimizer_.fingerprint(scalars.fingerprint_key)};

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "protocol/base/check.h"
+#include "protocol/base/failpoint.h"
 
 namespace coshard::shard {
 
@@ -47,6 +48,7 @@ at::Tensor StageModule::forward(const BatchShape& shape, const at::Tensor& input
 
 at::Tensor StageModule::backward(const BatchShape& shape, const at::Tensor& input,
                                  SavedTensors& saved, const at::Tensor& dy, Accumulate accumulate) {
+  COSHARD_FAILPOINT("backward.begin");
   const StageTensors& dw = sums(accumulate);
   at::Tensor d = dy.to(options_.compute);
   for (std::size_t i = w_.layers.size(); i-- > 0;)

@@ -1,0 +1,71 @@
+// Counting passages. Part of test builds only.
+// SPDX-License-Identifier: Apache-2.0
+#include "protocol/base/failpoint.h"
+
+#include <algorithm>
+#include <atomic>
+#include <charconv>
+#include <csignal>
+#include <string>
+
+namespace coshard {
+
+namespace {
+
+std::vector<FailpointOrder> armed;
+std::array<std::atomic<std::uint64_t>, kFailpoints.size()> passages;
+
+tl::unexpected<Error> refuse(std::string_view found) {
+  std::string names;
+  for (const std::string_view name : kFailpoints) names += " " + std::string(name);
+  return fail(ErrorCode::kInvalidArgument,
+              "COSHARD_FAILPOINTS: expected NAME=kill@N or NAME=stop@N, N from 1 on, with commas "
+              "between several, found \"" +
+                  std::string(found) + "\"; the names are:" + names);
+}
+
+Result<FailpointOrder> parse_order(std::string_view text) {
+  const std::size_t equals = text.find('='), at = text.find('@');
+  if (equals == text.npos || at == text.npos || at < equals) return refuse(text);
+  const auto name = std::find(kFailpoints.begin(), kFailpoints.end(), text.substr(0, equals));
+  const std::string_view verb = text.substr(equals + 1, at - equals - 1);
+  FailpointOrder order;
+  order.failpoint = static_cast<std::size_t>(name - kFailpoints.begin());
+  order.signal = verb == "kill" ? SIGKILL : SIGSTOP;
+  const char* end = text.data() + text.size();
+  const auto [stopped, error] = std::from_chars(text.data() + at + 1, end, order.passage);
+  const bool counted = error == std::errc() && stopped == end && order.passage > 0;
+  if (name == kFailpoints.end() || (verb != "kill" && verb != "stop") || !counted)
+    return refuse(text);
+  return order;
+}
+
+}  // namespace
+
+Result<std::vector<FailpointOrder>> parse_failpoints(std::string_view text) {
+  std::vector<FailpointOrder> orders;
+  for (;;) {
+    const std::size_t comma = text.find(',');
+    COSHARD_ASSIGN(const FailpointOrder order, parse_order(text.substr(0, comma)));
+    orders.push_back(order);
+    if (comma == text.npos) return orders;
+    text.remove_prefix(comma + 1);
+  }
+}
+
+Result<void> arm_failpoints(const char* text) {
+  if (text == nullptr) return {};
+  COSHARD_ASSIGN(armed, parse_failpoints(text));
+  return {};
+}
+
+namespace internal {
+
+void pass_failpoint(std::size_t failpoint) {
+  const std::uint64_t passage = passages[failpoint].fetch_add(1, std::memory_order_relaxed) + 1;
+  for (const FailpointOrder& order : armed)
+    if (order.failpoint == failpoint && order.passage == passage) std::raise(order.signal);
+}
+
+}  // namespace internal
+}  // namespace coshard

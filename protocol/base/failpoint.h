@@ -1,0 +1,73 @@
+// Named places where a test makes its process die or freeze, for example
+// COSHARD_FAILPOINT("tensor.send"). In test builds only (CMake option COSHARD_FAILPOINTS):
+// elsewhere the macro is nothing. The environment variable COSHARD_FAILPOINTS gives the orders:
+// "tensor.send=kill@5,update.half=stop@20" is SIGKILL at the fifth passage of the one, SIGSTOP at
+// the twentieth of the other. Armed before there are threads; passed by any thread.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "protocol/base/error.h"
+
+#ifdef COSHARD_FAILPOINTS
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+namespace coshard {
+
+/// Every failpoint of the product, in the order in which a step comes by.
+inline constexpr std::array<std::string_view, 9> kFailpoints{
+    "tensor.send",        // an activation or gradient is about to be sent
+    "message.half",       // its header is handed to the socket, this payload is not
+    "backward.begin",     // a microbatch's forward is done, its backward begins
+    "average.reduce",     // a chunk's contributions are here, its average is not made
+    "average.half_sent",  // one replica has been sent the average, the next has not
+    "update.half",        // a parameter is updated, the next is not
+    "update.done",        // all are, and nobody has heard so
+    "checkpoint.half",    // one tensor of a checkpoint is written, the next is not
+    "checkpoint.saved",   // it lies durably under its name, and nobody has heard so
+};
+
+struct FailpointOrder {
+  std::size_t failpoint = 0;  ///< index in kFailpoints
+  int signal = 0;             ///< SIGKILL or SIGSTOP
+  std::uint64_t passage = 0;  ///< counted from 1
+};
+
+/// kInvalidArgument, listing the names, for anything but "NAME=kill@N" or "NAME=stop@N", with
+/// commas between several.
+Result<std::vector<FailpointOrder>> parse_failpoints(std::string_view text);
+
+/// What `text` (the variable's value, or null) orders is done from now on. Errors as above.
+Result<void> arm_failpoints(const char* text);
+
+namespace internal {
+
+void pass_failpoint(std::size_t failpoint);
+void no_such_failpoint();  ///< not constant: calling it is the compiler's error
+
+consteval std::size_t failpoint_index(std::string_view name) {
+  for (std::size_t i = 0; i < kFailpoints.size(); ++i)
+    if (kFailpoints[i] == name) return i;
+  no_such_failpoint();
+  return kFailpoints.size();
+}
+
+}  // namespace internal
+}  // namespace coshard
+
+#define COSHARD_FAILPOINT(name) \
+  ::coshard::internal::pass_failpoint(::coshard::internal::failpoint_index(name))
+
+#else
+
+namespace coshard {
+inline Result<void> arm_failpoints(const char*) { return {}; }
+}  // namespace coshard
+
+#define COSHARD_FAILPOINT(name) static_cast<void>(0)
+
+#endif

@@ -1,0 +1,88 @@
+// A failpoint strikes at the passage that was ordered and at no other; orders that make no sense
+// are refused with the names that there are.
+// SPDX-License-Identifier: Apache-2.0
+#include "protocol/base/failpoint.h"
+
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <string>
+
+namespace coshard {
+namespace {
+
+constexpr int kPassages = 5;
+
+/// A process that arms itself, passes "tensor.send" five times, and writes a byte before each.
+struct Struck {
+  explicit Struck(const char* orders) {
+    int pipe_ends[2];
+    EXPECT_EQ(::pipe(pipe_ends), 0);
+    const pid_t child = ::fork();
+    if (child == 0) {
+      if (!arm_failpoints(orders)) ::_exit(1);
+      for (int i = 0; i < kPassages; ++i) {
+        if (::write(pipe_ends[1], "x", 1) != 1) ::_exit(2);
+        COSHARD_FAILPOINT("tensor.send");
+        COSHARD_FAILPOINT("update.half");
+      }
+      ::_exit(0);
+    }
+    EXPECT_EQ(::waitpid(child, &status, WUNTRACED), child);
+    stopped = WIFSTOPPED(status);
+    if (stopped) {
+      ::kill(child, SIGCONT);
+      EXPECT_EQ(::waitpid(child, &status, 0), child);
+    }
+    ::close(pipe_ends[1]);
+    char byte;
+    while (::read(pipe_ends[0], &byte, 1) == 1) ++begun;
+    ::close(pipe_ends[0]);
+  }
+  int status = 0;
+  bool stopped = false;
+  int begun = 0;  ///< passages, in all
+};
+
+TEST(Failpoint, KillsAtTheOrderedPassage) {
+  const Struck struck("tensor.send=kill@3");
+  ASSERT_TRUE(WIFSIGNALED(struck.status));
+  EXPECT_EQ(WTERMSIG(struck.status), SIGKILL);
+  EXPECT_EQ(struck.begun, 3);
+}
+
+TEST(Failpoint, StopsAndGoesOnWhenContinued) {
+  const Struck struck("backward.begin=kill@1,update.half=stop@2");
+  EXPECT_TRUE(struck.stopped);
+  ASSERT_TRUE(WIFEXITED(struck.status));
+  EXPECT_EQ(WEXITSTATUS(struck.status), 0);
+  EXPECT_EQ(struck.begun, kPassages);
+}
+
+TEST(Failpoint, DoesNothingBeyondWhatWasOrdered) {
+  for (const char* orders : {static_cast<const char*>(nullptr), "tensor.send=kill@6"}) {
+    const Struck struck(orders);
+    ASSERT_TRUE(WIFEXITED(struck.status));
+    EXPECT_EQ(WEXITSTATUS(struck.status), 0);
+    EXPECT_EQ(struck.begun, kPassages);
+  }
+}
+
+TEST(Failpoint, OrdersThatMakeNoSenseAreRefusedWithTheNames) {
+  for (const std::string text :
+       {"", "tensor.send", "tensor.send=kill", "tensor.send@3", "tensor.send=kill@", "=kill@1",
+        "tensor.send=kill@0", "tensor.send=kill@-1", "tensor.send=kill@1x", "tensor.send=die@1",
+        "tensor.sent=kill@1", "tensor.send=kill@99999999999999999999", "tensor.send=kill@1,",
+        "tensor@send=kill", " tensor.send=kill@1"}) {
+    const auto orders = parse_failpoints(text);
+    ASSERT_FALSE(orders.has_value()) << text;
+    EXPECT_EQ(orders.error().code, ErrorCode::kInvalidArgument);
+    for (const std::string_view name : kFailpoints)
+      EXPECT_NE(orders.error().message.find(name), std::string::npos) << orders.error().message;
+  }
+}
+
+}  // namespace
+}  // namespace coshard
