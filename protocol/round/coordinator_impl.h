@@ -121,6 +121,7 @@ class Coordinator::Impl {
   void lose(const NodeId& node, const std::string& why);
   void judge_complaints();
   void judge_silence();
+  const Member& who_goes(const Member& from, const Member& about) const;
   void take_leave();
   void survey();
   void survey_again();

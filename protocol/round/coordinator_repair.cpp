@@ -22,6 +22,9 @@ void Coordinator::Impl::lose(const NodeId& node, const std::string& why) {
   members_.remove(node);
   peers_.erase(node);
   leaving_.erase(node);
+  std::erase_if(complaints_, [&](const Complaint& complaint) {
+    return complaint.from == node || complaint.about == node;
+  });
   ++nodes_lost_;
   note(why);
   if (!running()) return;
@@ -30,8 +33,25 @@ void Coordinator::Impl::lose(const NodeId& node, const std::string& why) {
   survey();
 }
 
-/// Two members that cannot work with each other: the silent one goes, or the one that its stage can
-/// spare.
+/// Of two members that cannot work with each other one goes: who is silent here too; else whom its
+/// stage can spare; else who is at odds with more of the others, as a node is whose own line is
+/// bad, whoever complained first; else the one complained about.
+const Member& Coordinator::Impl::who_goes(const Member& from, const Member& about) const {
+  const auto reasons = [&](const Member& member) {
+    const Peer& peer = peers_.at(member.node);
+    const bool silent = now_ - peer.heard_at >= 2 * limits::kHeartbeatInterval ||
+                        peer.asked_again.has_value();  // a new process: the old one is gone
+    const std::size_t replicas = members_.replicas(member.stage).size();
+    std::set<NodeId> at_odds;
+    for (const Complaint& complaint : complaints_) {
+      if (complaint.from == member.node) at_odds.insert(complaint.about);
+      if (complaint.about == member.node) at_odds.insert(complaint.from);
+    }
+    return std::tuple(silent, replicas > 1, at_odds.size(), replicas);
+  };
+  return reasons(from) > reasons(about) ? from : about;
+}
+
 void Coordinator::Impl::judge_complaints() {
   const auto judged = std::find_if(
       complaints_.begin(), complaints_.end(),
@@ -42,11 +62,7 @@ void Coordinator::Impl::judge_complaints() {
   const Member* from = members_.find(complaint.from);
   const Member* about = members_.find(complaint.about);
   if (!running() || from == nullptr || about == nullptr) return;
-  const auto spare = [&](const Member& member) { return members_.replicas(member.stage).size(); };
-  const Peer& peer = peers_.at(about->node);
-  const bool silent = now_ - peer.heard_at >= 2 * limits::kHeartbeatInterval ||
-                      peer.asked_again.has_value();  // a new process: the old one is gone
-  const NodeId goes = !silent && spare(*from) > spare(*about) ? from->node : about->node;
+  const NodeId goes = who_goes(*from, *about).node;
   lose(goes, name(*from) + " cannot work with " + name(*about) + ": " + complaint.reason);
 }
 

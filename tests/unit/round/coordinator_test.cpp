@@ -245,6 +245,21 @@ TEST_F(CoordinatorTest, OneOfTwoThatCannotWorkTogetherIsFenced) {
             std::string::npos);
 }
 
+/// A node whose own line is bad complains about everybody, and may be the first to do so.
+TEST_F(CoordinatorTest, WhoIsAtOddsWithMoreOfTheOthersGoes) {
+  open_training();
+  for (const std::uint32_t n : {0U, 1U, 2U}) {
+    hear(3, PeerComplaint{node(n), StepId(1), "its connection ended"});
+    hear(n, PeerComplaint{node(3), StepId(1), "its connection ended"});
+  }
+  for (int i = 0; i < 3; ++i) {
+    for (const std::uint32_t n : {0U, 1U, 2U, 3U}) hear(n, Heartbeat{});
+    pass(600ms);
+  }
+  EXPECT_TRUE(last_to<Refused>(3).has_value());
+  EXPECT_EQ(last_to<MembershipTable>(0)->members.size(), 3U) << "and nobody else";
+}
+
 TEST_F(CoordinatorTest, WhoLeavesIsLetGoBetweenSteps) {
   open_training();
   hear(2, LeaveNotice{"SIGTERM"});
