@@ -196,7 +196,7 @@ TEST(BadUse, ACoordinatorThatComesBackIsJoinedWithoutAnybodysHelp) {
   ASSERT_TRUE(wait_for_text(round.node(0).output_file(),
                             "cannot reach the coordinator at " + endpoint, kPatience));
   EXPECT_NE(round.node(0).output().find("trying again; check that it runs"), std::string::npos);
-  ASSERT_TRUE(round.start_coordinator({"--listen", endpoint})) << round.outputs();
+  ASSERT_TRUE(round.start_coordinator({.flags = {"--listen", endpoint}})) << round.outputs();
   round.start_node(1);
   EXPECT_EQ(round.coordinator().wait_exit(kPatience), 0) << round.outputs();
   EXPECT_EQ(round.node(0).wait_exit(seconds(20)), 0) << round.outputs();
@@ -247,14 +247,7 @@ TEST(BadUse, AFullDiskIsNamedAndLeavesNoTornCheckpoint) {
   RoundFixture round({.steps = 400, .epoch_steps = 2});
   ASSERT_TRUE(round.start_coordinator());
   round.start_node(0);
-  std::filesystem::create_directories(round.node_dir(1));
-  ChildProcess node({program("coshard-node"),
-                     {"--join", (round.coordinator_dir() / "invitation").string(), "--dir",
-                      round.node_dir(1).string(), "--data", (round.path() / "data").string(),
-                      "--device", "cpu", "--threads", "1"},
-                     round.path() / "full.out",
-                     20'000,
-                     {}});
+  ChildProcess& node = round.start_node(1, {.file_bytes = 20'000});
   EXPECT_EQ(round.coordinator().wait_exit(kPatience), 3) << round.outputs();
   EXPECT_NE(round.coordinator().output().find(".safetensors"), std::string::npos)
       << round.outputs();
@@ -267,19 +260,10 @@ TEST(BadUse, AFullDiskIsNamedAndLeavesNoTornCheckpoint) {
 /// and with room again the round goes on to its end.
 TEST(BadUse, AFullDiskStopsTheCoordinatorCleanly) {
   RoundFixture round({.steps = 40, .epoch_steps = 2});
-  ChildProcess coordinator({program("coshard-coordinator"),
-                            coordinator_arguments(round),
-                            round.path() / "full.out",
-                            200'000,
-                            {}});
-  ASSERT_TRUE(
-      FolderWatch({round.coordinator_dir()})
-          .wait_until(
-              [&] { return std::filesystem::exists(round.coordinator_dir() / "coordinator.json"); },
-              kPatience));
+  ASSERT_TRUE(round.start_coordinator({.file_bytes = 200'000}));
   for (std::size_t i = 0; i < 2; ++i) round.start_node(i);
-  EXPECT_EQ(coordinator.wait_exit(kPatience), 1) << round.outputs();
-  const std::string said = coordinator.output();
+  EXPECT_EQ(round.coordinator().wait_exit(kPatience), 1) << round.outputs();
+  const std::string said = round.coordinator().output();
   EXPECT_NE(said.find(round.coordinator_dir().string() + "/"), std::string::npos) << said;
   EXPECT_NE(said.find("free space on that disk and start again"), std::string::npos) << said;
   for (std::size_t i = 0; i < 2; ++i)
@@ -343,14 +327,7 @@ TEST(BadUse, AWrongClockIsNamedAndDoesNotStopARound) {
   RoundFixture round({.steps = 3});
   ASSERT_TRUE(round.start_coordinator());
   round.start_node(0);
-  std::filesystem::create_directories(round.node_dir(1));
-  ChildProcess node({program("coshard-node"),
-                     {"--join", (round.coordinator_dir() / "invitation").string(), "--dir",
-                      round.node_dir(1).string(), "--data", (round.path() / "data").string(),
-                      "--device", "cpu", "--threads", "1"},
-                     round.path() / "late.out",
-                     {},
-                     {{"LD_PRELOAD", shift.string()}}});
+  ChildProcess& node = round.start_node(1, {.environment = {{"LD_PRELOAD", shift.string()}}});
   EXPECT_EQ(round.coordinator().wait_exit(kPatience), 0) << round.outputs();
   EXPECT_EQ(node.wait_exit(seconds(20)), 0) << round.outputs();
   for (const char* part : {"this machine's clock is wrong: expected a time after ", "found 1970-",

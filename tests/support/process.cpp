@@ -108,6 +108,12 @@ ChildProcess::~ChildProcess() {
 
 bool ChildProcess::running() { return !wait_exit(std::chrono::milliseconds(0)).has_value(); }
 
+bool ChildProcess::is_stopped() const {
+  siginfo_t changed{};
+  constexpr int kLook = WSTOPPED | WNOHANG | WNOWAIT;
+  return waitid(P_PID, static_cast<id_t>(pid_), &changed, kLook) == 0 && changed.si_pid == pid_;
+}
+
 void ChildProcess::signal(int number) const { ::kill(pid_, number); }
 
 std::optional<int> ChildProcess::wait_exit(std::chrono::milliseconds limit) {

@@ -49,6 +49,8 @@ class ChildProcess {
 
   int pid() const { return pid_; }
   bool running();
+  /// Whether it was stopped (SIGSTOP) and not continued since.
+  bool is_stopped() const;
   void signal(int number) const;
   /// Exit status (128 + signal when killed), or nothing when it still runs at the deadline.
   std::optional<int> wait_exit(std::chrono::milliseconds limit);

@@ -109,15 +109,16 @@ std::vector<Path> RoundFolder::checkpoint_folders() const {
   return folders;
 }
 
-bool RoundFixture::start_coordinator(const std::vector<std::string>& more) {
+bool RoundFixture::start_coordinator(const Handicap& handicap) {
   const Path description = coordinator_dir() / "coordinator.json";
   std::filesystem::remove(description);
   FolderWatch watch({coordinator_dir(), path()});
   std::vector<std::string> arguments{"--round", (path() / "round.toml").string(), "--dir",
                                      coordinator_dir().string()};
-  arguments.insert(arguments.end(), more.begin(), more.end());
-  coordinator_ = std::make_unique<ChildProcess>(
-      Spawn{program("coshard-coordinator"), arguments, path() / "coordinator.out", {}, {}});
+  arguments.insert(arguments.end(), handicap.flags.begin(), handicap.flags.end());
+  coordinator_ = std::make_unique<ChildProcess>(Spawn{program("coshard-coordinator"), arguments,
+                                                      path() / "coordinator.out",
+                                                      handicap.file_bytes, handicap.environment});
   const bool listening = watch.wait_until(
       [&] { return std::filesystem::exists(description) || !coordinator_->running(); },
       std::chrono::seconds(60));
@@ -126,28 +127,35 @@ bool RoundFixture::start_coordinator(const std::vector<std::string>& more) {
   return false;
 }
 
-ChildProcess& RoundFixture::start_node(std::size_t index, const std::vector<std::string>& more) {
+ChildProcess& RoundFixture::start_node(std::size_t index, const Handicap& handicap) {
   std::filesystem::create_directories(node_dir(index));
-  std::vector<std::string> arguments{"--join",    (coordinator_dir() / "invitation").string(),
-                                     "--dir",     node_dir(index).string(),
-                                     "--data",    (path() / "data").string(),
-                                     "--device",  "cpu",
-                                     "--threads", "1"};
-  arguments.insert(arguments.end(), more.begin(), more.end());
-  nodes_[index] =
-      std::make_unique<ChildProcess>(Spawn{program("coshard-node"),
-                                           arguments,
-                                           path() / ("node-" + std::to_string(index) + ".out"),
-                                           {},
-                                           {}});
+  const std::string own = (coordinator_dir() / "invitation").string();
+  std::vector<std::string> arguments{
+      "--join",    handicap.invitation.empty() ? own : handicap.invitation,
+      "--dir",     node_dir(index).string(),
+      "--data",    (path() / "data").string(),
+      "--device",  "cpu",
+      "--threads", "1"};
+  arguments.insert(arguments.end(), handicap.flags.begin(), handicap.flags.end());
+  nodes_[index] = std::make_unique<ChildProcess>(
+      Spawn{program("coshard-node"), arguments, path() / ("node-" + std::to_string(index) + ".out"),
+            handicap.file_bytes, handicap.environment});
   return *nodes_[index];
 }
 
-bool RoundFixture::start_all() {
-  if (!start_coordinator()) return false;
-  for (std::size_t i = 0; i < seats(); ++i) start_node(i);
+bool RoundFixture::start_nodes(const std::map<std::size_t, Handicap>& handicaps) {
+  std::size_t next = 0;
+  for (; !handicaps.empty() && next <= handicaps.rbegin()->first; ++next) {
+    const auto own = handicaps.find(next);
+    start_node(next, own == handicaps.end() ? Handicap{} : own->second);
+    if (!wait_for_text(node(next).output_file(), "admitted to", std::chrono::seconds(60)))
+      return false;
+  }
+  for (; next < seats(); ++next) start_node(next);
   return true;
 }
+
+bool RoundFixture::start_all() { return start_coordinator() && start_nodes(); }
 
 bool RoundFixture::wait_for_step(std::uint64_t step, std::chrono::milliseconds limit) {
   FolderWatch watch({coordinator_dir(), path()});

@@ -67,14 +67,25 @@ class RoundFolder {
   node::RoundFile round_;
 };
 
+/// What one program is started with beside what all are.
+struct Handicap {
+  std::vector<std::string> flags{};
+  std::vector<std::pair<std::string, std::string>> environment{};
+  std::optional<std::uint64_t> file_bytes{};  ///< no file grows beyond: a full disk
+  std::string invitation{};                   ///< of a node: another than the coordinator wrote
+};
+
 class RoundFixture : public RoundFolder {
  public:
   using RoundFolder::RoundFolder;
 
   /// Starts the coordinator and waits until it listens; false (with its output printed) otherwise.
-  bool start_coordinator(const std::vector<std::string>& more = {});
+  bool start_coordinator(const Handicap& handicap = {});
   /// Starts node `index`; the same index again is the same identity again.
-  ChildProcess& start_node(std::size_t index, const std::vector<std::string>& more = {});
+  ChildProcess& start_node(std::size_t index, const Handicap& handicap = {});
+  /// Starts all nodes of the round. Those with a handicap come first, one after the other and in
+  /// order, so that node 0 holds stage 0, node 1 stage 1, and so on.
+  bool start_nodes(const std::map<std::size_t, Handicap>& handicaps = {});
   /// Starts coordinator and stages x replicas nodes.
   bool start_all();
 

@@ -112,4 +112,46 @@ void expect_same_bits(const RoundFolder& round, const ReferenceRun& reference) {
             reference.parameters);
 }
 
+namespace {
+
+std::size_t count_of(const std::string& text, const std::string& part) {
+  std::size_t count = 0;
+  for (std::size_t at = text.find(part); at != text.npos; at = text.find(part, at + 1)) ++count;
+  return count;
+}
+
+/// Every unit of every step counts once, whoever has one counted owns something, and nothing is
+/// owned by anybody else.
+void expect_paid(const RoundFixture& round, const ledger::Accounts& accounts) {
+  std::uint64_t units = 0;
+  std::set<AccountId> workers;
+  for (const ledger::EpochState& epoch : accounts.epochs())
+    for (const ledger::NodeTotal& total : epoch.close.totals) {
+      units += total.units;
+      workers.insert(accounts.find_node(total.node)->account);
+    }
+  const node::RoundFile& file = round.round();
+  EXPECT_EQ(units, file.training.steps * file.training.microbatches * file.model.stages());
+  for (const AccountId& worker : workers) EXPECT_GT(accounts.balance(worker).posted, 0U);
+  EXPECT_EQ(accounts.balances().size(), workers.size());
+  const ledger::UnitTotals totals = accounts.totals();
+  EXPECT_EQ(totals.posted + totals.burnt, totals.cap);
+}
+
+}  // namespace
+
+void expect_survived(RoundFixture& round, const std::set<std::size_t>& struck) {
+  constexpr auto kPatience = std::chrono::seconds(120);
+  ASSERT_EQ(round.coordinator().wait_exit(kPatience), 0) << round.outputs();
+  for (std::size_t i = 0; i < round.node_count(); ++i) {
+    if (struck.contains(i)) continue;
+    EXPECT_EQ(round.node(i).wait_exit(std::chrono::seconds(30)), 0) << i << round.outputs();
+    EXPECT_EQ(count_of(round.node(i).output(), "admitted to"), 1U)
+        << "node " << i << " was lost and came back" << round.outputs();
+  }
+  EXPECT_EQ(round.metrics().size(), round.round().training.steps) << "no step was done twice";
+  expect_same_losses(round, reference_run(round.round(), round.manifest()));
+  expect_paid(round, expect_verified(round).accounts);
+}
+
 }  // namespace coshard::test

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <filesystem>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,12 @@ std::vector<std::string> checkpoint_parameters(const node::RoundFile& round,
 
 /// One replica per stage: every loss, norm and parameter that the round left is the reference's.
 void expect_same_bits(const RoundFolder& round, const ReferenceRun& reference);
+/// A round of which `struck` nodes were killed, frozen or cut off came to what an undisturbed one
+/// comes to: the coordinator and all other nodes ran to their end without being lost, every step
+/// was committed once, losses are those of the reference, the ledger verifies, units are conserved,
+/// and whoever did counted work is paid, also who died.
+void expect_survived(RoundFixture& round, const std::set<std::size_t>& struck);
+
 /// More replicas: gradients add in another order, so losses differ by rounding, 1e-5 at most.
 void expect_same_losses(const RoundFolder& round, const ReferenceRun& reference);
 
