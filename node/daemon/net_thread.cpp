@@ -66,7 +66,6 @@ NodeNet::NodeNet(NodeSetup setup, Surroundings surroundings)
 void NodeNet::start() {
   COSHARD_ON(net_);
   admit_coordinator();
-  execute(machine_.start(at_.clock.now()));
   at_.reactor.every(limits::kUnitReportInterval, [this] { tick(); });
   at_.reactor.every(limits::kHeartbeatInterval, [this] { heartbeat(); });
   at_.reactor.every(kStatusInterval, [this] { write_status(); });
@@ -95,6 +94,9 @@ void NodeNet::on_link(const transport::PeerEvent& event) {
   if (event.kind == transport::PeerEventKind::kConnected) {
     outcome_.coordinator_trouble.clear();
     log(LogLevel::kInfo, "node", "connected to the coordinator at " + where);
+    // Said before, it would have been lost, and said again only after a while.
+    if (machine_.phase() == round::ParticipantPhase::kJoining)
+      execute(machine_.start(at_.clock.now()));
     return;
   }
   // Said once per cause, not once per attempt.
