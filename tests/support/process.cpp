@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdio>
@@ -115,6 +116,18 @@ bool ChildProcess::is_stopped() const {
 }
 
 void ChildProcess::signal(int number) const { ::kill(pid_, number); }
+
+void ChildProcess::exhaust_descriptors() const {
+  const Path open = Path("/proc") / std::to_string(pid_) / "fd";
+  rlim_t lowest_free = RLIM_INFINITY;
+  for (int sample = 0; sample < 3; ++sample) {  // one may be open for a moment only
+    rlim_t fd = 0;
+    while (std::filesystem::is_symlink(open / std::to_string(fd))) ++fd;
+    lowest_free = std::min(lowest_free, fd);
+  }
+  const rlimit limit{lowest_free, lowest_free};
+  COSHARD_CHECK(prlimit(pid_, RLIMIT_NOFILE, &limit, nullptr) == 0);
+}
 
 std::optional<int> ChildProcess::wait_exit(std::chrono::milliseconds limit) {
   if (status_) return status_;

@@ -52,6 +52,8 @@ class ChildProcess {
   /// Whether it was stopped (SIGSTOP) and not continued since.
   bool is_stopped() const;
   void signal(int number) const;
+  /// From now on it can open nothing more: its limit of file descriptors is what it has open.
+  void exhaust_descriptors() const;
   /// Exit status (128 + signal when killed), or nothing when it still runs at the deadline.
   std::optional<int> wait_exit(std::chrono::milliseconds limit);
   /// What it has written so far.
