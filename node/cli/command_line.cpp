@@ -10,6 +10,7 @@
 #include <climits>
 #include <deque>
 
+#include "node/cli/quantities.h"
 #include "node/toml_reader.h"
 #include "protocol/base/limits.h"
 #include "shard/plan/spec.h"
@@ -37,6 +38,7 @@ class Grammar {
   void add_data();
   void add_round();
   void add_round_control();
+  void add_simulate();
   void add_status();
   void add_ledger_queries();
   const CLI::App* innermost() const;
@@ -123,6 +125,7 @@ Grammar::Grammar() {
   add_data();
   add_round();
   add_round_control();
+  add_simulate();
   add_status();
   add_ledger_queries();
 }
@@ -256,6 +259,48 @@ void Grammar::add_round_control() {
   app->add_option("--round", flags.round,
                   "the round file (default: round.toml in the round's folder)");
   app->add_flag("--bf16", flags.bf16, "round the weights to bf16 (default: fp32)");
+  json_flag(app, flags.json);
+}
+
+/// An option whose text `parse` turns into a number.
+CLI::Option* quantity(CLI::App* app, const char* name, double& out, const char* description,
+                      const char* example, Result<double> (*parse)(std::string_view)) {
+  const auto check = [parse](const std::string& text) -> std::string {
+    const auto parsed = parse(text);
+    return parsed ? "" : parsed.error().message;
+  };
+  const auto take = [&out, parse](const std::string& text) { out = *parse(text); };
+  return app->add_option_function<std::string>(name, take, description)
+      ->check(CLI::Validator(check, example));
+}
+
+void Grammar::add_simulate() {
+  CLI::App* app = add(root_, "simulate",
+                      "what to expect of a round with these boxes, before anybody starts one",
+                      "  coshard simulate round.toml --peers 20 --churn 5%/h --uplink 50mbit\n"
+                      "  coshard simulate round.toml --tflops 40 --spread 0.3 --json");
+  auto& flags = selects<SimulateCommand>(app);
+  app->add_option("file", flags.file, "the round file (see deploy/rounds)")->required();
+  app->add_option("--peers", flags.peers, "boxes (default: stages x replicas of the round file)")
+      ->check(whole_number(1, limits::kPeersMax));
+  quantity(app, "--churn", flags.losses_per_hour, "boxes that go without a word (default: none)",
+           "PERCENT/h", parse_churn);
+  quantity(app, "--uplink", flags.uplink, "each box's line to the others (default: no limit)",
+           "50mbit", parse_bit_rate);
+  quantity(app, "--downlink", flags.downlink, "and from the others (default: no limit)", "50mbit",
+           parse_bit_rate);
+  quantity(app, "--latency", flags.latency_seconds, "one way (default: 30ms)", "30ms",
+           parse_latency);
+  quantity(app, "--tflops", flags.tflops, "what the median box sustains (default: 10)", "NUMBER",
+           parse_positive);
+  quantity(app, "--spread", flags.spread,
+           "standard deviation of the logarithm of a box's speed (default: 0, all alike)", "NUMBER",
+           parse_spread);
+  app->add_option("--seed", flags.seed, "of everything that is left to chance")
+      ->capture_default_str()
+      ->check(whole_number(0, ~std::uint64_t{0}));
+  quantity(app, "--hours", flags.hours, "of the round's time, at most (default: 1)", "NUMBER",
+           parse_positive);
   json_flag(app, flags.json);
 }
 

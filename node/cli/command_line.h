@@ -84,6 +84,19 @@ struct RoundExportCommand {
   bool json = false;
 };
 
+struct SimulateCommand {
+  Path file;
+  std::optional<std::uint32_t> peers;  ///< nothing: stages x replicas of the round file
+  double losses_per_hour = 0;          ///< share of the boxes
+  double uplink = 0, downlink = 0;     ///< bytes per second; 0: never the limit
+  double latency_seconds = 0.03;
+  double tflops = 10;  ///< sustained, of the median box
+  double spread = 0;   ///< of the boxes' speeds
+  std::uint64_t seed = 1;
+  double hours = 1;
+  bool json = false;
+};
+
 struct NodeStatusCommand {
   std::optional<Path> dir;
   bool offline = false;  ///< do not ask the ledger for credits
@@ -117,10 +130,11 @@ struct VerifyCommand {
   LedgerFlags flags;
 };
 
-using Command = std::variant<DemoCommand, KeygenCommand, PrepareCommand, LaunchCommand,
-                             RoundListCommand, RoundStatusCommand, RoundWatchCommand,
-                             RoundControlCommand, RoundExportCommand, NodeStatusCommand,
-                             OwnershipCommand, BalanceCommand, StatementCommand, VerifyCommand>;
+using Command =
+    std::variant<DemoCommand, KeygenCommand, PrepareCommand, LaunchCommand, RoundListCommand,
+                 RoundStatusCommand, RoundWatchCommand, RoundControlCommand, RoundExportCommand,
+                 SimulateCommand, NodeStatusCommand, OwnershipCommand, BalanceCommand,
+                 StatementCommand, VerifyCommand>;
 
 /// Nothing when help or the version was asked for (and printed). kInvalidArgument in one line that
 /// ends with the help to read.

@@ -17,6 +17,7 @@ int run(const RoundStatusCommand& command);
 int run(const RoundWatchCommand& command);
 int run(const RoundControlCommand& command);
 int run(const RoundExportCommand& command);
+int run(const SimulateCommand& command);
 int run(const NodeStatusCommand& command);
 int run(const OwnershipCommand& command);
 int run(const BalanceCommand& command);
