@@ -124,7 +124,7 @@ void print_round(const Answer& answer) {
   for (std::size_t i = 0; i < sim::kCauses; ++i) {
     const auto cause = static_cast<sim::Cause>(i);
     std::printf("    %-10s %5.1f %%  %s\n", std::string(sim::to_string(cause)).c_str(),
-                answer.forecast.lost[i] * 100, explain(cause));
+                std::max(answer.forecast.lost[i], 0.0) * 100, explain(cause));
   }
 }
 
@@ -135,8 +135,8 @@ void print_losses(const sim::RunFigures& run) {
       static_cast<unsigned long long>(run.boxes_lost),
       static_cast<unsigned long long>(run.microbatches_repaired), run.redone * 100,
       static_cast<unsigned long long>(run.rollbacks));
-  if (run.joins > 0 || run.joins_refused > 0)
-    std::printf("               %llu others came in their place, %llu times one was sent away\n",
+  if (run.boxes_lost > 0)
+    std::printf("               %llu others joined in their place, %llu times one was sent away\n",
                 static_cast<unsigned long long>(run.joins),
                 static_cast<unsigned long long>(run.joins_refused));
   if (run.members_at_end < run.seats)

@@ -18,8 +18,8 @@ constexpr std::uint64_t kStateBytesPerParameter = 12;
 constexpr std::size_t kChunksMin = 64;
 /// One durable commit of the coordinator's journal.
 constexpr std::chrono::milliseconds kJournal{5};
-/// So that every forecast has an end; a thousand boxes for a quarter of an hour.
-constexpr std::uint64_t kEventsMax = 12'000'000;
+/// So that every forecast has an end: a thousand boxes for some minutes of theirs.
+constexpr std::uint64_t kEventsMax = 6'000'000;
 /// Another box comes in the place of one that went.
 constexpr std::chrono::minutes kReplacedAfter{1};
 
@@ -67,6 +67,7 @@ Result<sim::Scenario> scenario_of(const node::RoundFile& round, const SimulateCo
                     std::to_string(std::uint64_t{shape.stages} * limits::kReplicasMax) +
                     " boxes for " + std::to_string(shape.stages) + " stages, found " +
                     std::to_string(*command.peers));
+  scenario.round.replicas_max = shape.replicas;
   for (const shard::StageSlice& slice : round.model.slices)
     scenario.stages.push_back(cost_of(round, slice, shape));
   scenario.schedule = node::round_schedule(round);

@@ -3,6 +3,7 @@
 #include "protocol/round/averaging.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "protocol/base/check.h"
 #include "protocol/base/limits.h"
@@ -27,8 +28,12 @@ ParticipantActions Averaging::close(const StageClosed& closed) {
   COSHARD_CHECK(closed.attempt == attempt_ && !closed.contributions.empty());
   closed_known_ = true;
   closed_ = closed;
+  contributes_self_ = contributes(self_);
   lanes_.resize(closed.reducers.size());
-  for (std::uint32_t r = 0; r < lanes_.size(); ++r) lanes_[r].next = r;
+  for (std::uint32_t r = 0; r < lanes_.size(); ++r) {
+    lanes_[r].next = r;
+    moved_.push_back(r);
+  }
   // What came early was taken on trust; now the plan says who may say what.
   for (const auto& [chunk, from] : averages_from_) {
     if (reducer_of(closed_, chunk) == from)
@@ -50,6 +55,7 @@ Arrival Averaging::contribution_arrived(const NodeId& from, ChunkIndex chunk) {
   auto& arrived = contributions_[chunk];
   if (std::find(arrived.begin(), arrived.end(), from) != arrived.end()) return Arrival::kRepeated;
   arrived.push_back(from);
+  if (closed_known_) moved_.push_back(lane_of(chunk));
   return Arrival::kAccepted;
 }
 
@@ -82,8 +88,7 @@ ParticipantActions Averaging::reduced(ChunkIndex chunk, double squared_norm) {
 ParticipantActions Averaging::advance() {
   ParticipantActions actions;
   if (!closed_known_) return actions;
-  for (std::uint32_t reducer = 0; reducer < lanes_.size(); ++reducer)
-    advance_lane(reducer, actions);
+  for (const std::uint32_t reducer : std::exchange(moved_, {})) advance_lane(reducer, actions);
   return actions;
 }
 
@@ -98,7 +103,7 @@ bool Averaging::contributes(const NodeId& node) const {
 }
 
 bool Averaging::contributions_complete(ChunkIndex chunk) const {
-  const std::size_t wanted = closed_.contributions.size() - (contributes(self_) ? 1 : 0);
+  const std::size_t wanted = closed_.contributions.size() - (contributes_self_ ? 1 : 0);
   const auto arrived = contributions_.find(chunk);
   return (arrived == contributions_.end() ? 0 : arrived->second.size()) == wanted;
 }
@@ -111,7 +116,7 @@ void Averaging::advance_lane(std::uint32_t reducer, ParticipantActions& actions)
   const NodeId& to = closed_.reducers[reducer];
   const auto stride = static_cast<std::uint32_t>(lanes_.size());
   const bool own = to == self_;
-  if (!own && !contributes(self_)) return;
+  if (!own && !contributes_self_) return;
   while (lane.next < states_.size() && lane.pending < limits::kAveragingWindow) {
     const ChunkIndex chunk(lane.next);
     const bool have_it = states_[chunk.value] == ChunkState::kHave;  // a reducer that cannot wait
@@ -137,8 +142,9 @@ void Averaging::have(ChunkIndex chunk, double squared_norm) {
   state = ChunkState::kHave;
   squared_norms_[chunk.value] = squared_norm;
   ++have_count_;
-  Lane& lane = lanes_[chunk.value % lanes_.size()];
+  Lane& lane = lanes_[lane_of(chunk)];
   if (lane.pending > 0) --lane.pending;
+  moved_.push_back(lane_of(chunk));
 }
 
 }  // namespace coshard::round

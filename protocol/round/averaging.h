@@ -62,6 +62,9 @@ class Averaging {
   };
   bool contributes(const NodeId& node) const;
   bool contributions_complete(ChunkIndex chunk) const;
+  std::uint32_t lane_of(ChunkIndex chunk) const {
+    return chunk.value % static_cast<std::uint32_t>(lanes_.size());
+  }
   void advance_lane(std::uint32_t reducer, ParticipantActions& actions);
   ReduceChunk reduction(ChunkIndex chunk);
   void have(ChunkIndex chunk, double squared_norm);
@@ -72,10 +75,12 @@ class Averaging {
   NodeId self_;
   bool closed_known_ = false;
   StageClosed closed_;
+  bool contributes_self_ = false;
   std::vector<ChunkState> states_;
   std::vector<double> squared_norms_;
   std::uint32_t have_count_ = 0;
   std::vector<Lane> lanes_;                                  ///< by reducer
+  std::vector<std::uint32_t> moved_;                         ///< lanes to look at again
   std::map<ChunkIndex, std::vector<NodeId>> contributions_;  ///< arrived, not reduced yet
   std::map<ChunkIndex, NodeId> averages_from_;  ///< early averages, judged when the book closes
 };

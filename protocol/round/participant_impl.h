@@ -7,6 +7,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "protocol/round/averaging.h"
@@ -109,6 +110,7 @@ class Participant::Impl {
   void report_units(OpenStep& step);
   void average(OpenStep& step);
   void change_members(const MembershipTable& table);
+  void use_table(const MembershipTable& table);
   void tell_holdings(bool lacks = false);
   void begin_attempt(OpenStep& step, StepId id, Attempt attempt);
   bool agrees_with(const OpenStep& step, const StageClosed& closed) const;
@@ -174,6 +176,7 @@ class Participant::Impl {
 
   std::optional<Welcome> welcome_;
   std::optional<MembershipTable> table_;
+  std::unordered_map<NodeId, std::size_t> seats_;  ///< where in the table somebody stands
   std::optional<RoundShape> shape_;
   Schedule schedule_ = Schedule::kOneForwardOneBackward;
   std::uint32_t chunks_ = 0;

@@ -101,8 +101,7 @@ void Participant::Impl::join_applied(const UpdateApplied& event) {
 // ---- in, or out ---------------------------------------------------------------------------------
 
 void Participant::Impl::use_joiners_table(const MembershipTable& table) {
-  table_ = table;
-  network(UseTable{table});
+  use_table(table);
   const Member* self = find_member(config_.self);
   if (self == nullptr || self->joining) return;
   if (!catch_up_->is_loaded() || catch_up_->applied() != catch_up_->heard())

@@ -47,8 +47,9 @@ void Participant::Impl::take_seat() {
   for (const auto& [node, slots_total] : std::exchange(early_slots_, {}))
     if (const Member* member = find_member(node); member && member->stage.value == stage() + 1)
       router_.grant(node, slots_total);
-  if (!is_first()) slots_.open(replicas(stage() - 1), in_flight());
-  grant_slots();
+  if (is_first()) return;
+  for (const auto& node : slots_.open(replicas(stage() - 1), in_flight()))
+    tell(node, SlotGrant{slots_.total(node)});
 }
 
 void Participant::Impl::grant_slots() {
@@ -146,13 +147,12 @@ void Participant::Impl::begin_attempt(OpenStep& step, StepId id, Attempt attempt
 
 /// Everybody who is gone took its slots and hops along; what waits for it waits for orders.
 void Participant::Impl::change_members(const MembershipTable& table) {
-  if (table_)
-    for (const auto& member : table_->members) {
-      const bool stays =
-          std::any_of(table.members.begin(), table.members.end(), [&](const Member& other) {
-            return other.node == member.node && other.incarnation == member.incarnation;
-          });
-      if (stays) continue;
+  const auto before = table_;
+  use_table(table);
+  if (before)
+    for (const auto& member : before->members) {
+      const Member* now = find_member(member.node);
+      if (now != nullptr && now->incarnation == member.incarnation) continue;
       router_.forget(member.node);
       slots_.forget(member.node);
       for (auto& [id, step] : steps_) {
@@ -162,11 +162,16 @@ void Participant::Impl::change_members(const MembershipTable& table) {
         if (collecting && step.closed && names(*step.closed, member.node)) step.closed.reset();
       }
     }
-  table_ = table;
-  network(UseTable{table});
   for (auto& [id, step] : steps_)
     if (!is_alone()) step.pipeline.allow_any_order();
   if (seated_) take_seat();
+}
+
+void Participant::Impl::use_table(const MembershipTable& table) {
+  table_ = table;
+  seats_.clear();
+  for (std::size_t i = 0; i < table.members.size(); ++i) seats_.emplace(table.members[i].node, i);
+  network(UseTable{table});
 }
 
 /// What this node holds of the open step, for the coordinator to plan with.
@@ -306,10 +311,8 @@ void Participant::Impl::fault(const NodeId& peer, std::string reason) {
 }
 
 const Member* Participant::Impl::find_member(const NodeId& node) const {
-  if (!table_) return nullptr;
-  const auto found = std::find_if(table_->members.begin(), table_->members.end(),
-                                  [&](const Member& member) { return member.node == node; });
-  return found == table_->members.end() ? nullptr : &*found;
+  const auto seat = seats_.find(node);
+  return seat == seats_.end() ? nullptr : &table_->members[seat->second];
 }
 
 std::vector<NodeId> Participant::Impl::replicas(std::uint32_t stage) const {

@@ -3,6 +3,7 @@
 #include "protocol/round/routing.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "protocol/base/check.h"
 #include "protocol/base/limits.h"
@@ -85,18 +86,21 @@ double Router::typical_seconds() const {
   return measured == 0 ? 1.0 : sum / measured;
 }
 
-void SlotBook::open(const std::vector<NodeId>& upstream, std::uint32_t capacity) {
-  std::erase_if(accounts_, [&](const auto& account) {
-    return std::find(upstream.begin(), upstream.end(), account.first) == upstream.end();
-  });
+std::vector<NodeId> SlotBook::open(const std::vector<NodeId>& upstream, std::uint32_t capacity) {
+  const auto before = std::exchange(accounts_, {});
+  std::vector<NodeId> grown;
   const auto count = static_cast<std::uint32_t>(upstream.size());
   for (std::uint32_t i = 0; i < count; ++i) {
     const std::uint32_t even = capacity / count + (i < capacity % count ? 1 : 0);
-    Account& account = accounts_[upstream[i]];
+    const auto found = before.find(upstream[i]);
+    Account account = found == before.end() ? Account{} : found->second;
     const std::uint64_t share = std::max<std::uint64_t>({even, 1, account.share});
+    if (share > account.share) grown.push_back(upstream[i]);
     account.total += share - account.share;
     account.share = share;
+    accounts_[upstream[i]] = account;
   }
+  return grown;
 }
 
 bool SlotBook::accept(const NodeId& from) {

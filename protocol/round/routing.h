@@ -56,8 +56,8 @@ class SlotBook {
  public:
   /// Shares `capacity` among `upstream` (replica order); everybody gets at least one, so that no
   /// path is ever without a slot. Called again when members change: shares grow, never shrink, and
-  /// whoever is not named is forgotten.
-  void open(const std::vector<NodeId>& upstream, std::uint32_t capacity);
+  /// whoever is not named is forgotten. Returns those whose total has grown.
+  std::vector<NodeId> open(const std::vector<NodeId>& upstream, std::uint32_t capacity);
   /// `upstream` is gone; should it come back, it counts from zero.
   void forget(const NodeId& upstream) { accounts_.erase(upstream); }
   /// A forward tensor of `from` arrived; false when it had no slot left.

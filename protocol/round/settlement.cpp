@@ -34,13 +34,11 @@ Entry Settlement::digest(const NodeId& node, const UpdateReport& report) {
   });
   if (owed == steps_.end()) return Entry::kStale;
   auto& digests = owed->digests[report.stage.value];
-  for (const auto& [other, digest] : digests) {
-    if (digest != report.digest) {
-      conflict_ = disagree(other, node, report.stage, report.step, "parameters");
-      return Entry::kConflict;
-    }
-    if (other == node) return Entry::kRepeated;
+  if (!digests.empty() && digests.begin()->second != report.digest) {  // all there are the same
+    conflict_ = disagree(digests.begin()->first, node, report.stage, report.step, "parameters");
+    return Entry::kConflict;
   }
+  if (digests.contains(node)) return Entry::kRepeated;
   digests[node] = report.digest;
   auto& recent = recent_[report.step];
   recent.resize(stages_);

@@ -139,12 +139,13 @@ Entry StepBook::averaged(const NodeId& node, const AverageReport& report) {
   if (report.attempt != page.closed->attempt) return Entry::kStale;
   const auto& reducers = page.closed->reducers;
   if (std::find(reducers.begin(), reducers.end(), node) == reducers.end()) return Entry::kFalse;
-  for (const auto& [other, said] : page.averages) {
+  if (!page.averages.empty()) {  // all that stand there are the same
+    const AverageReport& said = page.averages.begin()->second;
     const bool same = said.average_hash == report.average_hash &&
                       same_bits(said.squared_norms, report.squared_norms);
     if (!same) return Entry::kConflict;
-    if (other == node) return Entry::kRepeated;
   }
+  if (page.averages.contains(node)) return Entry::kRepeated;
   page.averages[node] = report;
   return Entry::kEntered;
 }

@@ -25,9 +25,10 @@ ParticipantConfig config_of(const NodeId& id, const NodeId& coordinator, const S
 
 }  // namespace
 
-Box::Box(std::uint32_t box, const NodeId& box_id, const NodeId& coordinator, double flops,
-         const Scenario& scenario, BoxWorld& world)
+Box::Box(std::uint32_t box, std::uint64_t life, const NodeId& box_id, const NodeId& coordinator,
+         double flops, const Scenario& scenario, BoxWorld& world)
     : index(box),
+      birth(life),
       id(box_id),
       flops_per_second(flops),
       uplink(scenario.boxes.uplink_bytes_per_second),
@@ -36,7 +37,9 @@ Box::Box(std::uint32_t box, const NodeId& box_id, const NodeId& coordinator, dou
       world_(world),
       machine_(config_of(box_id, coordinator, scenario)) {}
 
-void Box::start() { execute(machine_.start(world_.now())); }
+void Box::start() {
+  if (alive()) execute(machine_.start(world_.now()));
+}
 
 /// Answers that take no time come after the actions that ask for them, never inside of them.
 void Box::handle(const ParticipantEvent& event) {
@@ -124,11 +127,6 @@ void Box::execute(const SettleEpoch& action) {
 }
 
 void Box::execute(const PeerFault&) { ++faults_; }
-
-void Box::execute(const Ended& action) {
-  ended_ = true;
-  refused_ = action.refused;
-}
 
 // ---- engine -------------------------------------------------------------------------------------
 

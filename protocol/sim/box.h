@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <optional>
 
 #include "protocol/round/participant.h"
 #include "protocol/sim/line.h"
@@ -22,12 +23,14 @@ class BoxWorld {
   virtual void post(std::uint32_t box, TimePoint at, round::ParticipantEvent event) = 0;
   /// `message` of box `from`, with `bytes` of payload, goes out.
   virtual void send(std::uint32_t from, const NodeId& to, Message message, std::uint64_t bytes) = 0;
+  /// Box `box` copies a saved state from these others, and hears of it.
+  virtual void fetch(std::uint32_t box, const round::FetchState& wanted) = 0;
 };
 
 class Box {
  public:
-  Box(std::uint32_t index, const NodeId& id, const NodeId& coordinator, double flops_per_second,
-      const Scenario& scenario, BoxWorld& world);
+  Box(std::uint32_t index, std::uint64_t birth, const NodeId& id, const NodeId& coordinator,
+      double flops_per_second, const Scenario& scenario, BoxWorld& world);
 
   void start();
   void handle(const round::ParticipantEvent& event);
@@ -35,14 +38,16 @@ class Box {
   void lose(TimePoint at) { lost_at_ = at; }
 
   const std::uint32_t index;
+  const std::uint64_t birth;  ///< tells the programs that ran here one after the other apart
   const NodeId id;
   const double flops_per_second;
   Line uplink, downlink;
 
   bool alive() const { return !lost_at_ && !ended_; }
   bool had_sent(TimePoint left) const { return !lost_at_ || left <= *lost_at_; }
-  bool ended() const { return ended_; }
-  bool refused() const { return refused_; }
+  /// Its machine has ended, and the box is still there.
+  bool ended() const { return !lost_at_ && ended_; }
+  bool refused() const { return ended_ && ended_->refused && !ended_->again; }
   /// What it did beyond doing every unit once, for repairs.
   double flops_redone() const { return flops_redone_; }
   std::uint64_t faults() const { return faults_; }
@@ -53,6 +58,7 @@ class Box {
   void execute(const round::ParticipantActions& actions);
   void execute(const round::SendMessage& action);
   void execute(const round::Begin& action);
+  void execute(const round::FetchState& action) { world_.fetch(index, action); }
   void execute(const round::Compute& action);
   void execute(const round::SendTensor& action);
   void execute(const round::SendChunk& action);
@@ -63,7 +69,7 @@ class Box {
   void execute(const round::SaveCheckpoint& action);
   void execute(const round::SettleEpoch& action);
   void execute(const round::PeerFault& action);
-  void execute(const round::Ended& action);
+  void execute(const round::Ended& action) { ended_ = action; }
   // There are no bytes to keep or to drop, and no connections to make.
   void execute(const round::UseTable&) {}
   void execute(const round::KeepPayload&) {}
@@ -84,7 +90,7 @@ class Box {
   TimePoint engine_free_at_{};
   std::deque<round::ParticipantEvent> at_once_;  ///< what takes no time, in its turn
   std::optional<TimePoint> lost_at_;
-  bool ended_ = false, refused_ = false;
+  std::optional<round::Ended> ended_;
   double flops_redone_ = 0;
   std::uint64_t faults_ = 0;
 };

@@ -9,7 +9,7 @@ namespace coshard::sim {
 namespace {
 
 /// Commits that a run without losses is watched for: each step is like the one before.
-constexpr std::uint64_t kSteadySteps = 4;
+constexpr std::uint64_t kSteadySteps = 3;
 
 /// `scenario` with the causes up to `last`.
 Scenario with_causes(const Scenario& scenario, Cause last) {

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <memory>
 #include <numbers>
+#include <set>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -27,6 +28,10 @@ constexpr std::uint32_t kCoordinator = ~std::uint32_t{0};
 /// nothing is: so it is told seldom. One that joins or ends counts its waits.
 constexpr Duration kTrainingTick = std::chrono::minutes(1);
 constexpr std::uint64_t kEventsPerProgress = 1 << 16;
+/// A program that was fenced starts anew.
+constexpr Duration kReturnsAfter = std::chrono::seconds(1);
+/// A saved state is copied in so many pieces.
+constexpr std::uint32_t kPieces = 64;
 
 /// A random number of who is asked, and who it is.
 NodeId id_of(std::uint64_t seed, std::uint32_t index) {
@@ -62,13 +67,23 @@ class Simulation final : public BoxWorld {
  private:
   struct Delivery {
     std::uint32_t from, to;
+    std::uint64_t from_birth, to_birth;  ///< what an ended program said, or was told, is void
     Message message;
     std::uint64_t bytes = 0;  ///< that have to come through the receiver's line
     TimePoint left{};         ///< when the last of it left the sender's line
   };
   struct Posted {
     std::uint32_t box;
+    std::uint64_t birth;
     ParticipantEvent event;
+  };
+  /// A saved state on its way to a box, piece by piece.
+  struct Copy {
+    std::uint32_t to;
+    std::uint64_t birth;
+    FetchState wanted;
+    TimePoint began;
+    std::uint32_t asked = 0, came = 0;  ///< pieces
   };
   using Call = std::function<void()>;
   using Event = std::variant<Delivery, Posted, Call>;
@@ -76,18 +91,27 @@ class Simulation final : public BoxWorld {
   // BoxWorld.
   TimePoint now() const override { return now_; }
   void post(std::uint32_t box, TimePoint at, ParticipantEvent event) override {
-    queue_.push(at, Posted{box, std::move(event)});
+    queue_.push(at, Posted{box, birth_of(box), std::move(event)});
   }
   void send(std::uint32_t from, const NodeId& to, Message message, std::uint64_t bytes) override;
+  void fetch(std::uint32_t box, const FetchState& wanted) override;
 
   void happen(Delivery& delivery);
-  void happen(Posted& posted) { boxes_[posted.box]->handle(posted.event); }
+  void happen(Posted& posted) {
+    if (posted.birth == birth_of(posted.box)) boxes_[posted.box]->handle(posted.event);
+  }
   void happen(Call& call) { call(); }
+  std::uint64_t birth_of(std::uint32_t index) const {
+    return index == kCoordinator ? 0 : boxes_[index]->birth;
+  }
+  Delivery delivery(std::uint32_t from, std::uint32_t to, Message message) const {
+    return {from, to, birth_of(from), birth_of(to), std::move(message), 0, now_};
+  }
   void after(Duration delay, Call call) { queue_.push(now_ + delay, std::move(call)); }
 
   void coordinate(const CoordinatorEvent& event);
-  void execute(const CoordinatorActions& actions);
-  void execute(const Send& action);
+  void execute(CoordinatorActions actions);
+  void execute(Send& action);
   void execute(const Persist&) { speaks_at_ += scenario_.journal; }
   void execute(const StepCommitted&);
   void execute(const EpochFinished& action);
@@ -102,8 +126,12 @@ class Simulation final : public BoxWorld {
   void come(std::uint32_t index);
   void live(std::uint32_t index);
   void lose(std::uint32_t index);
+  void tell_silence(const Box& box);
   void tick();
   void beat();
+  void return_later(std::uint32_t index);
+  void send_piece(const std::shared_ptr<Copy>& copy, std::uint32_t holder);
+  void piece_came(const std::shared_ptr<Copy>& copy, std::uint32_t holder, TimePoint left);
   bool over() const;
   RunFigures figures() const;
   double flops_redone() const;
@@ -117,7 +145,8 @@ class Simulation final : public BoxWorld {
   TimePoint speaks_at_{};  ///< nothing is said before what was said earlier is durable
   std::vector<std::unique_ptr<Box>> boxes_;
   std::vector<Rng> draws_;
-  std::vector<std::uint32_t> asking_;  ///< replacements that are not in yet
+  std::uint64_t births_ = 0;
+  std::set<std::uint32_t> returning_;  ///< boxes that will start their program again
   double capacity_ = 0;                ///< FLOP/s of the boxes at the start
   bool training_ = false;
   TimePoint ticked_at_{};  ///< everybody
@@ -173,6 +202,7 @@ RunFigures Simulation::figures() const {
   const CoordinatorStatus status = coordinator_.status();
   figures.members_at_end = static_cast<std::uint32_t>(status.nodes.size());
   figures.microbatches_repaired = status.microbatches_repaired;
+  figures.joins = status.nodes_joined;
   for (const auto& box : boxes_) figures.faults += box->faults();
   figures.out_of_events = figures.events >= scenario_.events_max;
   if (meter_ != nullptr && commits_ > 0) figures.load = meter_->load(now_ - first_commit_);
@@ -196,10 +226,11 @@ void Simulation::come(std::uint32_t index) {
   } else if (boxes_[index]) {
     redone_before_ += boxes_[index]->flops_redone();
   }
+  returning_.erase(index);
   Rng& rng = draws_[index];
   const double flops = boxes.flops_per_second * std::exp(boxes.spread * normal(rng));
-  boxes_[index] = std::make_unique<Box>(index, id_of(scenario_.seed, index), coordinator_id_, flops,
-                                        scenario_, *this);
+  boxes_[index] = std::make_unique<Box>(index, ++births_, id_of(scenario_.seed, index),
+                                        coordinator_id_, flops, scenario_, *this);
   after(from_seconds(rng.unit()), [this, index] { boxes_[index]->start(); });
 }
 
@@ -211,30 +242,36 @@ void Simulation::live(std::uint32_t index) {
   after(from_seconds(hours * 3600), [this, index] { lose(index); });
 }
 
-/// Nobody is told: coordinator and neighbours each find out by its silence.
 void Simulation::lose(std::uint32_t index) {
   Box& box = *boxes_[index];
-  if (!box.alive()) return;
+  if (box.alive()) tell_silence(box);
   box.lose(now_);
   ++figures_.boxes_lost;
-  const auto silence = [&] {
+  if (scenario_.boxes.replaced_after <= Duration{0}) return;
+  after(scenario_.boxes.replaced_after, [this] {
+    const auto next = static_cast<std::uint32_t>(boxes_.size());
+    come(next);
+    live(next);
+  });
+}
+
+/// Nobody says that it goes: coordinator and neighbours each find out by its silence.
+void Simulation::tell_silence(const Box& box) {
+  Rng& rng = draws_[box.index];
+  const auto silence = [&rng] {
     const auto span = static_cast<double>((limits::kSilenceMax - limits::kSuspicionMin).count());
-    return limits::kSuspicionMin + from_seconds(draws_[index].unit() * span / 1e3);
+    return limits::kSuspicionMin + from_seconds(rng.unit() * span / 1e3);
   };
   const auto seat = box.machine().seat();
+  if (!seat) return;
   after(silence(), [this, id = box.id] { coordinate(PeerLost{id, "silent"}); });
   for (const auto& other : boxes_) {
     const auto place = other->machine().seat();
-    if (!seat || !place || !other->alive()) continue;
+    if (!place || !other->alive() || other->index == box.index) continue;
     const std::uint32_t a = seat->stage.value, b = place->stage.value;
     if (std::max(a, b) - std::min(a, b) > 1) continue;  // they know nothing of each other
     post(other->index, now_ + silence(), PeerLost{box.id, "silent"});
   }
-  if (scenario_.boxes.replaced_after <= Duration{0}) return;
-  after(scenario_.boxes.replaced_after, [this] {
-    asking_.push_back(static_cast<std::uint32_t>(boxes_.size()));
-    come(asking_.back());
-  });
 }
 
 void Simulation::tick() {
@@ -246,48 +283,90 @@ void Simulation::tick() {
 void Simulation::beat() {
   const bool all = now_ - ticked_at_ >= kTrainingTick;
   if (all) ticked_at_ = now_;
-  for (std::size_t i = 0; i < boxes_.size(); ++i) {
-    Box& box = *boxes_[i];
+  for (std::uint32_t index = 0; index < boxes_.size(); ++index) {
+    Box& box = *boxes_[index];
+    if (box.ended()) return_later(index);
     if (!box.alive()) continue;
     if (all || box.machine().phase() != ParticipantPhase::kTraining) box.handle(Tick{});
     if (!training_ || !box.machine().seat()) continue;
     if (meter_ != nullptr) meter_->sent(Heartbeat{});
-    Delivery heartbeat{box.index, kCoordinator, box.heartbeat()};
+    Delivery heartbeat = delivery(index, kCoordinator, box.heartbeat());
     happen(heartbeat);
   }
-  std::erase_if(asking_, [this](std::uint32_t index) {
-    const Box& box = *boxes_[index];
-    if (box.machine().phase() == ParticipantPhase::kTraining) {
-      ++figures_.joins;
-      live(index);
-      return true;
-    }
-    if (!box.refused()) return box.ended();
-    ++figures_.joins_refused;
-    after(scenario_.boxes.replaced_after, [this, index] {
-      asking_.push_back(index);
-      come(index);
-    });
-    return true;
-  });
   after(limits::kHeartbeatInterval, [this] { beat(); });
+}
+
+/// A box that was sent away, or fenced, starts its program again.
+void Simulation::return_later(std::uint32_t index) {
+  if (!returning_.insert(index).second) return;
+  const bool refused = boxes_[index]->refused();
+  if (refused) ++figures_.joins_refused;
+  const Duration pause = refused ? scenario_.boxes.replaced_after : kReturnsAfter;
+  if (pause <= Duration{0}) return;
+  after(pause, [this, index] {
+    if (boxes_[index]->ended()) come(index);
+  });
+}
+
+// ---- saved states -------------------------------------------------------------------------------
+
+/// Holders send pieces, each the next one as soon as it has sent the one before.
+void Simulation::fetch(std::uint32_t box, const FetchState& wanted) {
+  const auto copy = std::make_shared<Copy>(Copy{box, birth_of(box), wanted, now_});
+  for (const NodeId& holder : wanted.holders) send_piece(copy, index_of(holder));
+  if (copy->asked == 0)
+    post(box, now_, StateFetched{wanted.offer.step, "nobody has this state any more"});
+}
+
+void Simulation::send_piece(const std::shared_ptr<Copy>& copy, std::uint32_t holder) {
+  Box& from = *boxes_[holder];
+  if (copy->asked == kPieces || !from.alive()) return;
+  ++copy->asked;
+  const std::uint64_t bytes = copy->wanted.offer.bytes / kPieces;
+  const TimePoint left = from.uplink.take(now_, bytes);
+  after(left + scenario_.boxes.latency - now_, [this, copy, holder, left, bytes] {
+    const TimePoint here = boxes_[copy->to]->downlink.take_flowing(now_, bytes);
+    after(here - now_, [this, copy, holder, left] { piece_came(copy, holder, left); });
+  });
+}
+
+void Simulation::piece_came(const std::shared_ptr<Copy>& copy, std::uint32_t holder,
+                            TimePoint left) {
+  Box& box = *boxes_[copy->to];
+  if (!box.alive() || box.birth != copy->birth) return;
+  const StateOffer& offer = copy->wanted.offer;
+  if (!boxes_[holder]->had_sent(left)) {  // it went with its piece: another one sends that
+    const std::uint32_t asked = --copy->asked;
+    for (const NodeId& other : copy->wanted.holders)
+      if (copy->asked == asked) send_piece(copy, index_of(other));
+    if (copy->asked == asked && asked == copy->came)
+      box.handle(StateFetched{offer.step, "nobody has this state any more"});
+    return;
+  }
+  if (++copy->came == kPieces) return box.handle(StateFetched{offer.step, ""});
+  send_piece(copy, holder);
+  box.handle(StateProgress{copy->came * (offer.bytes / kPieces), offer.bytes, now_ - copy->began});
 }
 
 // ---- network ------------------------------------------------------------------------------------
 
 void Simulation::send(std::uint32_t from, const NodeId& to, Message message, std::uint64_t bytes) {
   const TimePoint left = boxes_[from]->uplink.take(now_, bytes);
-  queue_.push(left + scenario_.boxes.latency,
-              Delivery{from, index_of(to), std::move(message), bytes, left});
+  Delivery sent = delivery(from, index_of(to), std::move(message));
+  sent.bytes = bytes;
+  sent.left = left;
+  queue_.push(left + scenario_.boxes.latency, std::move(sent));
 }
 
 void Simulation::happen(Delivery& delivery) {
+  const bool void_by_now =
+      delivery.from_birth != birth_of(delivery.from) || delivery.to_birth != birth_of(delivery.to);
+  const bool from_box = delivery.from != kCoordinator;
+  if (void_by_now || (from_box && !boxes_[delivery.from]->had_sent(delivery.left))) return;
   if (delivery.to == kCoordinator) {
     if (meter_ != nullptr) meter_->received(delivery.message);
     return coordinate(Received{boxes_[delivery.from]->id, std::move(delivery.message), {}});
   }
-  const bool from_box = delivery.from != kCoordinator;
-  if (from_box && !boxes_[delivery.from]->had_sent(delivery.left)) return;
   Box& box = *boxes_[delivery.to];
   if (const TimePoint here = box.downlink.take_flowing(now_, delivery.bytes); here > now_) {
     delivery.bytes = 0;
@@ -302,27 +381,26 @@ void Simulation::happen(Delivery& delivery) {
 void Simulation::coordinate(const CoordinatorEvent& event) {
   if (figures_.finished) return;
   const TimePoint begin = meter_ == nullptr ? TimePoint{} : meter_->cpu_now();
-  const CoordinatorActions actions = coordinator_.on(event, now_);
+  CoordinatorActions actions = coordinator_.on(event, now_);
   if (meter_ != nullptr) {
     const bool losing = std::any_of(actions.begin(), actions.end(), [](const auto& action) {
       return std::holds_alternative<MemberGone>(action);
     });
     meter_->worked_since(begin, losing);
   }
-  execute(actions);
+  execute(std::move(actions));
 }
 
-void Simulation::execute(const CoordinatorActions& actions) {
+void Simulation::execute(CoordinatorActions actions) {
   speaks_at_ = std::max(speaks_at_, now_);
-  for (const auto& action : actions)
-    std::visit([this](const auto& what) { execute(what); }, action);
+  for (auto& action : actions) std::visit([this](auto& what) { execute(what); }, action);
 }
 
-void Simulation::execute(const Send& action) {
+void Simulation::execute(Send& action) {
   if (!training_ && std::holds_alternative<StepOpen>(action.message)) begin_training();
   if (meter_ != nullptr) meter_->sent(action.message);
   queue_.push(speaks_at_ + scenario_.boxes.latency,
-              Delivery{kCoordinator, index_of(action.to), action.message});
+              delivery(kCoordinator, index_of(action.to), std::move(action.message)));
 }
 
 void Simulation::begin_training() {

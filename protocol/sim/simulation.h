@@ -31,8 +31,8 @@ struct RunFigures {
   std::uint32_t members_at_end = 0;
   std::uint64_t boxes_lost = 0;
   std::uint64_t microbatches_repaired = 0;
-  std::uint64_t joins_refused = 0;  ///< replacements that were sent away
-  std::uint64_t joins = 0;          ///< and those that became members
+  std::uint64_t joins = 0;          ///< boxes that became members while the round ran
+  std::uint64_t joins_refused = 0;  ///< times that one was sent away; it asks again later
   std::uint64_t rollbacks = 0;
   std::uint64_t faults = 0;  ///< messages that one machine held against another: none, or a bug
   std::optional<round::RoundFinished> finished;  ///< the round ended by itself
