@@ -5,56 +5,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
-#include "tests/sim/seeds.h"
-#include "tests/sim/virtual_round.h"
+#include "tests/sim/disturbance.h"
 
 namespace coshard::simtest {
 namespace {
 
 using std::chrono_literals::operator""ms;
-using std::chrono_literals::operator""s;
-
-Options crowded_options(std::uint64_t seed) {
-  Options options = random_options(seed);
-  Rng rng(seed, 31);
-  options.shape.replicas = 2 + static_cast<std::uint32_t>(rng.below(2));
-  options.steps = 4 + rng.below(5);
-  if (rng.below(3) == 0) options.duplicates = 0.1;
-  if (rng.below(3) == 0) options.control_loss = 0.05;
-  if (rng.below(3) == 0) options.evictions = 0.3;
-  return options;
-}
-
-/// Every replica of a stage but one may go, in any order, at any time. Which node holds which stage
-/// is only known as the round runs: a node is spared when its stage has nobody else.
-void disturb(VirtualRound& world, const Options& options, Rng& rng, bool freeze) {
-  const std::uint32_t nodes = options.shape.stages * options.shape.replicas;
-  const std::uint32_t times = 1 + static_cast<std::uint32_t>(rng.below(4));
-  for (std::uint32_t i = 0; i < times; ++i) {
-    const auto node = static_cast<std::uint32_t>(rng.below(nodes));
-    const Duration at = 200ms + std::chrono::milliseconds(rng.below(6000));
-    if (freeze && rng.below(2) == 0)
-      world.freeze_node(node, at, std::chrono::milliseconds(4000 + rng.below(6000)));
-    else
-      world.kill_node(node, at);
-  }
-}
 
 void expect_undisturbed_result(const Options& options, const VirtualRound& world) {
-  ASSERT_TRUE(world.errors.empty()) << world.errors.front() << "\n" << world.describe();
-  ASSERT_TRUE(world.finished.has_value()) << world.describe();
-  // A report of the last checkpoint that is lost is not said again: its sender has left.
-  if (options.control_loss == 0) {
-    EXPECT_EQ(world.finished->reason, EndReason::kFinished) << world.finished->text;
-  }
-  EXPECT_EQ(world.committed.size(), options.steps) << world.finished->text;
-  const auto expected = reference(options, options.steps);
-  const std::uint32_t nodes = options.shape.stages * options.shape.replicas + options.extra_nodes;
-  for (std::uint32_t node = 0; node < nodes; ++node) {
-    const auto stage = world.stage_of(node);
-    if (!stage || !world.is_member(node)) continue;
-    EXPECT_EQ(world.parameters_of(node), expected[*stage]) << "node " << node;
-  }
+  EXPECT_EQ(difference(options, world), "") << world.describe();
 }
 
 void run_disturbed(std::uint64_t count, bool freeze) {

@@ -135,10 +135,11 @@ void VirtualRound::Node::execute(const SendTensor& action) {
   }
   Unit unit = action.unit;
   unit.attempt = action.to_attempt;
+  const std::uint64_t bytes = kept->second + (world_.planted_.strikes(Bug::kWrongTensor) ? 1 : 0);
   if (action.direction == Direction::kForward)
-    world_.transmit(id, action.to, ForwardTensor{unit, {}, action.ordered}, kept->second);
+    world_.transmit(id, action.to, ForwardTensor{unit, {}, action.ordered}, bytes);
   else
-    world_.transmit(id, action.to, BackwardTensor{unit, {}, action.slots_total}, kept->second);
+    world_.transmit(id, action.to, BackwardTensor{unit, {}, action.slots_total}, bytes);
   if (world_.rng_.unit() >= world_.options_.evictions) return;
   store_.erase(kept);
   later(Duration{0}, [this, key] { handle(OutputEvicted{key, false}); });
@@ -156,10 +157,12 @@ void VirtualRound::Node::execute(const SendChunk& action) {
 }
 
 void VirtualRound::Node::execute(const ReduceChunk& action) {
-  std::uint64_t others = 0;
+  std::uint64_t others = fenced_[{action.step, action.chunk}];
   for (const auto& node : action.contributors)
-    if (node != id)
-      others += take(ChunkKey{action.step, action.attempt, action.chunk, node, false});
+    if (node != id) {
+      const auto part = take(ChunkKey{action.step, action.attempt, action.chunk, node, false});
+      if (!world_.planted_.strikes(Bug::kMissingContribution)) others += part;
+    }
   job(1'000, [this, action, others] {
     if (dropped_.contains(action.step)) return;
     std::uint64_t sum = others;
@@ -212,6 +215,11 @@ void VirtualRound::Node::execute(const SetAverage& action) {
 }
 
 void VirtualRound::Node::execute(const DropChunks& action) {
+  for (const auto& [key, value] : store_)
+    if (const auto* chunk = std::get_if<ChunkKey>(&key); chunk != nullptr && !chunk->averaged &&
+                                                         chunk->step == action.step &&
+                                                         world_.planted_.is(Bug::kFencedGradient))
+      fenced_[{chunk->step, chunk->chunk}] += value;
   std::erase_if(store_, [&](const auto& entry) {
     const auto* chunk = std::get_if<ChunkKey>(&entry.first);
     return chunk != nullptr && chunk->step == action.step && chunk->attempt == action.attempt;
@@ -222,7 +230,10 @@ void VirtualRound::Node::execute(const ApplyUpdate& action) {
   job(30'000, [this, scalars = action.scalars] {
     if (!average_ || average_->first != scalars.step)
       return error("applies an update without its average");
-    if (!scalars.skip) update(parameters, average_->second, scalars.step);
+    const bool applies = !scalars.skip && !world_.planted_.strikes(Bug::kSkipUpdate);
+    if (applies) update(parameters, average_->second, scalars.step);
+    if (world_.planted_.strikes(Bug::kApplyTwice))
+      update(parameters, average_->second, scalars.step);
     average_.reset();
     sums_.erase(scalars.step);
     accumulated_.erase(scalars.step);
@@ -268,6 +279,10 @@ void VirtualRound::Node::execute(const PeerFault& action) {
 void VirtualRound::Node::execute(const Ended& action) {
   const bool at_ease = !action.refused && !action.again && !store_.empty();
   if (at_ease) error("ends with a payload in hand: " + key_name(store_.begin()->first));
+  const auto& lost = world_.lost_;
+  const bool disturbed = std::find(lost.begin(), lost.end(), id) != lost.end();
+  if (action.reason == EndReason::kInternal && !disturbed && !world_.end_is_internal())
+    error("leaves although nobody has disturbed it: " + action.text);
   ended = true;
   refused = action.refused;
   last_words = action.text;
@@ -339,8 +354,10 @@ void VirtualRound::Node::accumulate(const Unit& unit, std::uint64_t gradient) {
   order.push_back(unit.microbatch);
   auto& sums = sums_[unit.step];
   sums.resize(world_.options_.chunks);
+  if (world_.planted_.strikes(Bug::kForgetUnit)) return;
+  const std::uint64_t times = world_.planted_.strikes(Bug::kCountTwice) ? 2 : 1;
   for (std::uint32_t chunk = 0; chunk < sums.size(); ++chunk)
-    sums[chunk] += chunk_gradient(gradient, chunk);
+    sums[chunk] += times * chunk_gradient(gradient, chunk);
 }
 
 // ---- store and checks ---------------------------------------------------------------------------

@@ -91,6 +91,7 @@ class VirtualRound::Node {
   std::map<Unit, std::uint64_t> stash_;  ///< inputs of forwards whose backward has not run
   std::map<StepId, std::vector<std::uint64_t>> sums_;
   std::map<StepId, std::vector<MicrobatchIndex>> accumulated_;
+  std::map<std::pair<StepId, ChunkIndex>, std::uint64_t> fenced_;  ///< where a bug is planted
   using OwnAverage = std::tuple<StepId, Attempt, ChunkIndex>;
   std::map<OwnAverage, std::uint64_t> averaged_;  ///< reduced here
   std::optional<std::pair<StepId, std::vector<std::uint64_t>>> average_;

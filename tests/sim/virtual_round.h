@@ -17,6 +17,7 @@
 #include "protocol/base/rng.h"
 #include "protocol/round/coordinator.h"
 #include "protocol/round/participant.h"
+#include "tests/sim/planted_bug.h"
 #include "tests/sim/virtual_arithmetic.h"
 
 namespace coshard::simtest {
@@ -37,6 +38,7 @@ struct Options {
   double evictions = 0;           ///< probability that a tensor that was sent makes room at once
   std::uint32_t extra_nodes = 0;  ///< that ask to be let in, beyond stages * replicas
   std::uint32_t replicas_max = 0;  ///< seats of each stage; 0: as many as the round starts with
+  Bug bug = Bug::kNone;            ///< committed on purpose
   std::uint64_t not_finite_from = 0, not_finite_to = 0;  ///< steps whose gradient is NaN
 };
 
@@ -78,6 +80,9 @@ class VirtualRound {
   /// Runs until everybody has ended or `limit` of virtual time is over.
   void run(Duration limit = std::chrono::seconds(600));
 
+  /// Told of everything that the coordinator does.
+  std::function<void(const round::CoordinatorAction&)> witness;
+
   bool over() const;                ///< everybody alive has ended
   std::vector<std::string> errors;  ///< what the checkers found
   std::optional<round::RoundFinished> finished;
@@ -107,6 +112,7 @@ class VirtualRound {
   void transmit(const NodeId& from, const NodeId& to, Message message, std::uint64_t payload);
   void deliver(const NodeId& from, const NodeId& to, const Message& message, std::uint64_t payload);
   void coordinate(const round::CoordinatorEvent& event);
+  bool vouch(const round::Received& heard);
   void execute(round::CoordinatorActions actions);
   void execute(const round::Send& action);
   void execute(const round::Persist& action);
@@ -121,6 +127,8 @@ class VirtualRound {
   void lose(const NodeId& node);
   void revive(Node& node);
   bool may_lose(const Node& victim) const;
+  /// The coordinator itself ends the round because something does not fit together.
+  bool end_is_internal() const { return finished && finished->reason == EndReason::kInternal; }
   void tick();
   void send_junk();
   void error(std::string text);
@@ -130,6 +138,7 @@ class VirtualRound {
   Options options_;
   Disks& disks_;
   Rng rng_;
+  PlantedBug planted_;
   TimePoint now_{};
   std::uint64_t order_ = 0;
   std::map<std::pair<TimePoint, std::uint64_t>, std::function<void()>> queue_;  ///< by time, order

@@ -1,0 +1,56 @@
+// Crowded rounds, and what may befall them while every stage keeps somebody.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "tests/sim/seeds.h"
+#include "tests/sim/virtual_round.h"
+
+namespace coshard::simtest {
+
+inline Options crowded_options(std::uint64_t seed) {
+  Options options = random_options(seed);
+  Rng rng(seed, 31);
+  options.shape.replicas = 2 + static_cast<std::uint32_t>(rng.below(2));
+  options.steps = 4 + rng.below(5);
+  if (rng.below(3) == 0) options.duplicates = 0.1;
+  if (rng.below(3) == 0) options.control_loss = 0.05;
+  if (rng.below(3) == 0) options.evictions = 0.3;
+  return options;
+}
+
+/// Every replica of a stage but one may go, in any order, at any time. Which node holds which stage
+/// is only known as the round runs: a node is spared when its stage has nobody else.
+inline void disturb(VirtualRound& world, const Options& options, Rng& rng, bool freeze) {
+  using std::chrono::milliseconds;
+  const std::uint32_t nodes = options.shape.stages * options.shape.replicas;
+  const std::uint32_t times = 1 + static_cast<std::uint32_t>(rng.below(4));
+  for (std::uint32_t i = 0; i < times; ++i) {
+    const auto node = static_cast<std::uint32_t>(rng.below(nodes));
+    const Duration at = milliseconds(200 + rng.below(6000));
+    if (freeze && rng.below(2) == 0)
+      world.freeze_node(node, at, milliseconds(4000 + rng.below(6000)));
+    else
+      world.kill_node(node, at);
+  }
+}
+
+/// What differs from the same round without disturbances, in a sentence; empty where nothing does.
+inline std::string difference(const Options& options, const VirtualRound& world) {
+  if (!world.errors.empty()) return world.errors.front();
+  if (!world.finished) return "the round has not ended";
+  // A report of the last checkpoint that is lost is not said again: its sender has left.
+  if (options.control_loss == 0 && world.finished->reason != EndReason::kFinished)
+    return "it ends: " + world.finished->text;
+  if (world.committed.size() != options.steps)
+    return "not all steps are committed: " + world.finished->text;
+  const auto expected = reference(options, options.steps);
+  const std::uint32_t nodes = options.shape.stages * options.shape.replicas + options.extra_nodes;
+  for (std::uint32_t node = 0; node < nodes; ++node) {
+    const auto stage = world.stage_of(node);
+    if (stage && world.is_member(node) && world.parameters_of(node) != expected[*stage])
+      return "node " + std::to_string(node) + " ends with other parameters";
+  }
+  return "";
+}
+
+}  // namespace coshard::simtest
