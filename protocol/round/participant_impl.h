@@ -199,11 +199,11 @@ class Participant::Impl {
   std::optional<LedgerEpoch> settling_epoch_;  ///< asked to settle, not settled
   std::optional<RoundEnd> end_;
 
-  std::optional<CatchUp> catch_up_;    ///< while joining
-  std::optional<StateOffer> offer_;    ///< the newest
-  std::optional<StepId> fetching_;     ///< FetchState is issued
-  TimePoint reported_applied_at_{};    ///< said again while joining
-  std::vector<TimePoint> commits_at_;  ///< the first and the last one heard while joining
+  std::optional<CatchUp> catch_up_;     ///< while joining
+  std::optional<StateOffer> offer_;     ///< the newest
+  std::optional<StateOffer> fetching_;  ///< FetchState is issued
+  TimePoint reported_applied_at_{};     ///< said again while joining
+  std::vector<TimePoint> commits_at_;   ///< the first and the last one heard while joining
 
   ParticipantActions keeps_, engine_actions_, network_actions_;
   ParticipantCounters counters_;

@@ -52,22 +52,21 @@ void Participant::Impl::obey(const StateOffer& message) {
 /// or given up because nobody has that state any more.
 void Participant::Impl::fetch_state() {
   if (fetching_ || !offer_ || !table_) return;
-  fetching_ = offer_->step;
+  fetching_ = offer_;
   network(FetchState{*offer_, replicas(stage())});
 }
 
 void Participant::Impl::handle(const StateFetched& event) {
-  if (!is_joining() || fetching_ != event.step) return;
+  if (!is_joining() || !fetching_ || fetching_->step != event.step) return;
   const bool newer = offer_->step > event.step;
   if (!event.error.empty()) {
     if (!newer) return give_up_joining(event.error, true);
     fetching_.reset();
     return;
   }
-  if (newer) offer_->step = event.step;  // what was fetched is as good
   Welcome seat = *welcome_;
   seat.resume_step = event.step;
-  seat.resume_file_hash = offer_->file_hash;
+  seat.resume_file_hash = fetching_->file_hash;  // a newer offer may have come meanwhile
   engine(Begin{seat});
 }
 
@@ -88,7 +87,7 @@ void Participant::Impl::join_loaded(const StageReady& event) {
   shape_ = event.shape;
   schedule_ = event.schedule;
   chunks_ = event.chunks;
-  sort_out(catch_up_->loaded(*fetching_, event.chunks));
+  sort_out(catch_up_->loaded(fetching_->step, event.chunks));
 }
 
 void Participant::Impl::join_applied(const UpdateApplied& event) {
