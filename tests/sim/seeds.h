@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <cstdlib>
 #include <string>
 #include <vector>
@@ -39,9 +41,18 @@ inline Options random_options(std::uint64_t seed) {
   return options;
 }
 
+/// The command that runs the seed of a failing test again.
+inline std::string replay_of(std::uint64_t seed) {
+  const auto* test = testing::UnitTest::GetInstance()->current_test_info();
+  const std::string name = std::string(test->test_suite_name()) + "." + test->name();
+  return "COSHARD_SIM_SEED=" + std::to_string(seed) + " " + testing::internal::GetArgvs().front() +
+         " --gtest_filter=" + name;
+}
+
 inline std::string shape_name(const Options& options) {
-  return "seed " + std::to_string(options.seed) + ": " + std::to_string(options.shape.stages) +
-         " stages, " + std::to_string(options.shape.replicas) + " replicas, " +
+  return replay_of(options.seed) + "\nseed " + std::to_string(options.seed) + ": " +
+         std::to_string(options.shape.stages) + " stages, " +
+         std::to_string(options.shape.replicas) + " replicas, " +
          std::to_string(options.shape.microbatches) + " microbatches, " +
          (options.schedule == round::Schedule::kGpipe ? "gpipe, " : "1f1b, ") +
          std::to_string(options.steps) + " steps";

@@ -242,7 +242,7 @@ void VirtualRound::Node::execute(const ApplyUpdate& action) {
 }
 
 void VirtualRound::Node::execute(const SaveCheckpoint& action) {
-  job(50'000, [this, step = action.step] {
+  job(world_.options_.checkpoint_us, [this, step = action.step] {
     const Hash hash = file_hash_of(parameters, step);
     world_.disks_.files[index].push_back({parameters, {StageIndex(stage_), step, hash}});
     handle(CheckpointSaved{step, hash, parameters.size() * 8, ""});

@@ -84,6 +84,39 @@ void VirtualRound::freeze_node(std::uint32_t node, Duration at, Duration how_lon
   });
 }
 
+void VirtualRound::block(std::uint32_t from, std::uint32_t to, Duration at, Duration how_long) {
+  after(at, [this, from, to, how_long] {
+    const bool to_desk = to == kCoordinator;
+    if (!may_lose(*nodes_[from]) || (!to_desk && !may_lose(*nodes_[to])) || from == to) return;
+    const NodeId deaf = to_desk ? coordinator_id() : node_id(to), dumb = node_id(from);
+    blocked_[{dumb, deaf}] = now_ + how_long;
+    lost_.push_back(dumb);  // either may be given up for it
+    if (!to_desk) lost_.push_back(deaf);
+    const Duration notice = silence();
+    if (notice >= how_long) return;
+    after(notice, [this, to_desk, to, dumb] {
+      if (to_desk)
+        coordinate(PeerLost{dumb, "silent"});
+      else
+        nodes_[to]->handle(PeerLost{dumb, "silent"});
+    });
+  });
+}
+
+/// One end of a link that is blocked, or was so a moment ago: it may yet be given up for it.
+bool VirtualRound::may_be_cut_off(const NodeId& node) const {
+  return std::any_of(blocked_.begin(), blocked_.end(), [&](const auto& link) {
+    const bool is_end = link.first.first == node || link.first.second == node;
+    return is_end && now_ < link.second + 2 * limits::kSilenceMax;
+  });
+}
+
+Duration VirtualRound::silence() {
+  const auto span = (limits::kSilenceMax - limits::kSuspicionMin).count() + 1;
+  return limits::kSuspicionMin +
+         std::chrono::milliseconds(rng_.below(static_cast<std::uint64_t>(span)));
+}
+
 bool VirtualRound::may_lose(const Node& victim) const {
   if (!coordinator_alive_ || finished || victim.ended || !victim.alive) return false;
   if (!sparing_) return true;
@@ -91,7 +124,7 @@ bool VirtualRound::may_lose(const Node& victim) const {
   if (!stage) return false;
   return std::any_of(nodes_.begin(), nodes_.end(), [&](const auto& other) {
     return other.get() != &victim && stage_of(other->index) == stage && is_member(other->index) &&
-           !away_.contains(other->id);
+           !away_.contains(other->id) && !may_be_cut_off(other->id);
   });
 }
 
@@ -120,19 +153,15 @@ void VirtualRound::lose(const NodeId& node) {
   lost_.push_back(node);
   away_.insert(node);
   if (!killed_at) killed_at = now_ - TimePoint{};
-  const auto notice = [this] {
-    return limits::kSuspicionMin + std::chrono::milliseconds(rng_.below(std::uint64_t{
-                                       (limits::kSilenceMax - limits::kSuspicionMin).count() + 1}));
-  };
   const auto still = [lost = find(node), life = find(node)->life()] {
     return lost->life() == life;  // who has come back meanwhile is heard again
   };
-  after(notice(), [this, node, still] {
+  after(silence(), [this, node, still] {
     if (still()) coordinate(PeerLost{node, "silent"});
   });
   for (const auto& other : nodes_)
     if (other->id != node)
-      after(notice(), [&other = *other, node, still] {
+      after(silence(), [&other = *other, node, still] {
         if (still()) other.handle(PeerLost{node, "silent"});
       });
 }
@@ -237,7 +266,10 @@ void VirtualRound::transmit(const NodeId& from, const NodeId& to, Message messag
   if (rng_.unit() < options_.junk) send_junk();
   // A link keeps its order; links are independent of each other.
   TimePoint& last = links_[{from, to}];
-  last = std::max(last, now_ + delay(rng_.below(20) == 0 ? 200'000 : 10'000));
+  const TimePoint said = from == coordinator_id() ? std::max(now_, written_at_) : now_;
+  last = std::max(last, said + delay(rng_.below(20) == 0 ? 200'000 : 10'000));
+  if (const auto block = blocked_.find({from, to}); block != blocked_.end())
+    last = std::max(last, block->second);
   // What an ended incarnation has said, or what was said to it, ends with its connections.
   const auto lives = [sender = find(from), receiver = find(to)] {
     return std::pair(sender == nullptr ? 0 : sender->life(),
@@ -337,6 +369,8 @@ void VirtualRound::execute(const Persist& action) {
   const bool is_step = std::holds_alternative<StepRecord>(action.record);
   if (is_step && planted_.strikes(Bug::kSpeakBeforeWriting)) return;
   disks_.journal.push_back(action.record);
+  if (options_.journal_us > 0)
+    written_at_ = std::max(written_at_, now_) + delay(options_.journal_us);
 }
 
 void VirtualRound::execute(const StepCommitted& action) {

@@ -38,7 +38,9 @@ struct Options {
   double evictions = 0;           ///< probability that a tensor that was sent makes room at once
   std::uint32_t extra_nodes = 0;  ///< that ask to be let in, beyond stages * replicas
   std::uint32_t replicas_max = 0;  ///< seats of each stage; 0: as many as the round starts with
-  Bug bug = Bug::kNone;            ///< committed on purpose
+  std::uint64_t checkpoint_us = 50'000;  ///< that a checkpoint takes at most
+  std::uint64_t journal_us = 0;          ///< that a record of the journal takes at most
+  Bug bug = Bug::kNone;                  ///< committed on purpose
   std::uint64_t not_finite_from = 0, not_finite_to = 0;  ///< steps whose gradient is NaN
 };
 
@@ -66,6 +68,10 @@ class VirtualRound {
   void kill_node(std::uint32_t node, Duration at);
   /// Node `node` does and hears nothing for `how_long`, and then goes on as if nothing had been.
   void freeze_node(std::uint32_t node, Duration at, Duration how_long);
+  /// What node `from` says to node `to` (or to kCoordinator) does not come through for `how_long`,
+  /// and then all of it does, as after a silence of TCP; the other way is open.
+  void block(std::uint32_t from, std::uint32_t to, Duration at, Duration how_long);
+  static constexpr std::uint32_t kCoordinator = 1'000'000;
   /// Node `node`, dead or not started yet, starts (again) and asks to be let in.
   void start_node(std::uint32_t node, Duration at);
   /// Kills and freezes pass over a node while its stage has nobody else.
@@ -127,6 +133,8 @@ class VirtualRound {
   void lose(const NodeId& node);
   void revive(Node& node);
   bool may_lose(const Node& victim) const;
+  bool may_be_cut_off(const NodeId& node) const;
+  Duration silence();
   /// The coordinator itself ends the round because something does not fit together.
   bool end_is_internal() const { return finished && finished->reason == EndReason::kInternal; }
   void tick();
@@ -143,6 +151,8 @@ class VirtualRound {
   std::uint64_t order_ = 0;
   std::map<std::pair<TimePoint, std::uint64_t>, std::function<void()>> queue_;  ///< by time, order
   std::map<std::pair<NodeId, NodeId>, TimePoint> links_;
+  std::map<std::pair<NodeId, NodeId>, TimePoint> blocked_;  ///< until when
+  TimePoint written_at_{};  ///< the coordinator speaks when its journal is durable
   std::unique_ptr<round::Coordinator> coordinator_;
   bool coordinator_alive_ = true;
   bool sparing_ = false;

@@ -32,7 +32,8 @@ bool opens_function(const std::string& line) {
   static const std::regex not_a_function(
       R"(^\s*(namespace|class|struct|enum|union|extern|using|\}|else|do\b|if|for|while|switch|)"
       R"(case|default|return|#))");
-  if (line.empty() || line.back() != '{' || line.find("= {") != std::string::npos) return false;
+  // A value in braces has no space before them.
+  if (!line.ends_with(" {") || line.find("= {") != std::string::npos) return false;
   return indentation(line) <= 4 && !std::regex_search(line, not_a_function);
 }
 
@@ -76,9 +77,12 @@ std::vector<FunctionSpan> functions(const SourceFile& file) {
   for (std::size_t i = 0; i < file.lines.size(); ++i) {
     if (!opens_function(file.lines[i])) continue;
     // A signature may be wrapped: the body's indentation is that of the line that the parenthesis
-    // began on.
+    // began on. A constructor's initialisers come between the two.
+    const auto goes_on = [&](const std::string& line) {
+      return indentation(line) > 4 || line.starts_with("    : ");
+    };
     std::size_t start = i;
-    while (start > 0 && indentation(file.lines[start]) > 4) --start;
+    while (start > 0 && goes_on(file.lines[start])) --start;
     const std::size_t indent = indentation(file.lines[start]);
     const std::string closing(indent, ' ');
     for (std::size_t j = i + 1; j < file.lines.size(); ++j) {
