@@ -60,7 +60,7 @@ TEST_P(FailpointProcess, TheRoundGoesOnAsIfNothingHadBeen) {
   EXPECT_EQ(round.node(killed).wait_exit(std::chrono::seconds(0)), 128 + SIGKILL)
       << "the place was not passed" << round.outputs();
   EXPECT_TRUE(round.node(frozen).is_stopped()) << "the place was not passed" << round.outputs();
-  for (const std::size_t node : {0, 1})
+  for (const std::size_t node : {killed, frozen})
     EXPECT_EQ(round.node_status(node, "stage"), std::to_string(node));
 }
 

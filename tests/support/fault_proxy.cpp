@@ -118,13 +118,6 @@ struct Connection {
 
 // ---- the schedule -------------------------------------------------------------------------------
 
-LinkFaults lossy(double share) {
-  LinkFaults faults;
-  faults.late_share = share;
-  faults.late_by = std::chrono::milliseconds(200);
-  return faults;
-}
-
 LinkSchedule::Departure LinkSchedule::departure(std::size_t bytes, const LinkFaults& faults,
                                                 TimePoint now) {
   TimePoint sent = now;

@@ -36,7 +36,9 @@ struct LinkFaults {
 
 /// Packet loss as it is seen above TCP: a share of the pieces waits for a retransmission, 200 ms
 /// (the least that Linux waits), and everything behind it waits along.
-LinkFaults lossy(double share);
+constexpr LinkFaults lossy(double share) {
+  return {.late_share = share, .late_by = std::chrono::milliseconds(200)};
+}
 
 /// When the pieces of one direction leave: pure, fed with time and chance.
 class LinkSchedule {
