@@ -197,6 +197,7 @@ class Replica {
   void run(const round::SendMessage& action) {
     said_.insert_or_assign(wire::kind_of(action.message), action.message);
   }
+  void run(const round::FetchState&) {}
   void run(const round::UseTable&) {}
   void run(const round::SettleEpoch&) {}
   void run(const round::PeerFault& fault) { give_up(fault.reason); }
