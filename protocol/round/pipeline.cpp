@@ -69,8 +69,8 @@ Arrival Pipeline::backward_arrived(const NodeId& from, const Unit& unit) {
   if (unit.step != order_.step || unit.stage.value != order_.stage + 1) return Arrival::kRefused;
   const UnitKey key{unit.microbatch, unit.attempt};
   const auto found = flights_.find(key);
+  const bool room = offers_.size() < kOffersPerMicrobatch * order_.microbatches;
   if (found == flights_.end()) {  // before the order: a first attempt is never ordered
-    const bool room = offers_.size() < kOffersPerMicrobatch * order_.microbatches;
     if (unit.attempt.value == 0 || unit.microbatch.value >= order_.microbatches || !room)
       return Arrival::kRefused;
     return offers_.insert({key, Direction::kBackward}).second ? Arrival::kAccepted
@@ -78,8 +78,13 @@ Arrival Pipeline::backward_arrived(const NodeId& from, const Unit& unit) {
   }
   Flight& flight = found->second;
   const bool expected = flight.to.node == from && flight.progress >= UnitProgress::kSent;
-  if (!expected && !flight.directed && !flight.to_lost) return Arrival::kRefused;
   if (flight.gradient_here || flight.redo == Redo::kForward) return Arrival::kRepeated;
+  if (!expected && !flight.directed && !flight.to_lost) {
+    // Another one does the unit behind again, and the order that says so is still to come.
+    if (flight.progress != UnitProgress::kSent || !room) return Arrival::kRefused;
+    return offers_.insert({key, Direction::kBackward}).second ? Arrival::kAccepted
+                                                              : Arrival::kRepeated;
+  }
   flight.gradient_here = true;
   if (flight.progress == UnitProgress::kSent) output_sent(key, flight);
   return Arrival::kAccepted;
@@ -195,9 +200,12 @@ std::vector<Outgoing> Pipeline::keep(const UnitKey& key, const RepairTask& task)
   flight.to_lost = flight.routed = false;
   flight.directed = true;
   flight.sends_output = task.send_output;
+  if (offers_.contains({key, Direction::kBackward})) flight.gradient_here = true;
   if (flight.progress < UnitProgress::kOutput) return outgoing;
   if (task.send_output && flight.output_kept) outgoing.push_back(output_of(key, flight));
-  if (flight.progress == UnitProgress::kOutput) output_sent(key, flight);
+  const bool waits = flight.progress == UnitProgress::kSent && flight.gradient_here &&
+                     !order_.gradients.contains(key);
+  if (flight.progress == UnitProgress::kOutput || waits) output_sent(key, flight);
   return outgoing;
 }
 
