@@ -117,7 +117,7 @@ void print_round(const Answer& answer) {
     std::printf(" (%u more find no seat)", *answer.command.peers - run.seats);
   std::printf(
       "\n  step         %s, %.1f steps per hour, %s tokens/s\n"
-      "  utilisation  %5.1f %%  of the boxes' time is spent computing; the rest is lost to\n",
+      "  utilisation  %5.2f %%  of the boxes' time is spent computing; the rest is lost to\n",
       step_time(answer.forecast.seconds_per_step()).c_str(), answer.steps_per_hour(),
       node::render_count(static_cast<std::uint64_t>(answer.tokens_per_second())).c_str(),
       run.utilisation * 100);

@@ -18,8 +18,10 @@ constexpr std::uint64_t kStateBytesPerParameter = 12;
 constexpr std::size_t kChunksMin = 64;
 /// One durable commit of the coordinator's journal.
 constexpr std::chrono::milliseconds kJournal{5};
-/// So that every forecast has an end: a thousand boxes for some minutes of theirs.
-constexpr std::uint64_t kEventsMax = 6'000'000;
+/// So that every forecast has an end within a minute. What many boxes know does not fit into a
+/// processor's cache: each of their events takes about four times as long.
+constexpr std::uint64_t kEventsMax = 20'000'000, kEventsOfManyMax = 5'000'000;
+constexpr std::uint32_t kManyBoxes = 100;
 /// Another box comes in the place of one that went.
 constexpr std::chrono::minutes kReplacedAfter{1};
 
@@ -82,7 +84,8 @@ Result<sim::Scenario> scenario_of(const node::RoundFile& round, const SimulateCo
   scenario.journal = kJournal;
   scenario.seed = command.seed;
   scenario.duration = Duration(static_cast<std::int64_t>(command.hours * 3600 * 1e9));
-  scenario.events_max = kEventsMax;
+  const bool many = shape.stages * shape.replicas > kManyBoxes;
+  scenario.events_max = many ? kEventsOfManyMax : kEventsMax;
   return scenario;
 }
 
