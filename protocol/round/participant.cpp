@@ -356,7 +356,8 @@ void Participant::Impl::hear(const Member& from, const BackwardTensor& message) 
   const Arrival arrival = step->pipeline.backward_arrived(from.node, message.unit);
   if (!judge(arrival, from.node, "a gradient that cannot be")) return;
   const Flight* flight = step->pipeline.find(message.unit);
-  if (flight != nullptr && flight->routed) router_.returned(from.node, now_);
+  if (flight != nullptr && flight->routed && flight->to.node == from.node)
+    router_.returned(from.node, now_);
   keeps_.push_back(KeepPayload{TensorKey{message.unit, Direction::kBackward}});
 }
 

@@ -152,7 +152,9 @@ void Participant::Impl::change_members(const MembershipTable& table) {
   if (before)
     for (const auto& member : before->members) {
       const Member* now = find_member(member.node);
-      if (now != nullptr && now->incarnation == member.incarnation) continue;
+      const bool stays = now != nullptr && now->incarnation == member.incarnation &&
+                         now->stage == member.stage && (member.joining || !now->joining);
+      if (stays) continue;
       router_.forget(member.node);
       slots_.forget(member.node);
       for (auto& [id, step] : steps_) {

@@ -190,6 +190,7 @@ std::vector<Outgoing> Pipeline::keep(const UnitKey& key, const RepairTask& task)
   Flight& flight = found->second;
   std::vector<Outgoing> outgoing;
   if (task.from.node != kNobody) {
+    flight.slotted &= task.from.node == flight.from.node;  // who is answered now gave no slot
     flight.from = task.from;
     flight.from_lost = false;
     const bool ready = flight.progress == UnitProgress::kDone && flight.gradient_kept;

@@ -99,6 +99,7 @@ TEST(RoundSim, LostControlMessagesAreSaidAgain) {
 }
 
 TEST(RoundSim, JunkFromAnybodyNeverCrashesAMachine) {
+  std::uint64_t events = 0;
   for (const std::uint64_t seed : seeds(1000)) {
     Options options = random_options(seed);
     options.junk = seed % 2 == 0 ? 0.02 : 0.3;
@@ -106,7 +107,10 @@ TEST(RoundSim, JunkFromAnybodyNeverCrashesAMachine) {
     Disks disks;
     VirtualRound world(options, disks);
     world.run(60s);  // it may end early, or stand still; the machines' own checks must hold
-    EXPECT_GT(world.events, 10U);
+    events += world.events;
+  }
+  if (std::getenv("COSHARD_SIM_SEED") == nullptr) {
+    EXPECT_GT(events, 100'000U) << "most rounds do not end at once";
   }
 }
 
