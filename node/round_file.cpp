@@ -341,8 +341,8 @@ void read_admission(const TomlReader& file, std::uint32_t stages, AdmissionSecti
       std::min<std::size_t>(limits::kReplicasMax, limits::kPeersMax / std::max(stages, 1U));
   reader.integer("replicas", Presence::kOptional, 1, static_cast<std::int64_t>(most), out.replicas);
   out.replicas_max = out.replicas;
-  reader.integer("replicas_max", Presence::kOptional, out.replicas,
-                 static_cast<std::int64_t>(most), out.replicas_max);
+  reader.integer("replicas_max", Presence::kOptional, out.replicas, static_cast<std::int64_t>(most),
+                 out.replicas_max);
 }
 
 void read_ledger(const TomlReader& file, LedgerSection& out) {
