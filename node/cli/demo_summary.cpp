@@ -151,13 +151,14 @@ std::vector<std::string> render_summary(const DemoPlan& plan, const DemoSummary&
              grouped(summary.params).c_str(), summary.stages, summary.replicas,
              summary.boundary_bytes_per_token));
   if (summary.kills > 0)
-    lines.push_back(
-        format("%llu nodes were disturbed; %llu microbatches were repaired, none was lost",
-               static_cast<unsigned long long>(summary.kills),
-               static_cast<unsigned long long>(summary.repaired_microbatches)));
+    lines.push_back(format("%llu %s disturbed; %llu microbatches were repaired, none was lost",
+                           static_cast<unsigned long long>(summary.kills),
+                           summary.kills == 1 ? "node was" : "nodes were",
+                           static_cast<unsigned long long>(summary.repaired_microbatches)));
   if (summary.joined > 0)
-    lines.push_back(format("%llu nodes joined while the others trained on",
-                           static_cast<unsigned long long>(summary.joined)));
+    lines.push_back(format("%llu %s joined while the others trained on",
+                           static_cast<unsigned long long>(summary.joined),
+                           summary.joined == 1 ? "node" : "nodes"));
   lines.push_back(format("ledger verified: %llu entries, root %s",
                          static_cast<unsigned long long>(summary.size), summary.root.c_str()));
   add_owners(plan, summary, lines);
