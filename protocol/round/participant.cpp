@@ -293,8 +293,8 @@ void Participant::Impl::obey(const RepairOrders& message) {
 void Participant::Impl::obey(const Commit& message) {
   const StepId step = message.scalars.step;
   if (is_joining()) {
-    commits_at_.resize(2, now_);
-    commits_at_.back() = now_;
+    if (!last_commit_ || step > last_commit_->first) last_commit_.emplace(step, now_);
+    if (!first_commit_) first_commit_ = last_commit_;
     const auto noted = catch_up_->committed(message, now_);
     return noted ? void() : give_up_joining(noted.error().message, true);
   }

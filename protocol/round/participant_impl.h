@@ -203,7 +203,7 @@ class Participant::Impl {
   std::optional<StateOffer> offer_;     ///< the newest
   std::optional<StateOffer> fetching_;  ///< FetchState is issued
   TimePoint reported_applied_at_{};     ///< said again while joining
-  std::vector<TimePoint> commits_at_;   ///< the first and the last one heard while joining
+  std::optional<std::pair<StepId, TimePoint>> first_commit_, last_commit_;  ///< while joining
 
   ParticipantActions keeps_, engine_actions_, network_actions_;
   ParticipantCounters counters_;

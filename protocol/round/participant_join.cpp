@@ -73,11 +73,12 @@ void Participant::Impl::handle(const StateFetched& event) {
 /// Parameters and two moments, three numbers for each of the gradient's: a third of the state is
 /// what comes every step.
 void Participant::Impl::handle(const StateProgress& event) {
-  if (!is_joining() || event.elapsed < limits::kLinkMeasureMin || commits_at_.empty()) return;
-  const auto steps = catch_up_->heard().value - welcome_->resume_step.value;
+  if (!is_joining() || event.elapsed < limits::kLinkMeasureMin || !first_commit_) return;
+  const auto steps = last_commit_->first.value - first_commit_->first.value;
   if (steps < 2 || event.bytes == event.bytes_total) return;
   const std::uint64_t gradient = event.bytes_total / 3;
-  const Duration step = (commits_at_.back() - commits_at_.front()) / static_cast<int>(steps - 1);
+  const Duration step =
+      (last_commit_->second - first_commit_->second) / static_cast<Duration::rep>(steps);
   const auto link = check_link(event.bytes + steps * gradient, event.elapsed, gradient, step);
   if (!link) give_up_joining(link.error().message, false);
 }

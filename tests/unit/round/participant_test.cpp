@@ -257,5 +257,30 @@ TEST_F(ParticipantTest, ANeighbourThatDoesNotAnswerIsReported) {
   EXPECT_EQ(all<Ended>().at(0).reason, EndReason::kNodeLost);
 }
 
+/// 300 MB of state are 100 MB of gradient, which comes every two seconds: 800 Mbit/s are needed.
+TEST_F(ParticipantTest, AJoinerWhoseLinkCannotKeepUpIsToldWhatItNeeds) {
+  ParticipantConfig config;
+  config.self = node(0);
+  config.coordinator = kCoordinator;
+  machine.emplace(config);
+  take(machine->start(now));
+  obey(Welcome{StageIndex(0), ReplicaIndex(0), Incarnation(1), {}, StepId(5), {}, "", true});
+  for (std::uint64_t step = 5; step <= 8; ++step) {
+    obey(StageClosed{StepId(step), StageIndex(0), Attempt(0), 16, {}, {node(1)}, {node(0)}});
+    Commit commit;
+    commit.scalars.step = StepId(step);
+    obey(commit);
+    if (step < 8) now += 2s;
+  }
+  happen(StateProgress{200'000'000, 300'000'000, 4s});  // and three gradients beside it
+  EXPECT_TRUE(all<Ended>().empty());
+  happen(StateProgress{1'000'000, 300'000'000, 4s});
+  ASSERT_EQ(all<Ended>().size(), 1U);
+  EXPECT_TRUE(all<Ended>()[0].refused);
+  EXPECT_FALSE(all<Ended>()[0].again);
+  EXPECT_NE(all<Ended>()[0].text.find("a link of 800.0 Mbit/s"), std::string::npos)
+      << all<Ended>()[0].text;
+}
+
 }  // namespace
 }  // namespace coshard::round
