@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "tests/support/loopback.h"
 #include "tests/support/round_fixture.h"
 
 namespace coshard::test {
@@ -42,13 +43,6 @@ class Socket {
   }
 
  private:
-  static sockaddr_in loopback(std::uint16_t port) {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(port);
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    return address;
-  }
   int fd_;
 };
 

@@ -21,6 +21,7 @@
 
 #include "protocol/base/bytes.h"
 #include "protocol/base/check.h"
+#include "tests/support/loopback.h"
 
 namespace coshard::test {
 
@@ -33,14 +34,6 @@ constexpr std::size_t kThrottledPieceBytes = 4 * 1024;
 constexpr std::size_t kWaitingBytesMax = std::size_t{4} << 20;
 constexpr std::size_t kThrottledWaitingBytesMax = 16 * 1024;
 constexpr int kSocketBufferBytes = 64 * 1024;
-
-sockaddr_in loopback(std::uint16_t port) {
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(port);
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  return address;
-}
 
 /// A socket of ours, closed with it.
 class Socket {

@@ -10,6 +10,7 @@
 #include <zmq.hpp>
 
 #include "tests/contract/transport/transport_bed.h"
+#include "tests/support/loopback.h"
 
 namespace coshard::transport::testing {
 namespace {
@@ -19,7 +20,7 @@ class Capture {
  public:
   Capture(Reactor& reactor, const std::string& target) : reactor_(reactor), target_(target) {
     listener_ = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    sockaddr_in any = loopback(0);
+    sockaddr_in any = test::loopback(0);
     EXPECT_EQ(::bind(listener_, reinterpret_cast<sockaddr*>(&any), sizeof any), 0);
     EXPECT_EQ(::listen(listener_, 16), 0);
     sources_.push_back(reactor_.watch_fd(listener_, [this] { accept(); }));
@@ -39,19 +40,12 @@ class Capture {
   const Bytes& seen() const { return seen_; }
 
  private:
-  static sockaddr_in loopback(std::uint16_t port) {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(port);
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    return address;
-  }
   void accept() {
     const int here = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
     if (here < 0) return;
     const int there = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    sockaddr_in address =
-        loopback(static_cast<std::uint16_t>(std::stoi(target_.substr(target_.rfind(':') + 1))));
+    sockaddr_in address = test::loopback(
+        static_cast<std::uint16_t>(std::stoi(target_.substr(target_.rfind(':') + 1))));
     ASSERT_EQ(::connect(there, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
     forward(here, there);
     forward(there, here);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "tests/contract/transport/raw_client.h"
+#include "tests/support/loopback.h"
 
 namespace coshard::transport::testing {
 namespace {
@@ -261,11 +262,8 @@ TEST_F(ZmqTransportTest, AThousandHalfOpenConnectionsChangeNothing) {
   End server(bed_), honest(bed_), late(bed_);
   join(honest, server);
   const std::string endpoint = server.transport->endpoint();
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port =
-      htons(static_cast<std::uint16_t>(std::stoi(endpoint.substr(endpoint.rfind(':') + 1))));
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  sockaddr_in address = test::loopback(
+      static_cast<std::uint16_t>(std::stoi(endpoint.substr(endpoint.rfind(':') + 1))));
   std::vector<pollfd> flood;
   for (int i = 0; i < kConnections; ++i) {
     const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);

@@ -2,6 +2,7 @@
 // a schedule that is fed with them; over real sockets only what came and in which order is judged.
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/support/fault_proxy.h"
+#include "tests/support/loopback.h"
 
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
@@ -147,13 +148,6 @@ class FaultProxyTest : public testing::Test {
   }
   ~FaultProxyTest() override { ::close(listener_); }
 
-  static sockaddr_in loopback(std::uint16_t port) {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(port);
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    return address;
-  }
   Peer dial() const {
     const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     const sockaddr_in address = loopback(proxy_->port());
