@@ -112,8 +112,23 @@ void Courier::handle(const NodeId& from, const wire::Frame& frame) {
     entry->bytes.received += frame.size_bytes();
     const bool heartbeat = std::holds_alternative<Heartbeat>(opened->message);
     if (const auto change = pulse_.heard(from, now, heartbeat)) follow(*change);
+    if (entry->peer.words_kept) keep_word(frame, *opened);
   }
   handlers_.message(from, std::move(*opened));
+}
+
+void Courier::keep_word(const wire::Frame& frame, const wire::Opened& opened) {
+  const std::size_t bytes = frame.header.size() + frame.signature.size();
+  const auto room = wire::payload_rule(wire::MessageKind::kJoinRequest).bytes_max;
+  if (!frame.payloads.empty() || bytes > room) return;
+  if (words_.empty() || opened.header.generation > words_generation_) {
+    words_generation_ = opened.header.generation;
+    words_.resize(std::max<std::size_t>(words_.size(), 1));
+    words_[0] = wire::hashed(share(wire::word_of(frame)));
+  }
+  if (!std::holds_alternative<Commit>(opened.message)) return;
+  words_.resize(2);
+  words_[1] = wire::hashed(share(wire::word_of(frame)));
 }
 
 void Courier::handle_event(const transport::PeerEvent& event) {

@@ -27,6 +27,8 @@ struct Correspondent {
   Incarnation incarnation;
   bool newer_incarnation_allowed = false;    ///< the coordinator's restarts
   std::optional<Generation> generation_min;  ///< the coordinator's own envelopes
+  /// Keep proof of the newest commit and generation that this peer has signed.
+  bool words_kept = false;
   /// Losing the connection is losing the peer: what was sent and not read is gone. The coordinator
   /// is not lost that way: everything said to it is repeated.
   bool session_bound = true;
@@ -87,6 +89,10 @@ class Courier {
   /// Everything that time alone changes. Call every limits::kUnitReportInterval.
   void tick();
 
+  /// What a peer with words_kept has signed: its last commit, and its first word as the generation
+  /// that it has now. As wire::word_of makes them.
+  const std::vector<wire::Payload>& words() const { return words_; }
+
   transport::PeerState state(const NodeId& peer) const;
   Duration silence(const NodeId& peer) const;
   LinkBytes link_bytes(const NodeId& peer) const;
@@ -106,6 +112,7 @@ class Courier {
     bool lost = false;
   };
   void handle(const NodeId& from, const wire::Frame& frame);
+  void keep_word(const wire::Frame& frame, const wire::Opened& opened);
   void handle_event(const transport::PeerEvent& event);
   void follow(const transport::PeerTransition& change);
   void count_fault(const NodeId& peer, const std::string& reason);
@@ -121,6 +128,8 @@ class Courier {
   bool joins_accepted_ = false;
   std::map<NodeId, Entry> correspondents_;
   transport::PeerTable pulse_;
+  std::vector<wire::Payload> words_;  ///< one of the newest generation first, then the commit
+  Generation words_generation_;
   wire::RefusalCounters refusals_;
   CourierCounters counters_;
   ThreadRole net_;

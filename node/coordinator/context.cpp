@@ -35,6 +35,7 @@ Result<void> open_stores(CoordinatorContext& context, const LoadedRound& loaded)
   COSHARD_ASSIGN(crypto::Identity identity, open_identity(options.key, passphrase));
   context.identity = std::make_unique<crypto::Identity>(std::move(identity));
   COSHARD_ASSIGN(context.journal, Journal::open(options.directory / "journal.sqlite"));
+  if (options.former_is_dead) COSHARD_TRY(context.journal->settle_here());
   COSHARD_ASSIGN(context.ledger_home,
                  LedgerHome::open(options.directory, loaded.round, loaded.text, *context.identity,
                                   as_passphrase(passphrase), context.world.clock));
@@ -61,9 +62,17 @@ Result<void> take_reader(CoordinatorContext& context, const std::string& certifi
   return {};
 }
 
+/// Where nodes were told to find this coordinator before, when it may listen anywhere: they dial it
+/// there until it is back.
+std::string former_endpoint(const CoordinatorOptions& options) {
+  if (!options.listen.ends_with(":0") || !options.advertise.empty()) return options.listen;
+  const auto invitation = read_invitation((options.directory / "invitation").string());
+  return invitation ? invitation->coordinator.endpoint : options.listen;
+}
+
 Result<void> open_sockets(CoordinatorContext& context) {
   const CoordinatorOptions& options = context.options;
-  COSHARD_ASSIGN(const std::string listen, listen_endpoint(options.listen));
+  COSHARD_ASSIGN(const std::string listen, listen_endpoint(former_endpoint(options)));
   COSHARD_ASSIGN(context.transport, context.world.make_transport(
                                         *context.reactor, *context.identity,
                                         {.listen = listen,
@@ -144,6 +153,7 @@ Result<std::unique_ptr<CoordinatorContext>> open_coordinator(const CoordinatorOp
     return tl::unexpected(
         history.error().within("journal " + (options.directory / "journal.sqlite").string()));
   context->history = std::move(*history);
+  COSHARD_TRY(context->progress->catch_up(context->history));
   return context;
 }
 
@@ -155,6 +165,8 @@ Result<void> open_network(CoordinatorContext& context) {
                                .genesis_entry = context.ledger_home->genesis_entry(),
                                .network = context.ledger_home->network(),
                                .fingerprint_secret = fingerprint_secret(*context.identity),
+                               .journal_is_copy = context.journal->is_copy(),
+                               .roll_back = context.options.roll_back,
                                .directory = context.options.directory,
                                .resume_command = context.resume_command,
                                .ledger_url = ledger_url(context)};

@@ -3,6 +3,12 @@
 #include "node/coordinator/journal.h"
 
 #include <sqlite3.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
 
 #include "crypto/hash.h"
 
@@ -100,7 +106,46 @@ Result<void> Journal::prepare() {
   if (check.step() != SQLITE_ROW || as_text(check.blob(0)) != "ok")
     return fail(ErrorCode::kCorruption, "journal " + file_.string() + " is damaged" + kRemedy);
   COSHARD_TRY(records());
-  return {};
+  return find_home();
+}
+
+/// Which machine, file system and file: a copy differs in one of them.
+Result<void> Journal::find_home() {
+  struct stat file {};
+  if (::stat(file_.c_str(), &file) != 0)
+    return fail(ErrorCode::kUnavailable,
+                "looking at journal " + file_.string() + ": " + std::strerror(errno));
+  std::string machine;
+  std::ifstream("/etc/machine-id") >> machine;
+  if (machine.empty()) {
+    utsname system{};
+    ::uname(&system);
+    machine = system.nodename;
+  }
+  home_ = machine + ":" + std::to_string(file.st_dev) + ":" + std::to_string(file.st_ino);
+  COSHARD_TRY(run("CREATE TABLE IF NOT EXISTS home(place TEXT NOT NULL)"));
+  std::string before;
+  {
+    Statement read(db_, "SELECT place FROM home");
+    if (read.step() == SQLITE_ROW) before = as_text(read.blob(0));
+  }
+  if (before == home_) return {};
+  is_copy_ = !before.empty();
+  return is_copy_ ? Result<void>() : settle_here();
+}
+
+Result<void> Journal::settle_here() {
+  const auto write = [&]() -> Result<void> {
+    COSHARD_TRY(run("BEGIN; DELETE FROM home"));
+    Statement place(db_, "INSERT INTO home(place) VALUES (?)");
+    place.bind(1, as_bytes(home_));
+    if (place.step() != SQLITE_DONE) return tl::unexpected(trouble("writing"));
+    return run("COMMIT");
+  };
+  const Result<void> written = write();
+  if (!written) sqlite3_exec(db_, "ROLLBACK", nullptr, nullptr, nullptr);
+  if (written) is_copy_ = false;
+  return written;
 }
 
 Result<void> Journal::check_version() {

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "protocol/base/bytes.h"
@@ -32,6 +33,12 @@ class Journal {
   /// All records, in the order in which they were appended. kCorruption as above.
   Result<std::vector<Bytes>> records();
 
+  /// The file was copied or moved since it was last written: then the coordinator that wrote it may
+  /// live on with the original. In place, holding the file shows that it does not.
+  bool is_copy() const { return is_copy_; }
+  /// From now on this is where it belongs. kUnavailable as for append().
+  Result<void> settle_here();
+
   /// Appends in one transaction; on return they survive a power cut. kUnavailable (naming the file)
   /// when they could not be written: none of them is then in the journal.
   Result<void> append(std::span<const Bytes> records);
@@ -40,12 +47,15 @@ class Journal {
   Journal(std::filesystem::path file, sqlite3* db) : file_(std::move(file)), db_(db) {}
   Result<void> prepare();
   Result<void> check_version();
+  Result<void> find_home();
   Result<void> run(const char* sql);
   Result<void> insert(const Bytes& record);
   Error trouble(const char* doing) const;
 
   const std::filesystem::path file_;
   sqlite3* db_ = nullptr;
+  std::string home_;  ///< this file in this machine, as text
+  bool is_copy_ = false;
   std::uint64_t count_ = 0;
   Hash chain_{};
   ThreadRole net_;

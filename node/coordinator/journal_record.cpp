@@ -176,6 +176,19 @@ void fields(Archive& archive, round::RoundEnded& record) {
   all(archive, record.reason, record.text, record.last_step, record.resumable_step);
 }
 
+template <class Archive>
+void fields(Archive& archive, round::NodeGone& record) {
+  all(archive, record.node);
+}
+template <class Archive>
+void fields(Archive& archive, round::DigestsAgreed& record) {
+  all(archive, record.step, record.digests);
+}
+template <class Archive>
+void fields(Archive& archive, round::RoundEnding& record) {
+  all(archive, record.end.reason, record.end.last_step, record.end.checkpoint, record.end.text);
+}
+
 template <std::size_t Kind = 0>
 bool read_kind(std::size_t kind, Reader& reader, round::JournalRecord& record) {
   if constexpr (Kind == std::variant_size_v<round::JournalRecord>) {

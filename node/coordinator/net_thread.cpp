@@ -18,6 +18,15 @@ CourierHandlers handlers_of(std::function<void(const NodeId&, wire::Opened)> mes
   return {std::move(message), std::move(lost), std::move(link), std::move(late)};
 }
 
+/// A copy's generations are far from those that its original may still come to.
+round::CoordinatorConfig machine_config(const CoordinatorSetup& setup, const Clock& clock) {
+  round::CoordinatorConfig config = coordinator_config(setup.round, setup.fingerprint_secret);
+  config.journal_is_copy = setup.journal_is_copy;
+  config.roll_back = setup.roll_back;
+  if (setup.journal_is_copy) config.generation_min = Generation(clock.wall_ms() / 1000);
+  return config;
+}
+
 wire::Payload text_payload(const std::string& text) {
   return wire::hashed(share(to_bytes(as_bytes(text))));
 }
@@ -36,7 +45,10 @@ CoordinatorNet::CoordinatorNet(CoordinatorSetup setup, Surroundings surroundings
                    [this](const NodeId& peer, const std::string& reason) { on_lost(peer, reason); },
                    [this](const transport::PeerEvent& event) { on_link(event); },
                    [this](const NodeId& peer) { handle(round::PeerLate{peer}); })),
-      machine_(coordinator_config(setup_.round, setup_.fingerprint_secret), history) {
+      machine_(machine_config(setup_, at_.clock), history) {
+  // Who held what when an epoch began that is open still: at least whoever has a seat.
+  for (const auto& [node, seat] : round::replay(history).seats)
+    holders_[StepId(0)].emplace(seat.stage, node, seat.incarnation);
   welcome_payloads_ = {text_payload(setup_.round_text), wire::hashed(share(setup_.genesis_entry)),
                        text_payload(setup_.manifest_text)};
 }
@@ -90,8 +102,41 @@ void CoordinatorNet::join(const NodeId& from, wire::Opened opened) {
     courier_.fault(from, certificate.error().message);
     return;
   }
+  if (is_outdated(from, opened)) return;
   certificates_.insert_or_assign(from, *certificate);
   handle(round::Received{from, std::move(opened.message), certificate->encode()});
+}
+
+/// A node that has its seat shows what was signed with our key: by a newer coordinator, whom it
+/// obeys, or a commit that this journal lacks. Then nothing may be decided here.
+bool CoordinatorNet::is_outdated(const NodeId& from, const wire::Opened& opened) {
+  const round::CoordinatorStatus status = machine_.status();
+  StepId proved = status.last_step;
+  for (std::size_t i = 1; i < opened.payloads.size(); ++i) {
+    const auto word =
+        wire::read_word(*opened.payloads[i].bytes, setup_.network, at_.identity.node());
+    if (!word) {
+      courier_.fault(from, word.error().message);
+      return true;
+    }
+    if (word->header.generation > status.generation)
+      stop_on({ErrorCode::kFailedPrecondition, "a newer coordinator, generation " +
+                                                   std::to_string(word->header.generation.value) +
+                                                   ", has taken over; this one is generation " +
+                                                   std::to_string(status.generation.value)});
+    if (const auto* commit = std::get_if<Commit>(&word->message))
+      proved = std::max(proved, commit->scalars.step);
+  }
+  const StepId claimed = std::get<JoinRequest>(opened.message).seat.committed;
+  if (claimed > proved) courier_.fault(from, "claims a commit without proof");
+  if (claimed <= proved && proved > status.last_step)
+    stop_on({ErrorCode::kFailedPrecondition,
+             "node " + from.hex() + " has a signed commit of step " + std::to_string(proved.value) +
+                 ", this journal ends with step " + std::to_string(status.last_step.value) +
+                 ": start with the newest copy of the journal; where there is none, --roll-back "
+                 "goes on after the last complete checkpoint, step " +
+                 std::to_string(status.resumable_step.value)});
+  return over_ || claimed > proved;
 }
 
 void CoordinatorNet::on_lost(const NodeId& peer, const std::string& reason) {
@@ -221,16 +266,26 @@ void CoordinatorNet::run(const round::Send& action) {
 }
 
 void CoordinatorNet::welcome(const NodeId& to, const Welcome& message) {
-  const crypto::NodeCertificate& certificate = certificates_.at(to);
-  courier_.admit({.node = to,
-                  .curve_public = certificate.curve_public,
-                  .incarnation = message.incarnation,
-                  .generation_min = std::nullopt});
-  if (!at_.ledger.submit(LedgerRegister{certificate}))
-    stop_on({ErrorCode::kResourceExhausted, "cs-ledger does not keep up with registrations"});
+  if (!let_speak(to, message.incarnation)) return;
   Welcome complete = message;
   complete.ledger_url = setup_.ledger_url;
   (void)courier_.send(to, complete, welcome_payloads_);
+}
+
+void CoordinatorNet::run(const round::MemberBack& action) {
+  (void)let_speak(action.member.node, action.member.incarnation);
+}
+
+/// False: the ledger does not take its keys, and everything stops.
+bool CoordinatorNet::let_speak(const NodeId& node, Incarnation incarnation) {
+  const crypto::NodeCertificate& certificate = certificates_.at(node);
+  courier_.admit({.node = node,
+                  .curve_public = certificate.curve_public,
+                  .incarnation = incarnation,
+                  .generation_min = std::nullopt});
+  if (at_.ledger.submit(LedgerRegister{certificate})) return true;
+  stop_on({ErrorCode::kResourceExhausted, "cs-ledger does not keep up with registrations"});
+  return false;
 }
 
 /// Those who hold a stage now took part in `step`, together with those who were noted before.

@@ -34,6 +34,8 @@ struct CoordinatorSetup {
   Bytes genesis_entry;
   NetworkId network;
   std::uint64_t fingerprint_secret = 0;  ///< keys of the parameter digests are drawn from it
+  bool journal_is_copy = false;          ///< the coordinator that wrote it may live on elsewhere
+  bool roll_back = false;                ///< to the last complete checkpoint, whoever lives
   std::filesystem::path directory;
   std::string resume_command;  ///< what a person types to go on after an early end
   std::string ledger_url;      ///< where the public log is served, as nodes reach it
@@ -89,6 +91,9 @@ class CoordinatorNet {
   void run(const round::RolledBack& action);
   void run(const round::RoundFinished& action);
   void run(const round::MemberGone& action);
+  void run(const round::MemberBack& action);
+  bool let_speak(const NodeId& node, Incarnation incarnation);
+  bool is_outdated(const NodeId& from, const wire::Opened& opened);
   void run(const round::Note& action);
   void run(const round::PeerFault& action);
   void welcome(const NodeId& to, const Welcome& message);

@@ -25,6 +25,10 @@ Result<std::optional<CoordinatorOptions>> parse_coordinator_options(int argc, ch
   app.add_option("--advertise", options.advertise, "HOST:PORT that nodes are to dial");
   app.add_option("--http", options.http, "HOST:PORT of status, metrics and ledger files")
       ->capture_default_str();
+  app.add_flag("--former-is-dead", options.former_is_dead,
+               "DIR was copied from elsewhere, and the coordinator there will never run again");
+  app.add_flag("--roll-back", options.roll_back,
+               "go on after the last complete checkpoint; nodes that live on have to join again");
   app.add_option("--passphrase-fd", options.passphrase_fd, "file descriptor with the passphrase");
   app.add_option("--log-level", level, "debug, info, warning or error")->capture_default_str();
   try {

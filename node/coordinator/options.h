@@ -18,6 +18,8 @@ struct CoordinatorOptions {
   std::string listen = "tcp://127.0.0.1:0";
   std::string advertise;  ///< "HOST:PORT" when nodes reach us elsewhere than where we listen
   std::string http = "127.0.0.1:0";
+  bool former_is_dead = false;  ///< although the journal was brought here
+  bool roll_back = false;       ///< to the last complete checkpoint, whoever lives
   int passphrase_fd = -1;
   LogLevel log_level = LogLevel::kInfo;
 };

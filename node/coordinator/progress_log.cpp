@@ -2,9 +2,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node/coordinator/progress_log.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cmath>
 #include <cstring>
+#include <fstream>
+#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "node/metrics.h"
@@ -138,6 +141,25 @@ Result<std::unique_ptr<ProgressLog>> ProgressLog::open(const RoundFile& round,
 }
 
 ProgressLog::~ProgressLog() { std::fclose(stream_); }
+
+Result<void> ProgressLog::catch_up(const std::vector<round::JournalRecord>& history) {
+  std::ifstream in(file_, std::ios::binary);
+  const std::string text{std::istreambuf_iterator<char>(in), {}};
+  const std::size_t whole = text.rfind('\n') + 1;  // 0 where there is none
+  std::error_code error;
+  if (whole < text.size()) std::filesystem::resize_file(file_, whole, error);
+  if (error)
+    return fail(ErrorCode::kUnavailable, "cannot write " + file_.string() + ": " + error.message());
+  const auto lines = std::count(text.begin(), text.end(), '\n');
+  std::ptrdiff_t steps = 0;
+  const round::StepRecord* last = nullptr;
+  for (const round::JournalRecord& record : history)
+    if (const auto* step = std::get_if<round::StepRecord>(&record)) {
+      last = step;
+      ++steps;
+    }
+  return last != nullptr && lines + 1 == steps ? committed(*last) : Result<void>();
+}
 
 Result<void> ProgressLog::committed(const round::StepRecord& record) {
   last_ = record;

@@ -36,6 +36,9 @@ class ProgressLog {
   ProgressLog(const ProgressLog&) = delete;
   ProgressLog& operator=(const ProgressLog&) = delete;
 
+  /// A line for the last step of the journal, where a crash came between the two; what a crash tore
+  /// off in the middle of a line is cut. Call before the first committed().
+  Result<void> catch_up(const std::vector<round::JournalRecord>& history);
   /// kUnavailable when the line could not be written.
   Result<void> committed(const round::StepRecord& record);
   void ledger(const LedgerView& view) { ledger_ = view; }

@@ -16,6 +16,7 @@ Result<std::unique_ptr<NodeContext>> open_node(const NodeOptions& options, World
   context->identity = std::make_unique<crypto::Identity>(std::move(identity));
   setup.directory = options.directory;
   setup.device_name = properties.name;
+  setup.patience = std::chrono::seconds(options.patience);
   setup.site = {.directory = options.directory,
                 .data = options.data,
                 .checkpoints = options.checkpoints,

@@ -21,7 +21,12 @@ round::ParticipantConfig participant_config(const NodeSetup& setup, const NodeId
   config.join.device = setup.device_name;
   config.join.memory_bytes = setup.site.memory_bytes;
   config.join.checkpoints = held_checkpoints(setup.site.checkpoints);
+  config.coordinator_patience = setup.patience;
   return config;
+}
+
+std::string whole_seconds(Duration duration) {
+  return std::to_string(std::chrono::duration_cast<std::chrono::seconds>(duration).count()) + " s";
 }
 
 std::string text_of(const wire::Payload& payload) { return std::string(as_text(*payload.bytes)); }
@@ -73,14 +78,15 @@ void NodeNet::start() {
 }
 
 /// The invitation names the coordinator's keys. Its incarnation is its generation, which only it
-/// knows: a signed newer one replaces the old one.
+/// knows: a signed newer one replaces the old one, and no older one is obeyed again.
 void NodeNet::admit_coordinator() {
   const transport::PeerAddress& address = setup_.invitation.coordinator;
   courier_.admit({.node = address.node,
                   .curve_public = address.curve_public,
-                  .incarnation = Incarnation(0),
+                  .incarnation = Incarnation(generation_.value),
                   .newer_incarnation_allowed = true,
                   .generation_min = std::nullopt,
+                  .words_kept = true,
                   .session_bound = false});
   if (const auto dialled = at_.transport.connect(address); !dialled)
     outcome_.coordinator_trouble = dialled.error().message;
@@ -94,10 +100,7 @@ void NodeNet::on_link(const transport::PeerEvent& event) {
   if (event.kind == transport::PeerEventKind::kConnected) {
     outcome_.coordinator_trouble.clear();
     log(LogLevel::kInfo, "node", "connected to the coordinator at " + where);
-    // Said before, it would have been lost, and said again only after a while.
-    if (machine_.phase() == round::ParticipantPhase::kJoining)
-      execute(machine_.start(at_.clock.now()));
-    return;
+    return handle(round::CoordinatorDialled{});
   }
   // Said once per cause, not once per attempt.
   const std::string trouble = "cannot reach the coordinator at " + where + " (" + event.reason +
@@ -110,12 +113,14 @@ void NodeNet::on_lost(const NodeId& peer, const std::string& reason) {
   COSHARD_ON(net_);
   if (states_.is_reader(peer)) return states_.lost(peer);
   if (peer == setup_.invitation.coordinator.node) {
-    // It may come back from its journal; until somebody listens there is nothing to do but ask.
-    log(LogLevel::kWarning, "node", "the coordinator is gone: " + reason);
-    admit_coordinator();
-  } else {
-    receipts_.lost(peer);
+    // It may come back from its journal; until then nothing is given up and the machine asks.
+    if (machine_.seat() && !std::exchange(coordinator_gone_, true))
+      log(LogLevel::kWarning, "node",
+          "the coordinator is gone: " + reason + "; going on with what is here, and asking for " +
+              whole_seconds(setup_.patience) + " whether it is back");
+    return admit_coordinator();
   }
+  receipts_.lost(peer);
   handle(round::PeerLost{peer, reason});
 }
 
@@ -128,7 +133,10 @@ void NodeNet::on_message(const NodeId& from, wire::Opened opened) {
     drain();
     return;
   }
-  if (from == setup_.invitation.coordinator.node) overhear(opened.message);
+  if (from == setup_.invitation.coordinator.node) {
+    follow_generation(opened.header.generation);
+    overhear(opened.message);
+  }
   const Message message = opened.message;
   runner_.set_incoming(from, &message, &opened.payloads);
   handle(round::Received{from, std::move(opened.message), {}});
@@ -195,6 +203,20 @@ StateClientPorts NodeNet::copy_ports() {
       .fault = [this](const NodeId& peer,
                       const std::string& reason) { courier_.fault(peer, reason); },
       .run_later = [this](std::function<void()> task) { (void)at_.reactor.post(std::move(task)); }};
+}
+
+/// Another coordinator has taken over its journal, or the same one has come back from it.
+void NodeNet::follow_generation(Generation generation) {
+  coordinator_gone_ = false;
+  if (generation <= generation_) return;
+  const bool first = generation_ == Generation(0);
+  generation_ = generation;
+  const auto seat = machine_.seat();
+  if (!seat || !courier_.network()) return;
+  courier_.speak_as(*courier_.network(), seat->incarnation, generation);
+  if (!first)
+    log(LogLevel::kInfo, "node",
+        "the coordinator is back, as generation " + std::to_string(generation.value));
 }
 
 /// Messages of those who copy the state, about them, and to this node when it copies itself; the
@@ -265,7 +287,7 @@ void NodeNet::tick() {
   courier_.tick();
   runner_.turn();
   copy_.tick();
-  receipts_.tick();
+  receipts_.tick(machine_.coordinator_silence(at_.clock.now()).has_value());
   handle(round::Tick{});
   if (leave_by_) leave_when_quiet();
 }
@@ -294,10 +316,14 @@ void NodeNet::execute(round::ParticipantActions actions) {
 }
 
 void NodeNet::run(const round::SendMessage& action) {
-  const bool join = std::holds_alternative<JoinRequest>(action.message);
-  (void)courier_.send(
-      action.to, action.message,
-      join ? std::span<const wire::Payload>(&certificate_, 1) : std::span<const wire::Payload>());
+  std::vector<wire::Payload> payloads;
+  if (const auto* request = std::get_if<JoinRequest>(&action.message)) {
+    payloads.push_back(certificate_);
+    const auto& words = courier_.words();
+    if (request->seat.incarnation != Incarnation(0))
+      payloads.insert(payloads.end(), words.begin(), words.end());
+  }
+  (void)courier_.send(action.to, action.message, payloads);
 }
 
 void NodeNet::run(const round::UseTable& action) {
@@ -390,6 +416,10 @@ void NodeNet::write_status() {
   if (view.waiting_for.empty() && view.phase == round::ParticipantPhase::kCatchingUp)
     view.waiting_for =
         copy_.progress().empty() ? "the steps that came meanwhile" : copy_.progress();
+  if (const auto silence = machine_.coordinator_silence(at_.clock.now()); silence)
+    view.waiting_for = "the coordinator to come back: silent for " + whole_seconds(*silence) +
+                       ", waited for " + whole_seconds(setup_.patience) +
+                       (view.waiting_for.empty() ? "" : "; " + view.waiting_for);
   status_.write(view);
 }
 

@@ -27,8 +27,9 @@ struct NodeSetup {
   Invitation invitation;
   std::filesystem::path directory;
   StageSite site;
-  std::string endpoint;     ///< where other nodes reach this one
-  std::string device_name;  ///< for people
+  std::string endpoint;                              ///< where other nodes reach this one
+  std::string device_name;                           ///< for people
+  Duration patience = limits::kCoordinatorPatience;  ///< with a coordinator that is away
 };
 
 /// How it ended, for main.
@@ -68,6 +69,7 @@ class NodeNet {
   StateServerPorts state_ports();
   StateClientPorts copy_ports();
   void admit_coordinator();
+  void follow_generation(Generation generation);
   void overhear(const Message& message);
   void handle(round::ParticipantEvent event);
   void drain();
@@ -104,7 +106,8 @@ class NodeNet {
   std::map<NodeId, StageIndex> stages_;
   std::deque<round::ParticipantEvent> events_;
   bool executing_ = false;
-  std::optional<Commit> last_commit_;
+  Generation generation_;          ///< the newest that the coordinator has shown
+  bool coordinator_gone_ = false;  ///< said so, and not heard since
   std::optional<TimePoint> leave_by_;
   NodeOutcome outcome_;
   ThreadRole net_;

@@ -26,6 +26,9 @@ Result<std::optional<NodeOptions>> parse_node_options(int argc, char** argv) {
   app.add_option("--advertise", options.advertise, "HOST:PORT that other nodes are to dial");
   app.add_option("--device", options.device, "auto, cpu or cuda")->capture_default_str();
   app.add_option("--threads", options.threads, "threads that compute (default: all cores)");
+  app.add_option("--patience", options.patience,
+                 "seconds to go on asking for a coordinator that is away before giving up")
+      ->capture_default_str();
   app.add_option("--passphrase-fd", options.passphrase_fd, "file descriptor with the passphrase");
   app.add_option("--log-level", level, "debug, info, warning or error")->capture_default_str();
   try {
@@ -41,6 +44,9 @@ Result<std::optional<NodeOptions>> parse_node_options(int argc, char** argv) {
     return fail(ErrorCode::kInvalidArgument, "--threads: expected 1 to " +
                                                  std::to_string(limits::kThreadsMax) + ", found " +
                                                  std::to_string(options.threads));
+  if (options.patience < 1)
+    return fail(ErrorCode::kInvalidArgument, "--patience: expected 1 or more seconds, found " +
+                                                 std::to_string(options.patience));
   if (options.threads == 0)
     options.threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   if (options.key.empty()) options.key = options.directory / "node.key";

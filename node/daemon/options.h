@@ -7,6 +7,7 @@
 #include <string>
 
 #include "protocol/base/error.h"
+#include "protocol/base/limits.h"
 #include "protocol/base/log.h"
 
 namespace coshard::node {
@@ -21,6 +22,7 @@ struct NodeOptions {
   std::string advertise;  ///< "HOST:PORT" when others reach us elsewhere than where we listen
   std::string device = "auto";
   int threads = 0;  ///< of libtorch's pool; default: all cores
+  std::int64_t patience = std::chrono::seconds(limits::kCoordinatorPatience).count();  ///< seconds
   int passphrase_fd = -1;
   LogLevel log_level = LogLevel::kInfo;
 };

@@ -319,9 +319,12 @@ void Receipts::finish(LedgerEpoch epoch) {
   }
 }
 
-void Receipts::tick() {
+void Receipts::tick(bool coordinator_silent) {
   COSHARD_ON(net_);
   const TimePoint now = clock_.now();
+  if (coordinator_silent)
+    for (auto& [epoch, state] : epochs_)
+      if (state.settling && !state.settling->batch.empty()) state.settling->since = now;
   for (auto& [key, pending] : pending_)
     if (now - pending.sent_at >= limits::kRepeatInterval) send_window(key, pending);
   std::vector<LedgerEpoch> settling;  // finish() changes the table

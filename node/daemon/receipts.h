@@ -78,7 +78,8 @@ class Receipts {
   void lost(const NodeId& peer);
 
   /// Repeats what was not answered. Call every limits::kUnitReportInterval.
-  void tick();
+  /// `coordinator_silent`: then nobody takes a batch, and none is given up.
+  void tick(bool coordinator_silent = false);
   const ReceiptCounters& counters() const { return counters_; }
 
  private:

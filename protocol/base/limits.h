@@ -43,7 +43,7 @@ inline constexpr std::chrono::milliseconds kSuspicionMin{1000};
 inline constexpr std::chrono::milliseconds kSilenceMax{4000};
 inline constexpr std::chrono::milliseconds kHandshakeTimeout{5000};
 inline constexpr std::chrono::milliseconds kReconnectMin{100};
-inline constexpr std::chrono::milliseconds kReconnectMax{5000};
+inline constexpr std::chrono::milliseconds kReconnectMax{1000};
 /// Faults of one peer before it is dropped.
 inline constexpr std::uint32_t kPeerFaultsMax = 32;
 /// Bytes queued towards one peer before send() says kResourceExhausted.
@@ -112,6 +112,12 @@ inline constexpr std::chrono::seconds kLeaveTimeout{5};
 /// from the minimum again once it has been in for that long.
 inline constexpr std::chrono::seconds kRejoinMin{1};
 inline constexpr std::chrono::seconds kRejoinMax{300};
+/// A node that has not heard the coordinator for so long asks whether it still has its seat.
+inline constexpr std::chrono::milliseconds kClaimSilence{1000};
+/// How long a node keeps its stage and goes on asking while the coordinator is silent.
+inline constexpr std::chrono::minutes kCoordinatorPatience{10};
+/// How long a coordinator that came back gives the members of its journal to say that they live.
+inline constexpr std::chrono::milliseconds kReturnTimeout = kSilenceMax;
 /// How long a coordinator waits at the end for its nodes to have heard so.
 inline constexpr std::chrono::seconds kFarewellTimeout{3};
 
@@ -169,8 +175,11 @@ static_assert(kHeartbeatInterval * 2 <= kSuspicionMin,
               "two heartbeats fit before the first suspicion");
 static_assert(kSilenceMax + kHeartbeatInterval < std::chrono::milliseconds(5000),
               "a loss is noticed and named within five seconds");
-static_assert(kMicrobatchesMax * std::size_t{100} <= kHeaderBytesMax,
-              "a held unit and a repair task take less than 100 bytes each");
+static_assert(kClaimSilence >= 2 * kHeartbeatInterval, "one late heartbeat is no silence");
+static_assert(kReturnTimeout >= kClaimSilence + kReconnectMax + 2 * kRepeatInterval,
+              "a node that lives has dialled and asked twice by then");
+static_assert(kMicrobatchesMax * std::size_t{120} <= kHeaderBytesMax,
+              "a held unit and a repair task take less than 120 bytes each");
 static_assert(kChunkElements * 4 <= kPayloadBytesMax,
               "an averaging chunk fits in one payload frame");
 static_assert(kPayloadBytesMax <= kKeptBytesMax, "one payload may always be kept");

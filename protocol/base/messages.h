@@ -28,8 +28,18 @@ struct HeldCheckpoint {
   bool operator==(const HeldCheckpoint&) const = default;
 };
 
-/// "Let me in": sent once per incarnation, repeated until answered. The certificate travels as
-/// payload 0.
+/// The seat that the sender of a JoinRequest holds already, to a coordinator that came back: with
+/// what it knows of the round. Incarnation 0: no seat.
+struct SeatClaim {
+  Incarnation incarnation;
+  StepId committed;      ///< the last commit that it has heard
+  bool working = false;  ///< it has heard that the step after it is open
+  bool operator==(const SeatClaim&) const = default;
+};
+
+/// "Let me in": sent once per incarnation, repeated until answered; and again, with `seat`, by a
+/// member that does not hear the coordinator any more. The certificate travels as payload 0; with a
+/// seat, what the coordinator signed last may follow: proof of the newest commit and generation.
 struct JoinRequest {
   std::string endpoint;  ///< where other nodes reach this one, for example "tcp://10.0.0.7:4601"
   std::string software;  ///< version string, for people
@@ -37,6 +47,7 @@ struct JoinRequest {
   std::uint64_t memory_bytes = 0;
   std::uint64_t flops_per_second = 0;  ///< measured at start
   std::vector<HeldCheckpoint> checkpoints;
+  SeatClaim seat{};
   bool operator==(const JoinRequest&) const = default;
 };
 
@@ -129,6 +140,10 @@ struct HeldUnit {
   bool gradient_kept = false;  ///< the gradient of its input can be sent (again)
   Hop from;                    ///< who sends the input and gets its gradient
   Hop to;                      ///< who got the output; nobody before it was sent
+  std::uint64_t tokens = 0;    ///< of UnitDone, where it is done
+  double loss_sum = 0;         ///< likewise
+  bool from_ordered = false;   ///< `from` was named by an order, and so was the unit at that end
+  bool to_ordered = false;     ///< likewise `to`
   bool operator==(const HeldUnit&) const = default;
 };
 
@@ -140,6 +155,7 @@ struct Holdings {
   StageIndex stage;
   bool lacks = false;
   std::vector<HeldUnit> units;
+  Attempt averaging{};  ///< the newest averaging attempt of the step that it has heard of
   bool operator==(const Holdings&) const = default;
 };
 
@@ -359,6 +375,7 @@ struct RoundEnd {
   StepId last_step;
   bool checkpoint = false;
   std::string text;
+  bool settled = false;  ///< all that nodes had to report is written down: they may go
   bool operator==(const RoundEnd&) const = default;
 };
 

@@ -43,11 +43,12 @@ const CoordinatorCounters& Coordinator::counters() const { return impl_->counter
 Coordinator::Impl::Impl(CoordinatorConfig config, JournalState journal)
     : config_(std::move(config)),
       journal_(std::move(journal)),
-      generation_(journal_.generation.next()),
+      generation_(std::max(journal_.generation.next(), config_.generation_min)),
       checkpoint_(journal_.checkpoint),
       resume_step_(journal_.resume_step()),
       members_(config_.shape, std::max(config_.replicas_max, config_.shape.replicas),
-               config_.allowed, journal_.seats, checkpoint_),
+               config_.allowed, journal_.seats, checkpoint_,
+               MembershipEpoch(generation_.value << 32)),  // later than all of generations before
       settlement_(config_.shape.stages),
       last_step_(resume_step_),
       epoch_(journal_.next_epoch),
@@ -70,25 +71,7 @@ CoordinatorActions Coordinator::Impl::start(TimePoint now) {
     return std::exchange(actions_, {});
   }
   persist(RoundOpened{generation_});
-  // Steps that were committed when the last coordinator stopped, in epochs that it did not close:
-  // they count, although their digests are lost.
-  for (const auto& record : journal_.unclosed) settlement_.committed(record);
-  take_epochs(true);
-  settlement_.end_epoch();
-  take_epochs(true);
-  unsettled_epoch_.reset();
-  settlement_ = Settlement(config_.shape.stages);  // nothing is owed of what came before
-  // The ledger may have stopped before it recorded the checkpoint that the journal has.
-  if (checkpoint_) act(CheckpointComplete{*checkpoint_});
-  if (journal_.last_step > resume_step_) {
-    persist(RolledBack{resume_step_});
-    act(RolledBack{resume_step_});
-    note("steps after " + std::to_string(resume_step_.value) + " are done again");
-  }
-  if (resume_step_.value >= config_.steps) {
-    end_ = RoundEnd{EndReason::kFinished, last_step_, false, "all steps are done"};
-    finish_round();
-  }
+  begin_return();
   return std::exchange(actions_, {});
 }
 
@@ -123,8 +106,10 @@ void Coordinator::Impl::handle(const PeerLost& event) {
   asking_.erase(event.node);
   if (const Member* joiner = members_.find_joiner(event.node))
     lose_joiner(event.node, name(*joiner) + " was lost while it joined: " + event.reason);
-  if (const Member* member = members_.find(event.node))
-    lose(event.node, name(*member) + " was lost: " + event.reason);
+  const Member* member = members_.find(event.node);
+  if (member == nullptr) return;
+  if (config_.journal_is_copy && (return_ || rebuilding_)) return wait_again(*member);
+  lose(event.node, name(*member) + " was lost: " + event.reason);
 }
 
 void Coordinator::Impl::handle(const PeerLate& event) {
@@ -167,6 +152,8 @@ void Coordinator::Impl::handle(const EpochSettled& event) {
 // ---- messages -----------------------------------------------------------------------------------
 
 void Coordinator::Impl::join(const Received& event, const JoinRequest& request) {
+  if (request.seat.incarnation != Incarnation(0)) return claim(event, request);
+  if (return_) return come_anew(event);
   const Member* member = members_.find(event.from);
   if (member == nullptr && running()) return ask_to_join(event, request);
   if (member == nullptr && phase_ != CoordinatorPhase::kAdmitting)
@@ -316,7 +303,8 @@ void Coordinator::Impl::hear(const Member& from, const CheckpointReport& message
 // ---- training -----------------------------------------------------------------------------------
 
 void Coordinator::Impl::advance() {
-  if (phase_ == CoordinatorPhase::kAdmitting) close_admission();
+  if (return_) await_return();
+  if (phase_ == CoordinatorPhase::kAdmitting && !return_) close_admission();
   if (phase_ == CoordinatorPhase::kLoading) begin_training();
   if (phase_ == CoordinatorPhase::kPaused && !pause_wanted_) phase_ = CoordinatorPhase::kTraining;
   if (phase_ == CoordinatorPhase::kTraining && book_) close_stages();
@@ -325,8 +313,10 @@ void Coordinator::Impl::advance() {
     commit();
   if (phase_ == CoordinatorPhase::kTraining && !book_ && !waits_for_joiner())
     open_step(last_step_.next());
-  take_checkpoints();
-  take_epochs(false);
+  if (!return_) {  // until then nobody knows whose reports are owed
+    take_checkpoints();
+    take_epochs(false);
+  }
   if (phase_ == CoordinatorPhase::kEnding) advance_ending();
 }
 
@@ -351,6 +341,7 @@ void Coordinator::Impl::open_step(StepId step) {
   let_joiners_in(step);
   book_.emplace(step, config_.shape, now_);
   repeat_at_ = now_;
+  if (rebuilding_) return survey();  // said once it is known what is done of it
   send_all(StepOpen{step, members_.epoch()});
   if (survey_wanted_) survey();
 }
@@ -369,6 +360,8 @@ void Coordinator::Impl::commit() {
   const StepRecord record = record_of_open_step();
   last_commit_ =
       Commit{record.scalars, record.checkpoint, record.ends_ledger_epoch, record.ledger_epoch};
+  if (auto digests = settlement_.agreement(last_step_, members_.by_stage()))
+    persist(DigestsAgreed{last_step_, std::move(*digests)});
   persist(record);
   send_all(*last_commit_);
   send_joiners(*last_commit_);
@@ -380,6 +373,7 @@ void Coordinator::Impl::commit() {
   last_step_ = record.step();
   settlement_.committed(record);
   if (record.ends_ledger_epoch) epoch_ = epoch_.next();
+  skipped_in_a_row_ = record.scalars.skip ? skipped_in_a_row_ + 1 : 0;
   act(StepCommitted{record});
   take_leave();
   if (running()) after_commit(record);
@@ -408,7 +402,6 @@ StepRecord Coordinator::Impl::record_of_open_step() const {
 }
 
 void Coordinator::Impl::after_commit(const StepRecord& record) {
-  skipped_in_a_row_ = record.scalars.skip ? skipped_in_a_row_ + 1 : 0;
   if (record.scalars.skip)
     note("the update of step " + std::to_string(record.step().value) +
          " is skipped: its gradient or loss is not finite");

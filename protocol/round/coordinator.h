@@ -34,6 +34,11 @@ struct CoordinatorConfig {
   std::uint64_t fingerprint_secret = 0;  ///< keys of the parameter digests are drawn from it
   std::vector<NodeId> allowed;           ///< node keys that may join; empty: anybody
   std::uint32_t skips_max = 3;           ///< so many skipped updates in a row end the round
+  /// The journal was brought here: the coordinator that wrote it may live on elsewhere, so that
+  /// nobody may be given up who has not been heard: he may obey the other one.
+  bool journal_is_copy = false;
+  bool roll_back = false;     ///< go on after the last complete checkpoint, whoever lives
+  Generation generation_min;  ///< the next one is the journal's, or this where it is newer
 };
 
 enum class ControlVerb : std::uint8_t {
@@ -90,6 +95,11 @@ struct RoundFinished {
   StepId resumable_step;
 };
 
+/// `member` has lived on while the coordinator was away: it speaks under its incarnation again.
+struct MemberBack {
+  Member member;
+};
+
 /// `member` is none any more, `why` in a sentence. What it still owes nobody waits for. `expected`:
 /// it had asked to leave, or the round is ending.
 struct MemberGone {
@@ -106,7 +116,7 @@ struct Note {
 /// RolledBack is handed out once, when a resumed round gives up steps that were committed.
 using CoordinatorAction =
     std::variant<Send, Persist, StepCommitted, EpochFinished, CheckpointComplete, RolledBack,
-                 RoundFinished, MemberGone, Note, PeerFault>;
+                 RoundFinished, MemberGone, Note, PeerFault, MemberBack>;
 using CoordinatorActions = std::vector<CoordinatorAction>;
 
 enum class CoordinatorPhase : std::uint8_t {
@@ -150,8 +160,9 @@ struct CoordinatorCounters {
 
 class Coordinator {
  public:
-  /// A new round (empty history) or one taken up again: training goes on after the last complete
-  /// checkpoint. Checks the configuration (ours: the round file was validated before).
+  /// A new round (empty history) or one taken up again: where its members live on, in the step that
+  /// was open; else after the last complete checkpoint. Checks the configuration (ours: the round
+  /// file was validated before).
   Coordinator(CoordinatorConfig config, const std::vector<JournalRecord>& history);
   ~Coordinator();
   Coordinator(Coordinator&&) noexcept;

@@ -24,7 +24,8 @@ void Coordinator::Impl::end_round(EndReason reason, std::string text, bool save)
   book_.reset();
   survey_.reset();
   orders_.clear();
-  end_ = RoundEnd{reason, last_step_, checkpoint, std::move(text)};
+  end_ = RoundEnd{reason, last_step_, checkpoint, std::move(text), false};
+  persist(RoundEnding{*end_});
   phase_ = CoordinatorPhase::kEnding;
   end_deadline_ = now_ + limits::kSettleTimeout;
   repeat_at_ = now_;
@@ -38,6 +39,7 @@ void Coordinator::Impl::end_round(EndReason reason, std::string text, bool save)
 void Coordinator::Impl::advance_ending() {
   const StageMembers& members = members_.by_stage();
   const bool late = now_ >= end_deadline_;
+  if (return_) return;  // who lives may have reports for us
   const bool reported = settlement_.digests_in(members) && settlement_.checkpoints_in(members);
   if (!reported && !late) return;
   const auto before = unsettled_epoch_;
@@ -56,6 +58,8 @@ void Coordinator::Impl::finish_round() {
                   std::to_string(ended.resumable_step.value);
   }
   persist(ended);
+  end_->settled = true;
+  send_all(*end_);
   phase_ = CoordinatorPhase::kEnded;
   act(RoundFinished{ended.reason, ended.text, ended.last_step, ended.resumable_step});
 }
@@ -83,6 +87,7 @@ void Coordinator::Impl::repeat_to(const Member& member) {
   if (phase_ != CoordinatorPhase::kTraining || !book_) return;
   if (peer.heard_epoch < members_.epoch() || (survey_ && !survey_->contains(node)))
     send(node, members_.table());
+  if (rebuilding_) return;
   if (const auto orders = orders_.find(node); orders != orders_.end()) send(node, orders->second);
   answer_pull(node);
   const StepId heard = peer.heard_step;
@@ -132,6 +137,8 @@ std::string Coordinator::Impl::name(const Member& member) const {
 std::string Coordinator::Impl::waiting_for() const {
   switch (phase_) {
     case CoordinatorPhase::kAdmitting:
+      if (return_)
+        return std::to_string(return_->expected.size()) + " members to say that they have lived on";
       return std::to_string(std::size_t{config_.shape.stages} * config_.shape.replicas -
                             members_.nodes().size()) +
              " more nodes";
@@ -161,7 +168,7 @@ CoordinatorStatus Coordinator::Impl::status() const {
   status.phase = phase_;
   status.generation = generation_;
   status.epoch = members_.epoch();
-  status.last_step = last_step_;
+  status.last_step = return_ ? journal_.last_step : last_step_;
   status.resumable_step = resumable_step();
   if (book_) {
     status.units_done = book_->units_done();

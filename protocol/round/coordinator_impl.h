@@ -60,6 +60,14 @@ class Coordinator::Impl {
   };
   /// What the members of this epoch hold of the open step, as their answers come in.
   using Survey = std::map<NodeId, Holdings>;
+  /// After a restart, until it is known who of the members has lived on.
+  struct Return {
+    TimePoint since;
+    std::set<NodeId> expected;          ///< members by the journal that were not heard yet
+    bool working = false;               ///< somebody has heard of an open step
+    bool newcomers = false;             ///< somebody who holds no state asks to be let in
+    std::map<NodeId, Received> seated;  ///< of those, who had a seat: it is theirs before others'
+  };
 
   // Events.
   void handle(const Received& event);
@@ -128,6 +136,21 @@ class Coordinator::Impl {
   void plan_repair();
   void answer_pull(const NodeId& node);
 
+  // Coming back from the journal (coordinator_return.cpp).
+  void begin_return();
+  void claim(const Received& event, const JoinRequest& request);
+  void come_anew(const Received& event);
+  void end_return();
+  void await_return();
+  bool nobody_can_hold_a_stage() const;
+  void wait_again(Member member);
+  void give_up_missing();
+  void recall_books();
+  void go_on();
+  void give_up_return();
+  void roll_back();
+  bool rebuild_step();
+
   // Ending (coordinator_ending.cpp).
   void end_round(EndReason reason, std::string text, bool save);
   void advance_ending();
@@ -144,7 +167,8 @@ class Coordinator::Impl {
   void fault(const NodeId& peer, std::string reason);
   void act(CoordinatorAction action) { actions_.push_back(std::move(action)); }
   bool judge(Entry entry, const NodeId& from, const char* what);
-  bool is_open(StepId step) const { return book_ && book_->step() == step; }
+  /// And its book is known.
+  bool is_open(StepId step) const { return book_ && !rebuilding_ && book_->step() == step; }
   /// Between admission and the end.
   bool running() const {
     return phase_ != CoordinatorPhase::kAdmitting && phase_ < CoordinatorPhase::kEnding;
@@ -177,7 +201,9 @@ class Coordinator::Impl {
   std::map<NodeId, TimePoint> leaving_;  ///< asked to go, and when; gone after the open step
   bool survey_wanted_ = false;           ///< not everybody is known to have the table of this epoch
   std::optional<TimePoint> survey_again_at_;
-  std::optional<Survey> survey_;           ///< under way
+  std::optional<Survey> survey_;  ///< under way
+  std::optional<Return> return_;
+  bool rebuilding_ = false;  ///< the book of the open step is to be written from the survey
   std::map<NodeId, RepairOrders> orders_;  ///< given, not known to be taken
   std::uint64_t nodes_lost_ = 0, microbatches_repaired_ = 0;
   std::map<NodeId, Asking> asking_;  ///< to be let in when the next step opens

@@ -111,6 +111,7 @@ bool Coordinator::Impl::promote(const NodeId& node, StepId step) {
 
 void Coordinator::Impl::lose_joiner(const NodeId& node, const std::string& why) {
   send(node, Refused{ErrorCode::kPermissionDenied, why});
+  persist(NodeGone{node});
   members_.remove(node);
   peers_.erase(node);
   note(why);

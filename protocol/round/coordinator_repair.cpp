@@ -18,6 +18,7 @@ void Coordinator::Impl::lose(const NodeId& node, const std::string& why) {
   const Member lost = *members_.find(node);
   const StageIndex stage = lost.stage;
   send(node, Refused{ErrorCode::kPermissionDenied, "this node is no member any more: " + why});
+  persist(NodeGone{node});
   act(MemberGone{lost, why, leaving_.contains(node) || phase_ >= CoordinatorPhase::kEnding});
   members_.remove(node);
   peers_.erase(node);
@@ -102,6 +103,7 @@ void Coordinator::Impl::hear(const Member& from, const PeerComplaint& message) {
 void Coordinator::Impl::hear(const Member& from, const LeaveNotice& message) {
   note(name(from) + " leaves: " + message.reason);
   if (phase_ == CoordinatorPhase::kAdmitting) {
+    persist(NodeGone{from.node});
     members_.remove(from.node);
     peers_.erase(from.node);
     return;
@@ -137,7 +139,7 @@ void Coordinator::Impl::survey() {
 
 void Coordinator::Impl::hear(const Member& from, const Holdings& message) {
   peers_.at(from.node).heard_epoch = message.epoch;
-  if (phase_ != CoordinatorPhase::kTraining || !is_open(message.step) ||
+  if (phase_ != CoordinatorPhase::kTraining || !book_ || book_->step() != message.step ||
       message.epoch != members_.epoch() || message.stage != from.stage) {
     ++counters_.stale;
     return;
@@ -172,6 +174,7 @@ void Coordinator::Impl::survey_again() {
 }
 
 void Coordinator::Impl::plan_repair() {
+  if (rebuilding_ && !rebuild_step()) return;
   const RoundShape& shape = config_.shape;
   StepFacts facts;
   facts.step = book_->step();

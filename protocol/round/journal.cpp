@@ -3,6 +3,7 @@
 #include "protocol/round/journal.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace coshard::round {
 namespace {
@@ -14,23 +15,46 @@ struct Fold {
     state.generation = record.generation;
     state.ended.reset();
   }
-  void operator()(const NodeAssigned& record) { state.seats[record.node] = record; }
+  void operator()(const NodeAssigned& record) {
+    state.seats[record.node] = record;
+    state.members.insert(record.node);
+  }
   void operator()(const StepRecord& record) {
     state.last_step = record.step();
+    state.last = record;
+    if (record.checkpoint) state.unsaved = record.step();
     state.next_epoch = std::max(state.next_epoch, record.ledger_epoch.next());
     state.unclosed.push_back(record);
     state.skipped_in_a_row = record.scalars.skip ? state.skipped_in_a_row + 1 : 0;
   }
   void operator()(const EpochClosed& record) {
-    std::erase_if(state.unclosed,
-                  [&](const StepRecord& step) { return step.ledger_epoch <= record.epoch; });
+    const auto closed = [&](const StepRecord& step) { return step.ledger_epoch <= record.epoch; };
+    std::erase_if(state.unclosed, closed);
+    for (auto& steps : state.given_up) std::erase_if(steps, closed);
+    const StepId open = state.unclosed.empty() ? state.last_step.next() : state.unclosed[0].step();
+    state.digests.erase(state.digests.begin(), state.digests.lower_bound(open));
   }
-  void operator()(const CheckpointRecord& record) { state.checkpoint = record; }
+  void operator()(const CheckpointRecord& record) {
+    state.checkpoint = record;
+    if (state.unsaved && *state.unsaved <= record.step) state.unsaved.reset();
+  }
   void operator()(const RolledBack& record) {
+    state.given_up.push_back(std::exchange(state.unclosed, {}));
+    state.digests.clear();
     state.last_step = record.to_step;
+    state.last.reset();
+    state.unsaved.reset();
+    state.ending.reset();
     state.skipped_in_a_row = 0;
   }
-  void operator()(const RoundEnded& record) { state.ended = record; }
+  void operator()(const RoundEnded& record) {
+    state.ended = record;
+    state.ending.reset();
+    state.members.clear();
+  }
+  void operator()(const NodeGone& record) { state.members.erase(record.node); }
+  void operator()(const DigestsAgreed& record) { state.digests[record.step] = record.digests; }
+  void operator()(const RoundEnding& record) { state.ending = record; }
 };
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <variant>
 #include <vector>
@@ -90,8 +91,28 @@ struct RoundEnded {
   bool operator==(const RoundEnded&) const = default;
 };
 
-using JournalRecord = std::variant<RoundOpened, NodeAssigned, StepRecord, EpochClosed,
-                                   CheckpointRecord, RolledBack, RoundEnded>;
+/// `node` is no member any more: what it did and is not committed does not count.
+struct NodeGone {
+  NodeId node;
+  bool operator==(const NodeGone&) const = default;
+};
+
+/// All members of the stages agreed on these digests of a committed step, by stage.
+struct DigestsAgreed {
+  StepId step;
+  std::vector<Fingerprint> digests;
+  bool operator==(const DigestsAgreed&) const = default;
+};
+
+/// The end of the round was decided; nodes hear of it, and RoundEnded follows when they have saved.
+struct RoundEnding {
+  RoundEnd end;
+  bool operator==(const RoundEnding&) const = default;
+};
+
+using JournalRecord =
+    std::variant<RoundOpened, NodeAssigned, StepRecord, EpochClosed, CheckpointRecord, RolledBack,
+                 RoundEnded, NodeGone, DigestsAgreed, RoundEnding>;
 
 /// Where a round stands according to its journal.
 struct JournalState {
@@ -101,8 +122,14 @@ struct JournalState {
   std::optional<CheckpointRecord> checkpoint;  ///< the last complete one
   LedgerEpoch next_epoch;                      ///< the first that no committed step belongs to
   std::vector<StepRecord> unclosed;            ///< steps of epochs without EpochClosed, ascending
+  std::vector<std::vector<StepRecord>> given_up;       ///< likewise, of each rollback
+  std::map<StepId, std::vector<Fingerprint>> digests;  ///< agreed ones, of unclosed steps
   std::uint32_t skipped_in_a_row = 0;
-  std::optional<RoundEnded> ended;  ///< since the last opening
+  std::optional<RoundEnded> ended;    ///< since the last opening
+  std::set<NodeId> members;           ///< who held a seat when the last coordinator stopped
+  std::optional<StepRecord> last;     ///< the record of last_step, where it was not rolled back to
+  std::optional<StepId> unsaved;      ///< the newest step whose state was to be saved and is not
+  std::optional<RoundEnding> ending;  ///< decided, and not done
 
   /// Where training goes on: the step of the last complete checkpoint, or 0.
   StepId resume_step() const { return checkpoint ? checkpoint->step : StepId(0); }

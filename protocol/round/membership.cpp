@@ -12,12 +12,13 @@ namespace coshard::round {
 
 Membership::Membership(const RoundShape& shape, std::uint32_t replicas_max,
                        std::vector<NodeId> allowed, std::map<NodeId, NodeAssigned> seats,
-                       std::optional<CheckpointRecord> resume)
+                       std::optional<CheckpointRecord> resume, MembershipEpoch before)
     : shape_(shape),
       replicas_max_(replicas_max),
       allowed_(std::move(allowed)),
       seats_(std::move(seats)),
       resume_(std::move(resume)),
+      epoch_(before),
       by_stage_(shape.stages) {}
 
 Result<NodeAssigned> Membership::admit(const NodeId& node, const JoinRequest& request,
@@ -78,6 +79,22 @@ NodeAssigned Membership::seat(const NodeId& node, const JoinRequest& request, By
       node, stage, replica, assigned.incarnation, request.endpoint, std::move(certificate), joins};
   changed();
   return assigned;
+}
+
+const Member& Membership::restore(const NodeId& node, const std::string& endpoint,
+                                  Bytes certificate) {
+  const NodeAssigned& seat = seats_.at(node);
+  Member& member = members_[{seat.stage, seat.replica}];
+  COSHARD_CHECK(member.node == NodeId{});
+  member = {node, seat.stage, seat.replica, seat.incarnation, endpoint, std::move(certificate)};
+  admitted_.insert(node);
+  changed();
+  return member;
+}
+
+const NodeAssigned* Membership::seat(const NodeId& node) const {
+  const auto seat = seats_.find(node);
+  return seat == seats_.end() ? nullptr : &seat->second;
 }
 
 void Membership::promote(const NodeId& node) {

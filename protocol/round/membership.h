@@ -24,9 +24,11 @@ using StageMembers = std::vector<std::vector<NodeId>>;
 class Membership {
  public:
   /// `seats`: who was ever let in (journal). `resume`: the checkpoint that members start from; a
-  /// node sits only where it holds its file. `replicas_max`: seats of each stage.
+  /// node sits only where it holds its file. `replicas_max`: seats of each stage. `before`: every
+  /// epoch of this object is a later one.
   Membership(const RoundShape& shape, std::uint32_t replicas_max, std::vector<NodeId> allowed,
-             std::map<NodeId, NodeAssigned> seats, std::optional<CheckpointRecord> resume);
+             std::map<NodeId, NodeAssigned> seats, std::optional<CheckpointRecord> resume,
+             MembershipEpoch before = {});
 
   /// Lets `node` in and gives it a seat: its old one, or a free one of the stage with the fewest
   /// members. kPermissionDenied: not allowed; kResourceExhausted: no seat free;
@@ -38,6 +40,11 @@ class Membership {
                                     Bytes certificate);
   /// A joiner is a member from now on.
   void promote(const NodeId& node);
+  /// `node` sits where the journal has it, under the same incarnation: it has lived on while the
+  /// coordinator was away. Not for members.
+  const Member& restore(const NodeId& node, const std::string& endpoint, Bytes certificate);
+  /// Its seat, if it was ever let in.
+  const NodeAssigned* seat(const NodeId& node) const;
   /// `node` is no member any more; its seat still sticks. A joiner leaves the epoch as it is:
   /// nobody depends on it.
   void remove(const NodeId& node);

@@ -25,14 +25,17 @@ ParticipantPhase Participant::phase() const { return impl_->phase(); }
 Heartbeat Participant::heartbeat() const { return impl_->heartbeat(); }
 const ParticipantCounters& Participant::counters() const { return impl_->counters(); }
 std::optional<Welcome> Participant::seat() const { return impl_->seat(); }
+std::optional<Duration> Participant::coordinator_silence(TimePoint now) const {
+  return impl_->coordinator_silence(now);
+}
 
 Participant::Impl::Impl(ParticipantConfig config) : config_(std::move(config)) {
   COSHARD_CHECK_OP(config_.engine_depth, >, 0U);
 }
 
 ParticipantActions Participant::Impl::start(TimePoint now) {
-  asked_at_ = now;
-  tell(config_.coordinator, config_.join);
+  now_ = now;
+  ask();
   return take_actions();
 }
 
@@ -47,8 +50,10 @@ ParticipantActions Participant::Impl::on(const ParticipantEvent& event, TimePoin
 // ---- events -------------------------------------------------------------------------------------
 
 void Participant::Impl::handle(const Received& event) {
-  if (event.from == config_.coordinator)
+  if (event.from == config_.coordinator) {
+    heard_at_ = now_;
     return std::visit([this](const auto& message) { obey(message); }, event.message);
+  }
   const Member* member = find_member(event.from);
   if (member != nullptr && (ready() || is_joining()))
     return std::visit([&](const auto& message) { hear(*member, message); }, event.message);
@@ -63,12 +68,6 @@ void Participant::Impl::handle(const Received& event) {
 }
 
 void Participant::Impl::handle(const PeerLost& event) {
-  if (event.node == config_.coordinator) {
-    drop_steps_after(committed_);
-    const bool over = end_.has_value();
-    return finish(over ? end_->reason : EndReason::kNodeLost,
-                  over ? end_->text : "the coordinator was lost: " + event.reason);
-  }
   if (find_member(event.node) == nullptr || phase_ != ParticipantPhase::kTraining) return;
   tell(config_.coordinator, PeerComplaint{event.node, committed_.next(), event.reason});
 }
@@ -78,10 +77,7 @@ void Participant::Impl::handle(const Tick&) {
     reported_applied_at_ = now_;
     tell(config_.coordinator, *update_report_);
   }
-  if (phase_ == ParticipantPhase::kJoining && now_ - asked_at_ >= limits::kRepeatInterval) {
-    asked_at_ = now_;
-    tell(config_.coordinator, config_.join);
-  }
+  ask_again();
   if (seated_ && phase_ == ParticipantPhase::kTraining &&
       now_ - granted_at_ >= limits::kRepeatInterval)
     grant_slots();
@@ -185,6 +181,10 @@ void Participant::Impl::handle(const LeaveRequested& event) {
   tell(config_.coordinator, LeaveNotice{event.reason});
   if (phase_ == ParticipantPhase::kJoining || is_joining())
     return finish(EndReason::kStopped, event.reason);
+  if (coordinator_silence(now_)) {  // nobody would answer
+    drop_steps_after(committed_);
+    return finish(EndReason::kStopped, event.reason);
+  }
   leaving_since_ = now_;  // the coordinator ends the round, so that our state is saved
 }
 
@@ -207,6 +207,7 @@ void Participant::Impl::obey(const Welcome& message) {
 }
 
 void Participant::Impl::obey(const Refused& message) {
+  if (end_) return finish(end_->reason, end_->text);
   drop_steps_after(committed_);
   const bool was_in = phase_ != ParticipantPhase::kJoining;
   finish(EndReason::kStopped, message.reason, !leaving_since_, was_in && !leaving_since_);
@@ -234,6 +235,7 @@ void Participant::Impl::obey(const StepOpen& message) {
   if (step->opened) {
     ++counters_.repeated;
     repeat_reports();
+    step->pull_answered = false;  // whoever says it again does not know what we can take
   }
   step->opened = true;
 }
@@ -316,6 +318,7 @@ void Participant::Impl::obey(const Commit& message) {
 }
 
 void Participant::Impl::obey(const RoundEnd& message) {
+  released_ |= message.settled;
   if (end_) {
     ++counters_.repeated;
     return repeat_reports();

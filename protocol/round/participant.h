@@ -22,6 +22,7 @@ struct ParticipantConfig {
   JoinRequest join;                ///< sent until answered; the shell attaches the certificate
   std::uint32_t engine_depth = 2;  ///< Compute actions that may be unanswered at once, >= 1
   std::uint32_t in_flight_extra = limits::kInFlightExtra;
+  Duration coordinator_patience = limits::kCoordinatorPatience;  ///< then silence is an end
 };
 
 enum class ParticipantPhase : std::uint8_t {
@@ -56,6 +57,8 @@ class Participant {
   /// What the shell puts into its next heartbeat; rates and bytes are the shell's to add.
   Heartbeat heartbeat() const;
   const ParticipantCounters& counters() const;
+  /// How long the coordinator has been silent, where that is longer than it should be.
+  std::optional<Duration> coordinator_silence(TimePoint now) const;
   /// Where this node sits, once it was let in.
   std::optional<Welcome> seat() const;
 

@@ -109,10 +109,14 @@ struct LeaveRequested {
   std::string reason;
 };
 
+/// There is a new connection with the coordinator: what was said on the one before may be lost, and
+/// who listens now may know nothing of us.
+struct CoordinatorDialled {};
+
 using ParticipantEvent =
     std::variant<Received, PeerLost, Tick, EpochSettled, StageReady, StageFailed, ComputeDone,
                  OutputEvicted, ChunkReduced, AverageSet, UpdateApplied, CheckpointSaved,
-                 StateProgress, StateFetched, EngineFailed, LeaveRequested>;
+                 StateProgress, StateFetched, EngineFailed, LeaveRequested, CoordinatorDialled>;
 
 // ---- actions ------------------------------------------------------------------------------------
 

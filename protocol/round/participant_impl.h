@@ -28,6 +28,7 @@ class Participant::Impl {
   Heartbeat heartbeat() const;
   const ParticipantCounters& counters() const { return counters_; }
   std::optional<Welcome> seat() const { return welcome_; }
+  std::optional<Duration> coordinator_silence(TimePoint now) const;
 
  private:
   /// Everything about one step that has not committed. At most two live at once: the open one, and
@@ -67,6 +68,9 @@ class Participant::Impl {
   void handle(const StateFetched& event);
   void handle(const EngineFailed& event) { leave(event.reason); }
   void handle(const LeaveRequested& event);
+  void handle(const CoordinatorDialled&) {
+    if (!is_joining()) ask();
+  }
 
   // The coordinator's words.
   void obey(const Welcome& message);
@@ -99,6 +103,10 @@ class Participant::Impl {
   void hear(const Member& from, const Other&) {
     fault(from.node, "a message that nodes do not send to nodes");
   }
+
+  // While the coordinator is away (participant_away.cpp).
+  void ask();
+  void ask_again();
 
   // What can be done now.
   void pump();
@@ -170,6 +178,7 @@ class Participant::Impl {
   ParticipantPhase phase_ = ParticipantPhase::kJoining;
   TimePoint now_{};
   TimePoint asked_at_{};    ///< JoinRequest
+  TimePoint heard_at_{};    ///< the coordinator
   TimePoint granted_at_{};  ///< slots, to everybody upstream
   std::optional<TimePoint> leaving_since_;
   TimePoint ending_since_{};
@@ -198,6 +207,7 @@ class Participant::Impl {
   std::optional<LedgerEpoch> open_epoch_;      ///< has steps and was not asked to settle
   std::optional<LedgerEpoch> settling_epoch_;  ///< asked to settle, not settled
   std::optional<RoundEnd> end_;
+  bool released_ = false;  ///< the end is settled
 
   std::optional<CatchUp> catch_up_;     ///< while joining
   std::optional<StateOffer> offer_;     ///< the newest

@@ -180,8 +180,11 @@ void Participant::Impl::use_table(const MembershipTable& table) {
 void Participant::Impl::tell_holdings(bool lacks) {
   if (phase_ != ParticipantPhase::kTraining || !seated_) return;
   const auto open = steps_.find(committed_.next());
-  Holdings holdings{committed_.next(), table_->epoch, welcome_->stage, lacks, {}};
-  if (open != steps_.end()) holdings.units = open->second.pipeline.holdings();
+  Holdings holdings{committed_.next(), table_->epoch, welcome_->stage, lacks, {}, {}};
+  if (open != steps_.end()) {
+    holdings.units = open->second.pipeline.holdings();
+    holdings.averaging = open->second.averaging.attempt();
+  }
   tell(config_.coordinator, std::move(holdings));
 }
 
@@ -224,7 +227,8 @@ void Participant::Impl::advance_ending() {
     settling_epoch_ = std::exchange(open_epoch_, std::nullopt);
     return network(SettleEpoch{*settling_epoch_, welcome_->stage});
   }
-  if (!settling_epoch_) finish(end_->reason, end_->text);
+  // A coordinator that is away may need what we have reported once more.
+  if (!settling_epoch_ && released_) finish(end_->reason, end_->text);
 }
 
 /// The coordinator has said something again: it may lack our answer.

@@ -175,6 +175,7 @@ std::vector<Outgoing> Pipeline::redo(const UnitKey& key, const RepairTask& task)
   flight.progress = UnitProgress::kAwaited;
   flight.redo = task.redo;
   flight.from = task.from;
+  flight.sourced = task.from.node != kNobody;
   flight.to = task.to;
   flight.directed = task.to.node != kNobody;
   flight.sends_output = task.send_output;
@@ -192,6 +193,7 @@ std::vector<Outgoing> Pipeline::keep(const UnitKey& key, const RepairTask& task)
   if (task.from.node != kNobody) {
     flight.slotted &= task.from.node == flight.from.node;  // who is answered now gave no slot
     flight.from = task.from;
+    flight.sourced = true;
     flight.from_lost = false;
     const bool ready = flight.progress == UnitProgress::kDone && flight.gradient_kept;
     if (task.send_gradient && ready) outgoing.push_back(gradient_of(key, flight));
@@ -222,7 +224,7 @@ std::vector<HeldUnit> Pipeline::holdings() const {
   for (const auto& [key, flight] : flights_)
     units.push_back({key.microbatch, key.attempt, flight.progress, flight.redo == Redo::kCount,
                      flight.gradient_here, flight.output_kept, flight.gradient_kept, flight.from,
-                     flight.to});
+                     flight.to, flight.tokens, flight.loss_sum, flight.sourced, flight.directed});
   return units;
 }
 

@@ -26,6 +26,7 @@ struct Flight {
   bool to_lost = false;        ///< likewise
   bool slotted = false;        ///< holds a slot that this node granted to `from`
   bool routed = false;         ///< `to` was chosen here and took one of its slots
+  bool sourced = false;        ///< `from` was ordered
   bool directed = false;       ///< `to` was ordered; the gradient may come from any of its stage
   bool sends_output = false;   ///< directed: the output goes to `to` when it is there
   bool gradient_here = false;  ///< the gradient of the output came, perhaps before it was due

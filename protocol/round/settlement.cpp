@@ -27,6 +27,23 @@ void Settlement::committed(const StepRecord& record) {
   if (record.checkpoint) expect_checkpoint(record.step());
 }
 
+void Settlement::agreed(StepId step, const std::vector<Fingerprint>& digests) {
+  for (Owed& owed : steps_)
+    if (owed.record.step() == step && digests.size() == stages_) owed.agreed = digests;
+}
+
+std::optional<std::vector<Fingerprint>> Settlement::agreement(StepId step,
+                                                              const StageMembers& members) const {
+  const Owed* owed = find(step);
+  if (owed == nullptr || !owed->agreed.empty() || !digests_in(*owed, members)) return std::nullopt;
+  std::vector<Fingerprint> digests;
+  for (const auto& stage : owed->digests) {
+    if (stage.empty()) return std::nullopt;
+    digests.push_back(stage.begin()->second);
+  }
+  return digests;
+}
+
 Entry Settlement::digest(const NodeId& node, const UpdateReport& report) {
   if (report.stage.value >= stages_) return Entry::kFalse;
   const auto owed = std::find_if(steps_.begin(), steps_.end(), [&](const Owed& candidate) {
@@ -123,8 +140,10 @@ std::vector<SettledStep> Settlement::take_epoch(const StageMembers& members, boo
   std::vector<SettledStep> settled;
   for (auto owed = steps_.begin(); owed != end; ++owed) {
     SettledStep step{std::move(owed->record), {}};
-    for (const auto& stage : owed->digests)
-      step.digests.push_back(stage.empty() ? std::nullopt : std::optional(stage.begin()->second));
+    step.digests.assign(owed->agreed.begin(), owed->agreed.end());
+    if (owed->agreed.empty())
+      for (const auto& stage : owed->digests)
+        step.digests.push_back(stage.empty() ? std::nullopt : std::optional(stage.begin()->second));
     settled.push_back(std::move(step));
   }
   steps_.erase(steps_.begin(), end);
@@ -142,6 +161,7 @@ const Settlement::Owed* Settlement::find(StepId step) const {
 }
 
 bool Settlement::digests_in(const Owed& owed, const StageMembers& members) const {
+  if (!owed.agreed.empty()) return true;
   for (std::uint32_t stage = 0; stage < stages_; ++stage)
     for (const auto& node : members[stage])
       if (!owed.digests[stage].contains(node) && owes(node, owed.record.step())) return false;

@@ -34,6 +34,12 @@ class Settlement {
   /// What the stage's replicas hold after `step`, one of the last two; nothing before one of them
   /// has said so.
   std::optional<Fingerprint> digest_of(StepId step, StageIndex stage) const;
+  /// The digests of a committed step, by stage, as all its members had agreed on them before the
+  /// coordinator came back: nobody has to report them again.
+  void agreed(StepId step, const std::vector<Fingerprint>& digests);
+  /// The digests of `step`, once every one of `members` has reported its own and each stage has
+  /// one.
+  std::optional<std::vector<Fingerprint>> agreement(StepId step, const StageMembers& members) const;
   /// A digest of a step that is owed one. kConflict: replicas of a stage disagree.
   Entry digest(const NodeId& node, const UpdateReport& report);
   bool has_digest(StepId step, const NodeId& node) const;
@@ -65,6 +71,7 @@ class Settlement {
     StepRecord record;
     bool ends_epoch = false;
     std::vector<std::map<NodeId, Fingerprint>> digests;  ///< by stage
+    std::vector<Fingerprint> agreed{};                   ///< by stage; empty: not known
   };
   struct Saving {
     std::vector<std::map<NodeId, CheckpointReport>> reports;  ///< by stage

@@ -52,6 +52,14 @@ class StepBook {
   void lose(StageIndex stage, const NodeId& node);
   /// `node` says that it holds the average of a closed stage.
   Entry averaged(const NodeId& node, const AverageReport& report);
+  /// What cannot be, or not together with what others hold.
+  struct Misfit {
+    NodeId node;
+    std::string what;
+  };
+  /// An empty book becomes what its members hold of the step, by node: the coordinator that kept
+  /// the one before is gone. Of no use where somebody does not fit in.
+  std::optional<Misfit> recall(const std::map<NodeId, Holdings>& held);
   /// Units get new holders: they do them, and nobody else; a microbatch that is granted anew goes
   /// to whoever pulls next.
   void repair(const RepairPlan& plan);
@@ -95,6 +103,7 @@ class StepBook {
     std::optional<StageClosed> closed;
     std::map<NodeId, AverageReport> averages;
   };
+  std::optional<Misfit> recall(const NodeId& node, const Holdings& held, const HeldUnit& unit);
   const Page& page(StageIndex stage) const { return pages_.at(stage.value); }
 
   StepId step_;

@@ -182,7 +182,8 @@ void ZmqListener::on_frame(const Incoming& incoming) {
     return void(++shared_.counters.revoked);
   }
   const std::size_t payload_max =
-      registered ? shared_.payload_bytes_max : crypto::NodeCertificate::kEncodedBytes;
+      registered ? shared_.payload_bytes_max
+                 : wire::payload_rule(wire::MessageKind::kJoinRequest).bytes_max;
   auto frame = incoming.to_frame(payload_max);
   if (!frame) {
     ++shared_.counters.malformed;

@@ -24,7 +24,8 @@ using Prototype = google::protobuf::Message;
 constexpr std::size_t kControl = limits::kControlPayloadBytesMax;
 constexpr std::size_t kTensor = limits::kPayloadBytesMax;
 constexpr std::size_t kChunk = limits::kChunkElements * 4;
-constexpr std::size_t kCertificate = crypto::NodeCertificate::kEncodedBytes;
+constexpr std::size_t kSignedWord = 2048;  // a commit with its signature takes a quarter of it
+static_assert(crypto::NodeCertificate::kEncodedBytes <= kSignedWord);
 
 // One line per kind, in the order of the numbers and of the Message variant.
 struct Row {
@@ -34,7 +35,7 @@ struct Row {
 
 const std::array<Row, kMessageKinds>& rows() {
   static const std::array<Row, kMessageKinds> kRows{{
-      {proto::JoinRequest::default_instance(), {1, 1, kCertificate}},
+      {proto::JoinRequest::default_instance(), {1, 3, kSignedWord}},
       {proto::Heartbeat::default_instance(), {}},
       {proto::MicrobatchPull::default_instance(), {}},
       {proto::UnitReport::default_instance(), {}},

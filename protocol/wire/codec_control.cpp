@@ -35,6 +35,12 @@ void describe(FieldIo& io, HeldCheckpoint& m) {
   io.array(m.file_hash);
 }
 
+void describe(FieldIo& io, SeatClaim& m) {
+  io.number(m.incarnation);
+  io.number(m.committed, limits::kStepsMax);
+  io.flag(m.working);
+}
+
 void describe(FieldIo& io, JoinRequest& m) {
   io.text(m.endpoint);
   io.text(m.software);
@@ -42,6 +48,7 @@ void describe(FieldIo& io, JoinRequest& m) {
   io.number(m.memory_bytes);
   io.number(m.flops_per_second);
   io.list(m.checkpoints);
+  io.nested(m.seat);
 }
 
 void describe(FieldIo& io, Heartbeat& m) {
@@ -232,6 +239,7 @@ void describe(FieldIo& io, RoundEnd& m) {
   io.number(m.last_step, limits::kStepsMax);
   io.flag(m.checkpoint);
   io.text(m.text);
+  io.flag(m.settled);
 }
 
 void describe(FieldIo& io, Reader& m) {

@@ -10,6 +10,7 @@ namespace coshard::wire {
 
 // codec_control.cpp
 void describe(FieldIo& io, HeldCheckpoint& m);
+void describe(FieldIo& io, SeatClaim& m);
 void describe(FieldIo& io, JoinRequest& m);
 void describe(FieldIo& io, Heartbeat& m);
 void describe(FieldIo& io, MicrobatchPull& m);

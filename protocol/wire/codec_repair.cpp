@@ -20,6 +20,10 @@ void describe(FieldIo& io, HeldUnit& m) {
   io.flag(m.gradient_kept);
   io.nested(m.from);
   io.nested(m.to);
+  io.number(m.tokens, limits::kTokensPerStepMax);
+  io.real(m.loss_sum);
+  io.flag(m.from_ordered);
+  io.flag(m.to_ordered);
 }
 
 void describe(FieldIo& io, Holdings& m) {
@@ -28,6 +32,7 @@ void describe(FieldIo& io, Holdings& m) {
   io.number(m.stage, limits::kStagesMax - 1);
   io.flag(m.lacks);
   io.list(m.units);
+  io.number(m.averaging, limits::kAttemptsMax);
 }
 
 void describe(FieldIo& io, RepairTaken& m) {

@@ -307,6 +307,28 @@ Result<Opened> open(const Frame& frame, const OpenPolicy& policy, RefusalCounter
   return Opening(frame, policy, counters).run();
 }
 
+Bytes word_of(const Frame& frame) {
+  Bytes word = frame.header;
+  append(word, frame.signature);
+  return word;
+}
+
+Result<Opened> read_word(ByteView word, NetworkId network, const NodeId& signer) {
+  constexpr std::size_t kSignature = crypto::Signature{}.size();
+  if (word.size() <= kSignature || word.size() > limits::kHeaderBytesMax + kSignature)
+    return fail(ErrorCode::kInvalidArgument, "a signed word has a size that cannot be");
+  const ByteView header = word.first(word.size() - kSignature);
+  const auto signature = *to_array<kSignature>(word.last(kSignature));
+  COSHARD_ASSIGN(const Parsed parsed, parse(header));
+  if (parsed.version != kWireVersion || parsed.header.network != network ||
+      parsed.header.sender != signer || !parsed.payload_sizes.empty() ||
+      !crypto::verify_payload(signer.bytes, kEnvelope, network, header, signature))
+    return fail(ErrorCode::kPermissionDenied,
+                "a word that " + signer.short_hex() + " has not signed in this network");
+  COSHARD_ASSIGN(Message message, decode(static_cast<MessageKind>(parsed.kind), parsed.body));
+  return Opened{parsed.header, std::move(message), {}};
+}
+
 Result<Peeked> peek(const Frame& frame) {
   if (frame.header.size() > limits::kHeaderBytesMax) {
     return fail(ErrorCode::kInvalidArgument, "the header is too long");
@@ -325,8 +347,11 @@ Sealer::Sealer(const crypto::KeyPair& operating, NetworkId network, Incarnation 
 
 Result<Frame> Sealer::seal(const NodeId& to, const Message& message,
                            std::span<const Payload> payloads) {
-  const EnvelopeHeader header{network_,     self_,       to,
-                              incarnation_, generation_, last_sequence_[to] + 1};
+  // Whoever asks to be let in is nobody yet, even where it claims a seat that it had.
+  const bool asks = std::holds_alternative<JoinRequest>(message);
+  const EnvelopeHeader header{network_,    self_,
+                              to,          asks ? Incarnation(0) : incarnation_,
+                              generation_, last_sequence_[to] + 1};
   auto frame = wire::seal(operating_, header, message, payloads);
   if (frame) last_sequence_[to] = header.sequence;
   return frame;

@@ -127,6 +127,13 @@ struct Opened {
 /// something was restarted meanwhile), kCorruption (payloads).
 Result<Opened> open(const Frame& frame, const OpenPolicy& policy, RefusalCounters& counters);
 
+/// Header and signature of a frame without payloads, as one string of bytes: proof to others of
+/// what its sender once said.
+Bytes word_of(const Frame& frame);
+/// What `signer` said in `network` according to `word`, to whomever and whenever. kInvalidArgument,
+/// kPermissionDenied: it is no such proof.
+Result<Opened> read_word(ByteView word, NetworkId network, const NodeId& signer);
+
 /// Sender, receiver and kind of a frame, unverified: for routing and for an admission filter only.
 struct Peeked {
   EnvelopeHeader header;

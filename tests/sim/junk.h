@@ -15,7 +15,7 @@ Message repair_junk(Rng& rng, const Somebody& somebody) {
   const StageIndex stage(small());
   const Attempt attempt(rng.below(8) == 0 ? 1 : 0);
   if (rng.below(3) == 0) {
-    Holdings holdings{step, MembershipEpoch(small()), stage, small() == 0, {}};
+    Holdings holdings{step, MembershipEpoch(small()), stage, small() == 0, {}, Attempt(small())};
     for (std::uint32_t i = small(); i > 0; --i)
       holdings.units.push_back({MicrobatchIndex(small()), attempt,
                                 static_cast<UnitProgress>(rng.below(8)), small() != 0, small() == 0,
@@ -46,7 +46,7 @@ Message junk(Rng& rng, const Somebody& somebody) {
   const Unit unit{step, microbatch, stage, attempt};
   switch (rng.below(21)) {
     case 0:
-      return JoinRequest{};
+      return JoinRequest{"", "", "", 0, 0, {}, {Incarnation(small()), step, small() == 0}};
     case 1:
       return MicrobatchPull{step, small(), small()};
     case 2:
@@ -88,7 +88,7 @@ Message junk(Rng& rng, const Somebody& somebody) {
       return commit;
     }
     case 15:
-      return RoundEnd{EndReason::kStopped, step, small() == 0, "junk"};
+      return RoundEnd{EndReason::kStopped, step, small() == 0, "junk", small() == 0};
     case 16:
       return SlotGrant{small()};
     case 17:

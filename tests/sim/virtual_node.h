@@ -40,6 +40,8 @@ class VirtualRound::Node {
   bool refused = false;
   std::uint32_t index;
   NodeId id;
+  std::size_t desk = 0;   ///< the coordinator that its connection leads to
+  Generation generation;  ///< the newest that it has heard
   Parameters parameters;
   std::unique_ptr<round::Participant> machine;
   std::string last_words;

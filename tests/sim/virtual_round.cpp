@@ -9,6 +9,7 @@
 #include "protocol/base/check.h"
 #include "tests/sim/junk.h"
 #include "tests/sim/trace.h"
+#include "tests/sim/virtual_desk.h"
 #include "tests/sim/virtual_node.h"
 
 namespace coshard::simtest {
@@ -51,14 +52,13 @@ VirtualRound::VirtualRound(Options options, Disks& disks)
       disks_(disks),
       rng_(options.seed, disks.journal.size() + 1),
       planted_(options.bug, options.seed) {
-  CoordinatorConfig config;
-  config.shape = options_.shape;
-  config.replicas_max = options_.replicas_max;
-  config.steps = options_.steps;
-  config.ledger_epoch_steps = options_.ledger_epoch_steps;
-  config.optimizer.total_steps = options_.steps;
-  config.fingerprint_secret = mix({options_.seed, 77});
-  coordinator_ = std::make_unique<Coordinator>(config, disks_.journal);
+  config_.shape = options_.shape;
+  config_.replicas_max = options_.replicas_max;
+  config_.steps = options_.steps;
+  config_.ledger_epoch_steps = options_.ledger_epoch_steps;
+  config_.optimizer.total_steps = options_.steps;
+  config_.fingerprint_secret = mix({options_.seed, 77});
+  open_desk(disks_.journal, false);
   const std::uint32_t nodes = options_.shape.stages * options_.shape.replicas;
   for (std::uint32_t i = 0; i < nodes + options_.extra_nodes; ++i)
     nodes_.push_back(std::make_unique<Node>(*this, i));
@@ -96,7 +96,7 @@ void VirtualRound::block(std::uint32_t from, std::uint32_t to, Duration at, Dura
     if (notice >= how_long) return;
     after(notice, [this, to_desk, to, dumb] {
       if (to_desk)
-        coordinate(PeerLost{dumb, "silent"});
+        desk().coordinate(PeerLost{dumb, "silent"});
       else
         nodes_[to]->handle(PeerLost{dumb, "silent"});
     });
@@ -118,7 +118,7 @@ Duration VirtualRound::silence() {
 }
 
 bool VirtualRound::may_lose(const Node& victim) const {
-  if (!coordinator_alive_ || finished || victim.ended || !victim.alive) return false;
+  if (finished || victim.ended || !victim.alive) return false;
   if (!sparing_) return true;
   const auto stage = stage_of(victim.index);
   if (!stage) return false;
@@ -137,7 +137,7 @@ void VirtualRound::start_node(std::uint32_t node, Duration at) {
 }
 
 void VirtualRound::revive(Node& node) {
-  if (finished || !coordinator_alive_) return;
+  if (finished || !desk().alive) return;
   if (tracing())
     std::printf("%9.6f %s starts again %s\n", seconds(now_ - TimePoint{}),
                 node.id.short_hex().c_str(), node.last_words.c_str());
@@ -157,7 +157,8 @@ void VirtualRound::lose(const NodeId& node) {
     return lost->life() == life;  // who has come back meanwhile is heard again
   };
   after(silence(), [this, node, still] {
-    if (still()) coordinate(PeerLost{node, "silent"});
+    if (!still()) return;
+    for (const auto& each : desks_) each->coordinate(PeerLost{node, "silent"});
   });
   for (const auto& other : nodes_)
     if (other->id != node)
@@ -168,16 +169,67 @@ void VirtualRound::lose(const NodeId& node) {
 
 void VirtualRound::kill_coordinator(Duration at) {
   after(at, [this] {
-    coordinator_alive_ = false;
+    desk().alive = false;
     if (planted_.is(Bug::kLostRecord)) disks_.journal.pop_back();
-    after(limits::kSilenceMax, [this] {
-      for (const auto& node : nodes_) node->handle(PeerLost{coordinator_id(), "silent for 4 s"});
+  });
+}
+
+void VirtualRound::restart_coordinator(Duration at, Duration later) {
+  after(at, [this, later] {
+    if (finished) return;
+    desk().doom([this, later] {
+      ++opening_;
+      after(later, [this] {
+        --opening_;
+        open_desk(disks_.journal, false);
+        desk().start();
+        for (const auto& node : nodes_)
+          after(delay(1'000'000), [this, &node = *node] { dial(node, desks_.size() - 1); });
+      });
     });
   });
 }
 
+void VirtualRound::split_coordinator(Duration at) {
+  after(at, [this] {
+    if (finished) return;
+    copy_ = disks_.journal;
+    open_desk(copy_, true);
+    desk().start();
+    for (const auto& node : nodes_)
+      for (std::uint64_t changes = 1 + 2 * rng_.below(3); changes > 0; --changes)
+        after(changes * delay(3'000'000),
+              [this, &node = *node] { dial(node, node.desk == 0 ? 1 : 0); });
+  });
+}
+
+void VirtualRound::open_desk(std::vector<JournalRecord>& journal, bool is_copy) {
+  CoordinatorConfig config = config_;
+  config.journal_is_copy = is_copy;
+  if (is_copy) config.generation_min = Generation(1000);
+  desks_.push_back(std::make_unique<Desk>(*this, std::move(config), journal, desks_.size()));
+}
+
+/// Its connection leads to another coordinator now; that of before hears that it has ended.
+void VirtualRound::dial(Node& node, std::size_t desk) {
+  const std::size_t before = std::exchange(node.desk, desk);
+  if (before != desk && node.alive && desks_[before]->alive) {
+    lost_.push_back(node.id);
+    desks_[before]->coordinate(PeerLost{node.id, "its connection ended"});
+  }
+  node.handle(CoordinatorDialled{});
+}
+
+/// No two nodes ever go on from a step with different commits of it.
+void VirtualRound::applied(const Node& node, const CommitScalars& scalars) {
+  const auto [first, fresh] = applied_.emplace(scalars.step, scalars);
+  if (!fresh && first->second != scalars)
+    error("node " + std::to_string(node.index) + " applies another commit of step " +
+          std::to_string(scalars.step.value) + " than others have");
+}
+
 void VirtualRound::control(ControlVerb verb, Duration at) {
-  after(at, [this, verb] { coordinate(Control{verb}); });
+  after(at, [this, verb] { desk().coordinate(Control{verb}); });
 }
 
 void VirtualRound::leave(std::uint32_t node, Duration at) {
@@ -185,7 +237,7 @@ void VirtualRound::leave(std::uint32_t node, Duration at) {
 }
 
 void VirtualRound::run(Duration limit) {
-  after(Duration{0}, [this] { execute(coordinator_->start(now_)); });
+  after(Duration{0}, [this] { desk().start(); });
   for (const auto& node : nodes_)
     if (!late_.contains(node->index) ||
         node->index < options_.shape.stages * options_.shape.replicas)
@@ -194,20 +246,18 @@ void VirtualRound::run(Duration limit) {
   while (!queue_.empty() && !over() && errors.empty()) {
     const auto next = queue_.extract(queue_.begin());
     now_ = next.key().first;
+    if (standstill_ && now_ - TimePoint{} > *standstill_) return;
     if (now_ - TimePoint{} > limit) return error("not over in time\n" + describe());
     next.mapped()();
     ++events;
   }
 }
 
-bool VirtualRound::is_member(std::uint32_t node) const {
-  return members_.contains(nodes_[node]->id);
-}
-
 bool VirtualRound::over() const {
-  if (coordinator_alive_ && !finished) return false;
+  if ((desk().alive || opening_ > 0) && !finished) return false;
   return std::all_of(nodes_.begin(), nodes_.end(), [](const auto& node) {
-    return !node->alive || !node->started || node->ended;
+    const bool asks = node->machine->phase() == ParticipantPhase::kJoining;  // nobody will answer
+    return !node->alive || !node->started || node->ended || asks;
   });
 }
 
@@ -230,7 +280,7 @@ const Parameters& VirtualRound::parameters_of(std::uint32_t node) const {
 }
 
 std::string VirtualRound::describe() const {
-  const CoordinatorStatus status = coordinator_->status();
+  const CoordinatorStatus status = desk().machine->status();
   std::string text = "coordinator: phase " + std::to_string(static_cast<int>(status.phase)) +
                      ", committed " + std::to_string(status.last_step.value) + ", units " +
                      std::to_string(status.units_done) + "/" + std::to_string(status.units_total) +
@@ -263,6 +313,8 @@ void VirtualRound::transmit(const NodeId& from, const NodeId& to, Message messag
   const bool opens = std::holds_alternative<StepOpen>(message);
   if (opens && to == node_id(0) && planted_.is(Bug::kDeafNode)) return;
   if (control && rng_.unit() < options_.control_loss) return;
+  const Node* const node = find(from == coordinator_id() ? to : from);
+  const std::size_t desk = control && node != nullptr ? node->desk : 0;
   if (rng_.unit() < options_.junk) send_junk();
   // A link keeps its order; links are independent of each other.
   TimePoint& last = links_[{from, to}];
@@ -275,8 +327,14 @@ void VirtualRound::transmit(const NodeId& from, const NodeId& to, Message messag
     return std::pair(sender == nullptr ? 0 : sender->life(),
                      receiver == nullptr ? 0 : receiver->life());
   };
-  const auto arrive = [this, from, to, message, payload, lives, then = lives()] {
-    if (lives() == then) deliver(from, to, message, payload);
+  const auto arrive = [this, from, to, message, payload, lives, then = lives(), desk] {
+    if (lives() != then) return;
+    // What was under way on a connection that ended is gone.
+    if (const Node* receiver = find(to == coordinator_id() ? from : to);
+        receiver != nullptr && (from == coordinator_id() || to == coordinator_id()) &&
+        receiver->desk != desk)
+      return;
+    deliver(from, to, message, payload);
   };
   after(last - now_, arrive);
   if (rng_.unit() < options_.duplicates) after(last - now_ + delay(300'000), arrive);
@@ -289,9 +347,20 @@ void VirtualRound::deliver(const NodeId& from, const NodeId& to, const Message& 
                 to.short_hex().c_str(), text.c_str());
   const Node* sender = find(from);
   if (sender != nullptr && !sender->alive && rng_.below(2) == 0) return;
-  if (to == coordinator_id()) return coordinate(Received{from, message, {}});
-  if (from == coordinator_id() && !coordinator_alive_) return;
-  if (Node* node = find(to)) node->receive(from, message, payload);
+  if (to == coordinator_id()) {
+    Desk& listener = *desks_[sender == nullptr ? 0 : sender->desk];
+    return sender != nullptr && listener.is_outdated(*sender, message)
+               ? void(listener.alive = false)
+               : listener.coordinate(Received{from, message, {}});
+  }
+  Node* const node = find(to);
+  if (node == nullptr) return;
+  if (from == coordinator_id()) {  // the fence that wire::open() is in the programs
+    const Desk& speaker = *desks_[node->desk];
+    if (speaker.generation() < node->generation) return;
+    node->generation = speaker.generation();
+  }
+  node->receive(from, message, payload);
 }
 
 VirtualRound::Node* VirtualRound::find(const NodeId& id) {
@@ -312,108 +381,9 @@ void VirtualRound::send_junk() {
 }
 
 void VirtualRound::tick() {
-  coordinate(Tick{});
+  for (const auto& each : desks_) each->tick();
   for (const auto& node : nodes_) node->handle(Tick{});
   after(kTick, [this] { tick(); });
-}
-
-// ---- the coordinator's shell --------------------------------------------------------------------
-
-void VirtualRound::coordinate(const CoordinatorEvent& event) {
-  if (!coordinator_alive_ || finished) return;
-  if (const auto* heard = std::get_if<Received>(&event); heard != nullptr && vouch(*heard)) return;
-  execute(coordinator_->on(event, now_));
-  if (!sparing_) return;
-  const CoordinatorStatus status = coordinator_->status();
-  microbatches_repaired = status.microbatches_repaired;
-  joined = status.nodes_joined;
-  members_.clear();
-  for (const auto& node : status.nodes)
-    if (!node.member.joining) members_.insert(node.member.node);
-  std::erase_if(away_, [this](const NodeId& id) {
-    const Node& node = *find(id);
-    return node.alive && node.frozen_until <= now_ && members_.contains(id) &&
-           node.machine->phase() == ParticipantPhase::kTraining;
-  });
-}
-
-/// Where a bug is planted: one replica's average passes for that of the whole stage. True: the
-/// event has been told in other words.
-bool VirtualRound::vouch(const Received& heard) {
-  const auto* average = std::get_if<AverageReport>(&heard.message);
-  if (average == nullptr || !planted_.strikes(Bug::kStaleMember)) return false;
-  for (const auto& node : nodes_)
-    if (members_.contains(node->id) && stage_of(node->index) == average->stage.value)
-      execute(coordinator_->on(Received{node->id, heard.message, {}}, now_));
-  return true;
-}
-
-void VirtualRound::execute(CoordinatorActions actions) {
-  for (const auto& action : actions) {
-    if (witness) witness(action);
-    std::visit([this](const auto& what) { execute(what); }, action);
-  }
-}
-
-void VirtualRound::execute(const Send& action) {
-  // Nothing is spoken of a commit before it is written down.
-  if (const auto* commit = std::get_if<Commit>(&action.message)) {
-    const JournalState journal = replay(disks_.journal);
-    if (journal.last_step < commit->scalars.step)
-      error("a commit is spoken before it is journaled");
-  }
-  transmit(coordinator_id(), action.to, action.message, 0);
-}
-
-void VirtualRound::execute(const Persist& action) {
-  const bool is_step = std::holds_alternative<StepRecord>(action.record);
-  if (is_step && planted_.strikes(Bug::kSpeakBeforeWriting)) return;
-  disks_.journal.push_back(action.record);
-  if (options_.journal_us > 0)
-    written_at_ = std::max(written_at_, now_) + delay(options_.journal_us);
-}
-
-void VirtualRound::execute(const StepCommitted& action) {
-  const StepRecord& record = action.record;
-  const RoundShape& shape = options_.shape;
-  std::set<std::pair<StageIndex, MicrobatchIndex>> counted;
-  for (const auto& unit : record.units)
-    if (!counted.emplace(unit.stage, unit.microbatch).second) error("a unit is counted twice");
-  if (counted.size() != std::size_t{shape.stages} * shape.microbatches)
-    error("a committed step lacks a unit");
-  if (record.tokens != shape.microbatches * shape.tokens_per_microbatch)
-    error("a committed step has other tokens");
-  if (!committed.empty() && record.step() != committed.back().step().next())
-    error("a step is committed out of turn");
-  committed.push_back(record);
-}
-
-void VirtualRound::execute(const EpochFinished& action) {
-  epochs.push_back(action);
-  after(delay(50'000), [this, epoch = action.epoch] { coordinate(EpochSettled{epoch}); });
-}
-
-void VirtualRound::execute(const CheckpointComplete& action) { checkpoints.push_back(action); }
-
-void VirtualRound::execute(const RolledBack& action) { rollbacks.push_back(action); }
-
-/// The coordinator's process ends: a node that missed its last word hears only silence.
-void VirtualRound::execute(const RoundFinished& action) {
-  finished = action;
-  after(limits::kSilenceMax, [this] {
-    for (const auto& node : nodes_) node->handle(PeerLost{coordinator_id(), "silent for 4 s"});
-  });
-}
-
-/// A loss is named to people as soon as it is noted.
-void VirtualRound::execute(const Note& action) {
-  if (tracing()) std::printf("%9.6f %s\n", seconds(now_ - TimePoint{}), action.text.c_str());
-  if (!lost_.empty() && !named_at && action.text.find(killed_name()) != std::string::npos)
-    named_at = now_ - TimePoint{};
-}
-
-void VirtualRound::execute(const PeerFault& action) {
-  error("the coordinator blames " + action.peer.short_hex() + ": " + action.reason);
 }
 
 void VirtualRound::error(std::string text) {

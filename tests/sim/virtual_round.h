@@ -41,6 +41,8 @@ struct Options {
   std::uint64_t checkpoint_us = 50'000;  ///< that a checkpoint takes at most
   std::uint64_t journal_us = 0;          ///< that a record of the journal takes at most
   Bug bug = Bug::kNone;                  ///< committed on purpose
+  /// How long nodes keep their stages without a coordinator.
+  Duration coordinator_patience = std::chrono::seconds(20);
   std::uint64_t not_finite_from = 0, not_finite_to = 0;  ///< steps whose gradient is NaN
 };
 
@@ -78,6 +80,14 @@ class VirtualRound {
   void spare_the_last() { sparing_ = true; }
   /// The coordinator dies at `at`, with nothing but its journal left.
   void kill_coordinator(Duration at);
+  /// The coordinator dies at the first thing that it has to do after `at`, with any part of that
+  /// done: written down and not spoken, spoken to some. Another takes over its journal `later`.
+  void restart_coordinator(Duration at, Duration later);
+  /// At `at` a second coordinator starts from a copy of the first one's journal. The first lives
+  /// on; each node changes between them at times of its own, and reaches the second in the end.
+  void split_coordinator(Duration at);
+  /// A round that does not get on is left at `time`, without an error.
+  void stand_still_after(Duration time) { standstill_ = time; }
   /// At `at`, do something to the coordinator.
   void control(round::ControlVerb verb, Duration at);
   /// Node `node` is asked to stop at `at`.
@@ -101,35 +111,30 @@ class VirtualRound {
   std::uint64_t joined = 0;  ///< became members while the round ran
   std::uint64_t events = 0;
   std::uint64_t refused = 0;
+  std::uint64_t commits_of_first = 0;  ///< of a coordinator after a second one had begun
+  std::uint64_t returns = 0;           ///< coordinators that went on in the step that was open
 
   NodeId node_id(std::uint32_t node) const;
   NodeId coordinator_id() const;
   std::string killed_name() const { return lost_.empty() ? "nobody" : lost_.front().short_hex(); }
   std::uint64_t losses() const { return lost_.size(); }
   /// Whether the coordinator counted on this node when the round ended.
-  bool is_member(std::uint32_t node) const;
+  bool is_member(std::uint32_t node) const { return members_.contains(node_id(node)); }
   std::optional<std::uint32_t> stage_of(std::uint32_t node) const;
   const Parameters& parameters_of(std::uint32_t node) const;
   std::string describe() const;  ///< states of all machines, for a failed run
 
  private:
   class Node;
+  class Desk;
   void after(Duration delay, std::function<void()> what);
   void transmit(const NodeId& from, const NodeId& to, Message message, std::uint64_t payload);
   void deliver(const NodeId& from, const NodeId& to, const Message& message, std::uint64_t payload);
-  void coordinate(const round::CoordinatorEvent& event);
-  bool vouch(const round::Received& heard);
-  void execute(round::CoordinatorActions actions);
-  void execute(const round::Send& action);
-  void execute(const round::Persist& action);
-  void execute(const round::StepCommitted& action);
-  void execute(const round::EpochFinished& action);
-  void execute(const round::CheckpointComplete& action);
-  void execute(const round::RolledBack& action);
-  void execute(const round::RoundFinished& action);
-  void execute(const round::MemberGone&) {}
-  void execute(const round::Note& action);
-  void execute(const round::PeerFault& action);
+  void open_desk(std::vector<round::JournalRecord>& journal, bool is_copy);
+  void dial(Node& node, std::size_t desk);
+  void applied(const Node& node, const CommitScalars& scalars);
+  Desk& desk() { return *desks_.back(); }
+  const Desk& desk() const { return *desks_.back(); }
   void lose(const NodeId& node);
   void revive(Node& node);
   bool may_lose(const Node& victim) const;
@@ -153,8 +158,12 @@ class VirtualRound {
   std::map<std::pair<NodeId, NodeId>, TimePoint> links_;
   std::map<std::pair<NodeId, NodeId>, TimePoint> blocked_;  ///< until when
   TimePoint written_at_{};  ///< the coordinator speaks when its journal is durable
-  std::unique_ptr<round::Coordinator> coordinator_;
-  bool coordinator_alive_ = true;
+  round::CoordinatorConfig config_;
+  std::vector<std::unique_ptr<Desk>> desks_;  ///< one coordinator after the other; the last leads
+  std::vector<round::JournalRecord> copy_;    ///< journal of a second coordinator
+  std::map<StepId, CommitScalars> applied_;   ///< by anybody, not rolled back since
+  std::optional<Duration> standstill_;
+  std::uint32_t opening_ = 0;  ///< coordinators that are about to take over
   bool sparing_ = false;
   std::set<NodeId> members_;      ///< as the coordinator last saw them
   std::vector<NodeId> lost_;      ///< killed or frozen, in this order

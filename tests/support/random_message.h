@@ -104,10 +104,16 @@ class RandomMessage {
   }
 
   JoinRequest make(JoinRequest) {
-    return {
-        text(),       text(),
-        text(),       any_number(),
-        any_number(), several(5, [&] { return HeldCheckpoint{stage(), step(), array<Hash>()}; })};
+    return {text(),
+            text(),
+            text(),
+            any_number(),
+            any_number(),
+            several(5,
+                    [&] {
+                      return HeldCheckpoint{stage(), step(), array<Hash>()};
+                    }),
+            SeatClaim{id<Incarnation>(), step(), flag()}};
   }
   Heartbeat make(Heartbeat) {
     return {step(),
@@ -193,18 +199,29 @@ class RandomMessage {
     return {scalars, flag(), flag(), id<LedgerEpoch>(limits::kStepsMax)};
   }
   RoundEnd make(RoundEnd) {
-    return {static_cast<EndReason>(rng_.below(5)), step(), flag(), text()};
+    return {static_cast<EndReason>(rng_.below(5)), step(), flag(), text(), flag()};
   }
   SlotGrant make(SlotGrant) { return {any_number()}; }
   Hop hop() { return {node(), attempt()}; }
   HeldUnit held_unit() {
-    return {microbatch(), attempt(), static_cast<UnitProgress>(rng_.below(8)),
-            flag(),       flag(),    flag(),
-            flag(),       hop(),     hop()};
+    return {microbatch(),
+            attempt(),
+            static_cast<UnitProgress>(rng_.below(8)),
+            flag(),
+            flag(),
+            flag(),
+            flag(),
+            hop(),
+            hop(),
+            id<StepId>(limits::kTokensPerStepMax).value,
+            rng_.unit(),
+            flag(),
+            flag()};
   }
   Holdings make(Holdings) {
-    return {step(), id<MembershipEpoch>(), stage(), flag(),
-            several(50, [&] { return held_unit(); })};
+    return {
+        step(),   id<MembershipEpoch>(), stage(), flag(), several(50, [&] { return held_unit(); }),
+        attempt()};
   }
   RepairTaken make(RepairTaken) { return {step(), id<MembershipEpoch>()}; }
   RepairOrders make(RepairOrders) {

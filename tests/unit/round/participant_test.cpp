@@ -246,6 +246,8 @@ TEST_F(ParticipantTest, TheEndDropsTheOpenStepSavesAndSettles) {
   done(WorkOp::kForwardLoss, unit(1, 0, 2));  // an answer that comes too late
   happen(CheckpointSaved{StepId(0), Hash{3}, 10, ""});
   EXPECT_EQ(told<CheckpointReport>(kCoordinator).at(0).file_hash, Hash{3});
+  EXPECT_TRUE(all<Ended>().empty()) << "the coordinator may come back and ask again";
+  obey(RoundEnd{EndReason::kNodeLost, StepId(0), true, "node x was lost", true});
   EXPECT_EQ(all<Ended>().at(0).text, "node x was lost");
 }
 
@@ -253,7 +255,33 @@ TEST_F(ParticipantTest, ANeighbourThatDoesNotAnswerIsReported) {
   sit(2);
   happen(PeerLost{node(4), "silent for 4 s"});
   EXPECT_EQ(told<PeerComplaint>(kCoordinator).at(0).peer, node(4));
-  happen(PeerLost{kCoordinator, "silent for 4 s"});
+}
+
+TEST_F(ParticipantTest, ASilentCoordinatorIsAskedAndNothingIsGivenUp) {
+  sit(2);
+  hear(0, ForwardTensor{unit(1, 3, 0), {}});
+  did.clear();
+  now += limits::kClaimSilence;
+  happen(Tick{});
+  const auto claim = told<JoinRequest>(kCoordinator).at(0).seat;
+  EXPECT_EQ(claim.incarnation, machine->seat()->incarnation);
+  EXPECT_EQ(claim.committed.value, 0U);
+  EXPECT_TRUE(claim.working);
+  hear(4, SlotGrant{1});
+  done(WorkOp::kForward, unit(1, 3, 1));
+  EXPECT_EQ(all<SendTensor>().size(), 1U) << "what is here goes on";
+  now += limits::kRepeatInterval;
+  happen(Tick{});
+  EXPECT_EQ(told<JoinRequest>(kCoordinator).size(), 2U);
+  obey(Heartbeat{});
+  now += limits::kRepeatInterval;
+  happen(Tick{});
+  EXPECT_EQ(told<JoinRequest>(kCoordinator).size(), 2U) << "it is back";
+  happen(CoordinatorDialled{});
+  EXPECT_EQ(told<JoinRequest>(kCoordinator).size(), 3U) << "perhaps another that knows nothing";
+  EXPECT_TRUE(all<Ended>().empty());
+  now += limits::kCoordinatorPatience;
+  happen(Tick{});
   EXPECT_EQ(all<Ended>().at(0).reason, EndReason::kNodeLost);
 }
 
@@ -280,6 +308,23 @@ TEST_F(ParticipantTest, AJoinerWhoseLinkCannotKeepUpIsToldWhatItNeeds) {
   EXPECT_FALSE(all<Ended>()[0].again);
   EXPECT_NE(all<Ended>()[0].text.find("a link of 800.0 Mbit/s"), std::string::npos)
       << all<Ended>()[0].text;
+}
+
+TEST_F(ParticipantTest, WhoIsAskedToStopWhileNobodyHearsItLeavesAtOnce) {
+  sit(2);
+  now += limits::kClaimSilence;
+  happen(LeaveRequested{"SIGTERM"});
+  EXPECT_EQ(all<Ended>().at(0).reason, EndReason::kStopped);
+}
+
+TEST_F(ParticipantTest, AStepThatIsOpenedAgainIsPulledForAgain) {
+  sit(0);
+  obey(MicrobatchGrant{StepId(1), 1, {{MicrobatchIndex(0), Attempt(0)}}});
+  now += 1s;
+  obey(Heartbeat{});
+  did.clear();
+  obey(StepOpen{StepId(1), {}});
+  EXPECT_EQ(told<MicrobatchPull>(kCoordinator).at(0).slots, 4U);
 }
 
 }  // namespace

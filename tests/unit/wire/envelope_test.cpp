@@ -330,6 +330,34 @@ TEST_F(Envelope, StrangersMayOnlyAskToJoin) {
   EXPECT_EQ(counters_[RefusalReason::kIncarnation], 1u);
 }
 
+TEST_F(Envelope, AWordIsProofOfWhatItsSenderSaid) {
+  EnvelopeHeader said = header();
+  said.generation = Generation(7);
+  const Bytes word = word_of(heartbeat(said));
+  const auto read = read_word(word, kNetwork, said.sender);
+  ASSERT_TRUE(read) << read.error().message;
+  EXPECT_EQ(read->header, said);
+  EXPECT_TRUE(std::holds_alternative<Heartbeat>(read->message));
+  EXPECT_FALSE(read_word(word, NetworkId{{1}}, said.sender));
+  EXPECT_FALSE(read_word(word, kNetwork, receiver_));
+  for (std::size_t size : {std::size_t{0}, std::size_t{64}, word.size() - 1})
+    EXPECT_FALSE(read_word(ByteView(word).first(size), kNetwork, said.sender));
+  for (const std::size_t at : {std::size_t{3}, word.size() - 1}) {
+    Bytes forged = word;
+    forged[at] ^= 1;
+    EXPECT_FALSE(read_word(forged, kNetwork, said.sender)) << at;
+  }
+}
+
+TEST_F(Envelope, WhoAsksToBeLetInSpeaksUnderNoIncarnation) {
+  Sealer sealer(keys_, kNetwork, Incarnation(5), Generation(2));
+  const Payload certificate = hashed(share(Bytes(3, 1)));
+  const auto join = sealer.seal(receiver_, JoinRequest{}, {&certificate, 1});
+  ASSERT_TRUE(join);
+  EXPECT_EQ(peek(*join)->header.incarnation, Incarnation(0));
+  EXPECT_EQ(peek(*sealer.seal(receiver_, Heartbeat{}))->header.incarnation, Incarnation(5));
+}
+
 TEST_F(Envelope, BeforeWelcomeAnyNetworkPassesAndIsTold) {
   policy_.network.reset();
   const auto opened = open(heartbeat(header()), policy_, counters_);
