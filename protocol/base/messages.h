@@ -18,7 +18,6 @@
 namespace coshard {
 
 // ---- node -> coordinator
-// -------------------------------------------------------------------------------------------
 
 /// A stage checkpoint that the node has on its own disk and can resume from.
 struct HeldCheckpoint {
@@ -28,8 +27,7 @@ struct HeldCheckpoint {
   bool operator==(const HeldCheckpoint&) const = default;
 };
 
-/// The seat that the sender of a JoinRequest holds already, to a coordinator that came back: with
-/// what it knows of the round. Incarnation 0: no seat.
+/// The seat that who asks holds already, and what it knows. Incarnation 0: no seat.
 struct SeatClaim {
   Incarnation incarnation;
   StepId committed;      ///< the last commit that it has heard
@@ -37,9 +35,8 @@ struct SeatClaim {
   bool operator==(const SeatClaim&) const = default;
 };
 
-/// "Let me in": sent once per incarnation, repeated until answered; and again, with `seat`, by a
-/// member that does not hear the coordinator any more. The certificate travels as payload 0; with a
-/// seat, what the coordinator signed last may follow: proof of the newest commit and generation.
+/// "Let me in", or with `seat`: "know me again"; repeated until answered. The certificate travels as
+/// payload 0; with a seat, proof of the newest commit and generation may follow, as signed.
 struct JoinRequest {
   std::string endpoint;  ///< where other nodes reach this one, for example "tcp://10.0.0.7:4601"
   std::string software;  ///< version string, for people
@@ -101,8 +98,7 @@ struct UnitReport {
   bool operator==(const UnitReport&) const = default;
 };
 
-/// A tensor was refused (not finite, absurd norm, false shape): the unit must be done elsewhere or
-/// the round must end.
+/// A tensor was refused (not finite, absurd norm, false shape).
 struct UnitRefused {
   Unit unit;
   NodeId sender;
@@ -201,8 +197,7 @@ struct WorkBatchSubmission {
   bool operator==(const WorkBatchSubmission&) const = default;
 };
 
-/// `peer` does not answer or breaks the protocol. Evidence for routing, never a verdict: only the
-/// coordinator fences.
+/// `peer` does not answer or breaks the protocol. Evidence, never a verdict.
 struct PeerComplaint {
   NodeId peer;
   StepId step;
@@ -217,7 +212,6 @@ struct LeaveNotice {
 };
 
 // ---- coordinator -> node
-// -------------------------------------------------------------------------------------------
 
 /// "You are in." Payload 0: the round file; payload 1: the ledger's genesis entry.
 struct Welcome {
@@ -396,7 +390,6 @@ struct ReaderList {
 };
 
 // ---- node <-> node
-// -------------------------------------------------------------------------------------------------
 
 /// The sender accepts up to `slots_total` forward tensors from the receiver, counted from the start
 /// of both incarnations. Cumulative, so a lost or repeated grant does no harm.
@@ -405,8 +398,7 @@ struct SlotGrant {
   bool operator==(const SlotGrant&) const = default;
 };
 
-/// Describes payload 0 of a tensor message; checked against the assignment before memory is
-/// allocated.
+/// Describes payload 0 of a tensor message; checked before memory is allocated.
 struct TensorHeader {
   DType dtype = DType::kF32;
   BoundaryEncoding encoding = BoundaryEncoding::kNone;
@@ -441,9 +433,8 @@ struct GradientChunk {
   bool operator==(const GradientChunk&) const = default;
 };
 
-/// The average of one chunk, from its reducer to the other replicas. Payload 0: fp32 values. The
-/// envelope's signature covers hash and norm, so two envelopes with different hashes for one chunk
-/// are evidence against the reducer.
+/// The average of one chunk, from its reducer. Payload 0: fp32 values. The signature covers hash and
+/// norm: two envelopes with different hashes for one chunk are evidence against the reducer.
 struct AveragedChunk {
   StepId step;
   StageIndex stage;
