@@ -119,6 +119,7 @@ class Simulation final : public BoxWorld {
   void execute(const RolledBack&) { ++figures_.rollbacks; }
   void execute(const RoundFinished& action) { figures_.finished = action; }
   void execute(const MemberGone&) {}
+  void execute(const MemberBack&) {}
   void execute(const Note&) {}
   void execute(const PeerFault&) { ++figures_.faults; }
 
