@@ -35,8 +35,8 @@ struct SeatClaim {
   bool operator==(const SeatClaim&) const = default;
 };
 
-/// "Let me in", or with `seat`: "know me again"; repeated until answered. The certificate travels as
-/// payload 0; with a seat, proof of the newest commit and generation may follow, as signed.
+/// "Let me in", or with `seat`: "know me again"; repeated until answered. Payload 0 is the
+/// certificate; with a seat, proof of the newest commit and generation may follow, as signed.
 struct JoinRequest {
   std::string endpoint;  ///< where other nodes reach this one, for example "tcp://10.0.0.7:4601"
   std::string software;  ///< version string, for people
@@ -433,8 +433,8 @@ struct GradientChunk {
   bool operator==(const GradientChunk&) const = default;
 };
 
-/// The average of one chunk, from its reducer. Payload 0: fp32 values. The signature covers hash and
-/// norm: two envelopes with different hashes for one chunk are evidence against the reducer.
+/// The average of one chunk, from its reducer. Payload 0: fp32 values. The signature covers hash
+/// and norm: two envelopes with different hashes for one chunk are evidence against the reducer.
 struct AveragedChunk {
   StepId step;
   StageIndex stage;

@@ -112,7 +112,7 @@ class Simulation final : public BoxWorld {
   void coordinate(const CoordinatorEvent& event);
   void execute(CoordinatorActions actions);
   void execute(Send& action);
-  void execute(const Persist&) { speaks_at_ += scenario_.journal; }
+  void execute(const Persist&) {}  // its time: execute(CoordinatorActions)
   void execute(const StepCommitted&);
   void execute(const EpochFinished& action);
   void execute(const CheckpointComplete&) {}
@@ -288,7 +288,10 @@ void Simulation::beat() {
     Box& box = *boxes_[index];
     if (box.ended()) return_later(index);
     if (!box.alive()) continue;
-    if (all || box.machine().phase() != ParticipantPhase::kTraining) box.handle(Tick{});
+    if (all || box.machine().phase() != ParticipantPhase::kTraining) {
+      if (box.machine().seat()) box.handle(Received{coordinator_id_, Heartbeat{}, {}});
+      box.handle(Tick{});
+    }
     if (!training_ || !box.machine().seat()) continue;
     if (meter_ != nullptr) meter_->sent(Heartbeat{});
     Delivery heartbeat = delivery(index, kCoordinator, box.heartbeat());
@@ -394,7 +397,13 @@ void Simulation::coordinate(const CoordinatorEvent& event) {
 
 void Simulation::execute(CoordinatorActions actions) {
   speaks_at_ = std::max(speaks_at_, now_);
-  for (auto& action : actions) std::visit([this](auto& what) { execute(what); }, action);
+  bool writing = false;  // records that follow each other are one transaction
+  for (auto& action : actions) {
+    const bool persists = std::holds_alternative<Persist>(action);
+    if (persists && !writing) speaks_at_ += scenario_.journal;
+    writing = persists;
+    std::visit([this](auto& what) { execute(what); }, action);
+  }
 }
 
 void Simulation::execute(Send& action) {
