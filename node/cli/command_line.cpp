@@ -99,7 +99,9 @@ void disturbances(CLI::App* app, DemoCommand& flags, Disturbance::Kind kind, con
       flags.disturbances.push_back(*parse_disturbance(kind, text));
   };
   app->add_option_function<std::vector<std::string>>(name, add, description)
-      ->check(CLI::Validator(check, "STAGE:REPLICA@STEP"));
+      ->check(CLI::Validator(check, kind == Disturbance::Kind::kJoin
+                                        ? "STAGE:REPLICA@STEP"
+                                        : "STAGE:REPLICA@STEP or coordinator@STEP"));
 }
 
 std::vector<std::string> presets() {
@@ -159,9 +161,9 @@ void Grammar::add_demo() {
     round->excludes(app->get_option(other));
   app->add_option("--dir", flags.dir, "where everything is kept")->capture_default_str();
   disturbances(app, flags, Disturbance::Kind::kKill, "--kill",
-               "kill a node as soon as that step is committed");
+               "kill a node, or the coordinator, as soon as that step is committed");
   disturbances(app, flags, Disturbance::Kind::kFreeze, "--freeze",
-               "stop a node there, and wake it some seconds later");
+               "stop it there, and wake it some seconds later");
   disturbances(app, flags, Disturbance::Kind::kJoin, "--join",
                "start another node there; it sits where the round lacks nodes most");
   json_flag(app, flags.json);

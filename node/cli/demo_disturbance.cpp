@@ -18,25 +18,29 @@ bool take_number(std::string_view& text, Integer& out) {
   return true;
 }
 
-bool take(std::string_view& text, char wanted) {
-  if (text.empty() || text.front() != wanted) return false;
-  text.remove_prefix(1);
+bool take(std::string_view& text, std::string_view wanted) {
+  if (!text.starts_with(wanted)) return false;
+  text.remove_prefix(wanted.size());
   return true;
 }
+
+constexpr std::string_view kCoordinator = "coordinator";
 
 }  // namespace
 
 Result<Disturbance> parse_disturbance(Disturbance::Kind kind, std::string_view text) {
-  Disturbance parsed{kind, 0, 0, 0};
+  Disturbance parsed{kind, std::nullopt, 0};
   std::string_view rest = text;
-  const bool whole = take_number(rest, parsed.stage) && take(rest, ':') &&
-                     take_number(rest, parsed.replica) && take(rest, '@') &&
-                     take_number(rest, parsed.step) && rest.empty();
-  if (!whole)
-    return fail(
-        ErrorCode::kInvalidArgument,
-        "expected STAGE:REPLICA@STEP, for example 1:0@20, found \"" + std::string(text) + "\"");
-  return parsed;
+  const bool joins = kind == Disturbance::Kind::kJoin;
+  bool whole = !joins && take(rest, kCoordinator);
+  if (!whole) {
+    Disturbance::Seat& seat = parsed.seat.emplace();
+    whole = take_number(rest, seat.stage) && take(rest, ":") && take_number(rest, seat.replica);
+  }
+  if (whole && take(rest, "@") && take_number(rest, parsed.step) && rest.empty()) return parsed;
+  return fail(ErrorCode::kInvalidArgument,
+              std::string("expected STAGE:REPLICA@STEP, for example 1:0@20, ") +
+                  (joins ? "" : "or coordinator@STEP, ") + "found \"" + std::string(text) + "\"");
 }
 
 Result<void> check_disturbance(const Disturbance& disturbance, std::uint32_t stages,
@@ -45,17 +49,21 @@ Result<void> check_disturbance(const Disturbance& disturbance, std::uint32_t sta
     return fail(ErrorCode::kInvalidArgument,
                 "disturbance " + to_string(disturbance) + ": expected " + expected);
   };
-  if (disturbance.stage >= stages) return refuse("a stage below " + std::to_string(stages));
   const bool joins = disturbance.kind == Disturbance::Kind::kJoin;
   if (joins) replicas = limits::kReplicasMax;
-  if (disturbance.replica >= replicas) return refuse("a replica below " + std::to_string(replicas));
+  if (const auto& seat = disturbance.seat) {
+    if (seat->stage >= stages) return refuse("a stage below " + std::to_string(stages));
+    if (seat->replica >= replicas) return refuse("a replica below " + std::to_string(replicas));
+  }
   if (disturbance.step >= steps) return refuse("a step before the last, " + std::to_string(steps));
   return {};
 }
 
 std::string to_string(const Disturbance& disturbance) {
-  return std::to_string(disturbance.stage) + ":" + std::to_string(disturbance.replica) + "@" +
-         std::to_string(disturbance.step);
+  const auto& seat = disturbance.seat;
+  const std::string whom = seat ? std::to_string(seat->stage) + ":" + std::to_string(seat->replica)
+                                : std::string(kCoordinator);
+  return whom + "@" + std::to_string(disturbance.step);
 }
 
 }  // namespace coshard::cli

@@ -1,9 +1,10 @@
-// What a demo does to its own nodes on the way (`--kill`, `--freeze`, `--join`), to show that the
-// round goes on. Home thread: main.
+// What a demo does to its own programs on the way (`--kill`, `--freeze`, `--join`), to show that
+// the round goes on. Home thread: main.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -13,25 +14,30 @@ namespace coshard::cli {
 
 struct Disturbance {
   enum class Kind : std::uint8_t {
-    kKill = 0,    ///< SIGKILL
+    kKill = 0,    ///< SIGKILL; a coordinator is started again at once
     kFreeze = 1,  ///< SIGSTOP, and SIGCONT some seconds later
     kJoin = 2,    ///< a node of a new owner, for a seat that is free then or beyond the first ones
   };
+  struct Seat {
+    std::uint32_t stage = 0;
+    std::uint32_t replica = 0;
+    bool operator==(const Seat&) const = default;
+  };
   Kind kind = Kind::kKill;
-  std::uint32_t stage = 0;
-  std::uint32_t replica = 0;
-  std::uint64_t step = 0;  ///< as soon as this step is committed
+  std::optional<Seat> seat;  ///< none: the coordinator
+  std::uint64_t step = 0;    ///< as soon as this step is committed
   bool operator==(const Disturbance&) const = default;
 };
 
-/// "STAGE:REPLICA@STEP", for example "1:0@20". kInvalidArgument says what was expected.
+/// "STAGE:REPLICA@STEP", for example "1:0@20", or "coordinator@STEP" where nobody is to join.
+/// kInvalidArgument says what was expected.
 Result<Disturbance> parse_disturbance(Disturbance::Kind kind, std::string_view text);
 
 /// kInvalidArgument when a round of this shape has no such stage, replica or step.
 Result<void> check_disturbance(const Disturbance& disturbance, std::uint32_t stages,
                                std::uint32_t replicas, std::uint64_t steps);
 
-/// "1:0@20".
+/// "1:0@20" or "coordinator@20".
 std::string to_string(const Disturbance& disturbance);
 
 }  // namespace coshard::cli

@@ -63,6 +63,9 @@ class DemoRun {
   void disturb();
   bool disturb(const Disturbance& disturbance);
   bool join(const Disturbance& disturbance);
+  ChildProcess* node_at(const Disturbance::Seat& wanted);
+  CoordinatorLaunch launch() const;
+  void bring_back_coordinator();
   void thaw(bool all);
   bool was_disturbed(const ChildProcess& node) const;
   DemoEnd interrupted();
@@ -73,7 +76,7 @@ class DemoRun {
   void stop_all(seconds ordered, seconds nodes);
 
   struct Disturbed {
-    ChildProcess* node;
+    ChildProcess* process;
     std::optional<Clock::time_point> frozen_at;  ///< until it is woken
   };
   const DemoPlan& plan_;
@@ -88,10 +91,12 @@ class DemoRun {
   std::optional<node::RoundStatus> last_;
 };
 
+CoordinatorLaunch DemoRun::launch() const {
+  return {plan_.round_file, plan_.dir, "tcp://127.0.0.1:0", "", "127.0.0.1:0", true};
+}
+
 Result<void> DemoRun::start() {
-  COSHARD_ASSIGN(RunningCoordinator coordinator,
-                 start_coordinator(
-                     {plan_.round_file, plan_.dir, "tcp://127.0.0.1:0", "", "127.0.0.1:0", true}));
+  COSHARD_ASSIGN(RunningCoordinator coordinator, start_coordinator(launch()));
   coordinator_.emplace(std::move(coordinator));
   nodes_.reserve(plan_.nodes() + plan_.joiners);  // disturbed_ points into it
   for (std::uint32_t i = 1; i <= plan_.nodes(); ++i) COSHARD_TRY(start_node(i));
@@ -147,43 +152,63 @@ bool DemoRun::join(const Disturbance& disturbance) {
   else
     std::fprintf(say_, "%s asks to join after step %llu, for stage %u or where nodes are fewer\n",
                  nodes_.back().name().c_str(), static_cast<unsigned long long>(last_->step),
-                 disturbance.stage);
+                 disturbance.seat->stage);
   return true;
+}
+
+/// Who sits there: nobody, for now.
+ChildProcess* DemoRun::node_at(const Disturbance::Seat& wanted) {
+  const auto seat = std::ranges::find_if(last_->nodes, [&](const node::RoundStatus::Node& node) {
+    return node.stage == wanted.stage && node.replica == wanted.replica;
+  });
+  if (seat == last_->nodes.end()) return nullptr;
+  std::string name;
+  for (const auto& [account, owner] : plan_.owner_names)
+    if (account.hex() == seat->account) name = owner;
+  const auto node = std::ranges::find(nodes_, name, &ChildProcess::name);
+  return node == nodes_.end() ? nullptr : &*node;
 }
 
 /// False while nobody holds that seat.
 bool DemoRun::disturb(const Disturbance& disturbance) {
   if (disturbance.kind == Disturbance::Kind::kJoin) return join(disturbance);
-  const auto seat = std::ranges::find_if(last_->nodes, [&](const node::RoundStatus::Node& node) {
-    return node.stage == disturbance.stage && node.replica == disturbance.replica;
-  });
-  if (seat == last_->nodes.end()) return false;
-  std::string name;
-  for (const auto& [account, owner] : plan_.owner_names)
-    if (account.hex() == seat->account) name = owner;
-  const auto node = std::ranges::find(nodes_, name, &ChildProcess::name);
-  if (node == nodes_.end()) return false;
+  const auto& seat = disturbance.seat;
+  ChildProcess* victim = seat ? node_at(*seat) : &coordinator_->process;
+  if (victim == nullptr) return false;
   const bool freeze = disturbance.kind == Disturbance::Kind::kFreeze;
-  node->signal(freeze ? SIGSTOP : SIGKILL);
-  disturbed_.push_back({&*node, freeze ? std::optional(Clock::now()) : std::nullopt});
+  victim->signal(freeze ? SIGSTOP : SIGKILL);
+  disturbed_.push_back({victim, freeze ? std::optional(Clock::now()) : std::nullopt});
+  const std::string where = seat ? " (stage " + std::to_string(seat->stage) + ", replica " +
+                                       std::to_string(seat->replica) + ")"
+                                 : "";
   printer_.leave();
-  std::fprintf(say_, "%s %s (stage %u, replica %u) after step %llu; the round goes on without it\n",
-               freeze ? "freezing" : "killing", name.c_str(), disturbance.stage,
-               disturbance.replica, static_cast<unsigned long long>(last_->step));
+  std::fprintf(say_, "%s %s%s after step %llu; %s\n", freeze ? "freezing" : "killing",
+               victim->name().c_str(), where.c_str(), static_cast<unsigned long long>(last_->step),
+               seat ? "the round goes on without it" : "the nodes keep what they have");
+  if (!seat && !freeze) bring_back_coordinator();
   return true;
+}
+
+/// From its folder, as its operator would.
+void DemoRun::bring_back_coordinator() {
+  coordinator_->process.wait_exit(kOrderedStop);
+  auto again = start_coordinator(launch());
+  if (!again) return (void)std::fprintf(say_, "%s\n", again.error().message.c_str());
+  *coordinator_ = std::move(*again);
+  std::fprintf(say_, "the coordinator is back, from its journal\n");
 }
 
 void DemoRun::thaw(bool all) {
   for (Disturbed& disturbed : disturbed_) {
     if (!disturbed.frozen_at || (!all && Clock::now() - *disturbed.frozen_at < kFrozen)) continue;
-    disturbed.node->signal(SIGCONT);
+    disturbed.process->signal(SIGCONT);
     disturbed.frozen_at.reset();
   }
 }
 
 bool DemoRun::was_disturbed(const ChildProcess& node) const {
-  return std::ranges::any_of(disturbed_,
-                             [&](const Disturbed& disturbed) { return disturbed.node == &node; });
+  return std::ranges::any_of(
+      disturbed_, [&](const Disturbed& disturbed) { return disturbed.process == &node; });
 }
 
 /// Who ended badly by itself; who ended early (exit 3) did so because somebody else was lost, and
@@ -255,7 +280,7 @@ DemoEnd DemoRun::ended() {
   const int status = coordinator_->process.exit_status().value_or(kFailed);
   thaw(true);
   // One that was given up may be asking to be let in again.
-  for (const Disturbed& disturbed : disturbed_) disturbed.node->signal(SIGTERM);
+  for (const Disturbed& disturbed : disturbed_) disturbed.process->signal(SIGTERM);
   wait_all(kNodeStop);
   ChildProcess* failed = culprit();
   stop_all(seconds{0}, kNodeStop);

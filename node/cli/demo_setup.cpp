@@ -116,7 +116,7 @@ Result<node::RoundFile> round_of_flags(const DemoCommand& command) {
   round.admission.replicas = round.admission.replicas_max = command.replicas;
   for (const Disturbance& join : command.disturbances)
     if (join.kind == Disturbance::Kind::kJoin)
-      round.admission.replicas_max = std::max(round.admission.replicas_max, join.replica + 1);
+      round.admission.replicas_max = std::max(round.admission.replicas_max, join.seat->replica + 1);
   return round;
 }
 

@@ -153,7 +153,7 @@ std::vector<std::string> render_summary(const DemoPlan& plan, const DemoSummary&
   if (summary.kills > 0)
     lines.push_back(format("%llu %s disturbed; %llu microbatches were repaired, none was lost",
                            static_cast<unsigned long long>(summary.kills),
-                           summary.kills == 1 ? "node was" : "nodes were",
+                           summary.kills == 1 ? "process was" : "processes were",
                            static_cast<unsigned long long>(summary.repaired_microbatches)));
   if (summary.joined > 0)
     lines.push_back(format("%llu %s joined while the others trained on",

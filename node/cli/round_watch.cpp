@@ -59,7 +59,7 @@ int conclude(const RoundHandle& round, const std::optional<node::RoundStatus>& l
 int run(const RoundWatchCommand& command) {
   const auto config = node::load_config(node::process_environment());
   if (!config) return report(config.error(), kBadInput);
-  const auto round = find_round(command.id, *config);
+  auto round = find_round(command.id, *config);
   if (!round) return report(round.error(), kBadInput);
   const auto signals = node::Signals::block();
   if (!signals) return report(signals.error(), kFailed);
@@ -70,8 +70,13 @@ int run(const RoundWatchCommand& command) {
     const auto json = ask_status_json(round->url);
     if (!json && !last && !round->dir) return report(json.error(), kFailed);
     silences = json ? 0 : silences + 1;
-    if (silences > 0 && (silences > kSilencesMax || (round->dir && !is_running(*round))))
-      return conclude(*round, last);
+    if (silences > 0) {
+      // One that was started again may listen elsewhere.
+      if (auto again = find_round(command.id, *config)) round = std::move(again);
+      const bool over = !last || last->has_ended();
+      if (silences > kSilencesMax || (over && round->dir && !is_running(*round)))
+        return conclude(*round, last);
+    }
     if (json) {
       auto status = node::parse_round_status(*json);
       if (!status) return report(status.error(), kFailed);

@@ -4,6 +4,7 @@
 
 #include <unistd.h>
 
+#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "crypto/hash.h"
@@ -70,6 +71,25 @@ std::string former_endpoint(const CoordinatorOptions& options) {
   return invitation ? invitation->coordinator.endpoint : options.listen;
 }
 
+/// The same for people and tools who follow the round: they ask at the address that they know.
+std::string former_http(const CoordinatorOptions& options) {
+  if (!options.http.ends_with(":0")) return options.http;
+  std::ifstream in(options.directory / "coordinator.json", std::ios::binary);
+  const auto json = nlohmann::json::parse(in, nullptr, /*allow_exceptions=*/false);
+  const bool known = json.is_object() && json.contains("http") && json["http"].is_string();
+  return known ? json["http"].get<std::string>() : options.http;
+}
+
+/// Where it was before, if that is free still.
+Result<std::unique_ptr<HttpServer>> open_http(const CoordinatorOptions& options,
+                                              HttpConfig config) {
+  config.listen = former_http(options);
+  auto server = HttpServer::start(config);
+  if (server || config.listen == options.http) return server;
+  config.listen = options.http;
+  return HttpServer::start(std::move(config));
+}
+
 Result<void> open_sockets(CoordinatorContext& context) {
   const CoordinatorOptions& options = context.options;
   COSHARD_ASSIGN(const std::string listen, listen_endpoint(former_endpoint(options)));
@@ -88,11 +108,11 @@ Result<void> open_sockets(CoordinatorContext& context) {
     });
   };
   const auto reader = [&context](const std::string& body) { return take_reader(context, body); };
-  COSHARD_ASSIGN(context.http, HttpServer::start({.listen = options.http,
-                                                  .ledger_root = options.directory / "ledger",
-                                                  .control_token = token,
-                                                  .control = control,
-                                                  .reader = reader}));
+  COSHARD_ASSIGN(context.http, open_http(options, {.listen = options.http,
+                                                   .ledger_root = options.directory / "ledger",
+                                                   .control_token = token,
+                                                   .control = control,
+                                                   .reader = reader}));
   return {};
 }
 

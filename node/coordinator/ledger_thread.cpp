@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "crypto/hash.h"
+#include "protocol/base/failpoint.h"
 #include "protocol/base/log.h"
 
 namespace coshard::node {
@@ -111,6 +112,7 @@ Result<void> LedgerThread::work(const LedgerEpochClose& task) {
   // An epoch that was closed before a crash comes again.
   if (epoch.value >= home_.ledger().accounts().epochs().size())
     COSHARD_TRY(home_.ledger().close_epoch(summary_of(task)));
+  COSHARD_FAILPOINT("epoch.closed");
   replies_.push_back(LedgerEpochDurable{epoch});
   OpenSettlement& settlement = open_[epoch];
   settlement.deadline = clock_.now() + limits::kSettleTimeout;

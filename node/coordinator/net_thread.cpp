@@ -5,6 +5,7 @@
 #include "node/coordinator/admission.h"
 #include "node/coordinator/journal_record.h"
 #include "node/round_setup.h"
+#include "protocol/base/failpoint.h"
 #include "protocol/base/log.h"
 
 namespace coshard::node {
@@ -37,7 +38,8 @@ CoordinatorNet::CoordinatorNet(CoordinatorSetup setup, Surroundings surroundings
                                const std::vector<round::JournalRecord>& history)
     : setup_(std::move(setup)),
       at_(surroundings),
-      courier_(at_.transport, at_.identity, at_.clock,
+      clock_(at_.clock, limits::kSuspicionMin),
+      courier_(at_.transport, at_.identity, clock_,
                handlers_of(
                    [this](const NodeId& from, wire::Opened opened) {
                      on_message(from, std::move(opened));
@@ -45,7 +47,7 @@ CoordinatorNet::CoordinatorNet(CoordinatorSetup setup, Surroundings surroundings
                    [this](const NodeId& peer, const std::string& reason) { on_lost(peer, reason); },
                    [this](const transport::PeerEvent& event) { on_link(event); },
                    [this](const NodeId& peer) { handle(round::PeerLate{peer}); })),
-      machine_(machine_config(setup_, at_.clock), history) {
+      machine_(machine_config(setup_, clock_), history) {
   // Who held what when an epoch began that is open still: at least whoever has a seat.
   for (const auto& [node, seat] : round::replay(history).seats)
     holders_[StepId(0)].emplace(seat.stage, node, seat.incarnation);
@@ -62,7 +64,7 @@ void CoordinatorNet::start() {
   });
   const Generation generation = machine_.status().generation;
   courier_.speak_as(setup_.network, Incarnation(generation.value), generation);
-  execute(machine_.start(at_.clock.now()));
+  execute(machine_.start(clock_.now()));
   at_.reactor.every(limits::kUnitReportInterval, [this] { tick(); });
   at_.reactor.every(limits::kHeartbeatInterval, [this] { heartbeat(); });
   publish();
@@ -185,8 +187,7 @@ void CoordinatorNet::control(round::ControlVerb verb) {
 void CoordinatorNet::name_reader(const crypto::NodeCertificate& certificate) {
   COSHARD_ON(net_);
   const NodeId reader = certificate.node();
-  const auto changed =
-      readers_.name({reader, Incarnation(1), certificate.encode()}, at_.clock.now());
+  const auto changed = readers_.name({reader, Incarnation(1), certificate.encode()}, clock_.now());
   if (!changed) return log(LogLevel::kWarning, "coordinator", changed.error().message);
   if (!*changed) return;
   log(LogLevel::kInfo, "coordinator", "reader " + reader.hex() + " copies the state of all stages");
@@ -210,7 +211,7 @@ void CoordinatorNet::heartbeat() {
   const Heartbeat alive{machine_.status().last_step, NodeActivity::kIdle, 0, 0, 0, 0};
   for (const round::NodeStatus& node : machine_.status().nodes)
     (void)courier_.send(node.member.node, alive);
-  readers_.expire(at_.clock.now());
+  readers_.expire(clock_.now());
   if (!readers_.empty()) announce_readers();
   (void)at_.ledger.submit(LedgerTick{});
   publish();
@@ -224,7 +225,7 @@ void CoordinatorNet::handle(const round::CoordinatorEvent& event) {
   while (!events_.empty() && !over_) {
     const round::CoordinatorEvent next = std::move(events_.front());
     events_.pop_front();
-    execute(machine_.on(next, at_.clock.now()));
+    execute(machine_.on(next, clock_.now()));
   }
 }
 
@@ -252,8 +253,10 @@ bool CoordinatorNet::persist_from(round::CoordinatorActions& actions, std::size_
   if (next == at) return true;
   at = next - 1;
   if (records.empty()) return true;
+  COSHARD_FAILPOINT("journal.write");
   const Result<void> written = at_.journal.append(records);
   if (!written) stop_on(written.error());
+  COSHARD_FAILPOINT("journal.written");
   return written.has_value();
 }
 
@@ -263,6 +266,8 @@ void CoordinatorNet::run(const round::Send& action) {
     return;
   }
   (void)courier_.send(action.to, action.message);
+  if (std::holds_alternative<StageClosed>(action.message)) COSHARD_FAILPOINT("close.half_sent");
+  if (std::holds_alternative<Commit>(action.message)) COSHARD_FAILPOINT("commit.half_sent");
 }
 
 void CoordinatorNet::welcome(const NodeId& to, const Welcome& message) {
@@ -332,7 +337,7 @@ void CoordinatorNet::run(const round::RoundFinished& action) {
   if (action.reason == EndReason::kFinished)
     (void)at_.ledger.submit(LedgerFinish{action.last_step, action.text});
   publish();
-  leave_by_ = at_.clock.now() + limits::kFarewellTimeout;
+  leave_by_ = clock_.now() + limits::kFarewellTimeout;
 }
 
 void CoordinatorNet::run(const round::Note& action) {
@@ -358,7 +363,7 @@ void CoordinatorNet::leave_when_quiet() {
   bool quiet = true;
   for (const round::NodeStatus& node : machine_.status().nodes)
     if (at_.transport.connected(node.member.node)) quiet = false;
-  if (!quiet && at_.clock.now() < *leave_by_) return;
+  if (!quiet && clock_.now() < *leave_by_) return;
   publish();
   over_ = true;
   at_.reactor.stop();
@@ -372,8 +377,7 @@ void CoordinatorNet::publish() {
   const round::CoordinatorStatus status = machine_.status();
   const ProgressView view{status,   machine_.counters(), courier_,
                           accounts, outcome_.finished,   setup_.resume_command};
-  at_.http->publish(at_.progress.status_json(view, at_.clock.now()),
-                    at_.progress.metrics_text(view));
+  at_.http->publish(at_.progress.status_json(view, clock_.now()), at_.progress.metrics_text(view));
 }
 
 }  // namespace coshard::node

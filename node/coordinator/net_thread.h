@@ -14,6 +14,7 @@
 #include <string>
 #include <tuple>
 
+#include "node/awake_clock.h"
 #include "node/coordinator/http.h"
 #include "node/coordinator/journal.h"
 #include "node/coordinator/ledger_thread.h"
@@ -108,6 +109,7 @@ class CoordinatorNet {
 
   const CoordinatorSetup setup_;
   Surroundings at_;
+  AwakeClock clock_;  ///< for everything here that has deadlines
   Courier courier_;
   round::Coordinator machine_;
   std::vector<wire::Payload> welcome_payloads_;

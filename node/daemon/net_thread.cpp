@@ -36,8 +36,9 @@ std::string text_of(const wire::Payload& payload) { return std::string(as_text(*
 NodeNet::NodeNet(NodeSetup setup, Surroundings surroundings)
     : setup_(std::move(setup)),
       at_(surroundings),
+      clock_(at_.clock, limits::kSuspicionMin),
       courier_(
-          at_.transport, at_.identity, at_.clock,
+          at_.transport, at_.identity, clock_,
           {[this](const NodeId& from, wire::Opened opened) { on_message(from, std::move(opened)); },
            [this](const NodeId& peer, const std::string& reason) { on_lost(peer, reason); },
            [this](const transport::PeerEvent& event) { on_link(event); }}),
@@ -56,16 +57,16 @@ NodeNet::NodeNet(NodeSetup setup, Surroundings surroundings)
                           const KeptTensor& tensor) { receipts_.used(key, tensor); },
            .updated = [this](StepId step,
                              const Fingerprint& digest) { receipts_.set_weights(step, digest); }}),
-      receipts_(at_.identity, at_.clock, setup_.directory / "receipts",
+      receipts_(at_.identity, clock_, setup_.directory / "receipts",
                 {[this](const NodeId& to, const Message& message,
                         std::span<const wire::Payload> payloads) {
                    return courier_.send(to, message, payloads);
                  },
                  [this](LedgerEpoch epoch) { events_.push_back(round::EpochSettled{epoch}); }}),
-      states_(setup_.site.checkpoints, at_.clock, state_ports()),
-      copy_(setup_.site.checkpoints, at_.clock, copy_ports()),
+      states_(setup_.site.checkpoints, clock_, state_ports()),
+      copy_(setup_.site.checkpoints, clock_, copy_ports()),
       machine_(participant_config(setup_, at_.identity.node())),
-      status_(setup_.directory / "status.json", at_.clock),
+      status_(setup_.directory / "status.json", clock_),
       certificate_(wire::hashed(share(at_.identity.certificate().encode()))) {}
 
 void NodeNet::start() {
@@ -167,7 +168,7 @@ bool NodeNet::on_welcome(const wire::Opened& opened, const Welcome& welcome) {
   if (const auto round = parse_round(text_of(opened.payloads[0]), "the coordinator's round file"))
     states_.hold({round->model.name, round->model.weights == Weights::kOpen, welcome.stage});
   receipts_.take_seat({*genesis, network, coordinator, welcome.stage, welcome.incarnation});
-  if (const auto complaint = clock_complaint(at_.clock.wall_ms(), founded_ms(entry)))
+  if (const auto complaint = clock_complaint(clock_.wall_ms(), founded_ms(entry)))
     log(LogLevel::kWarning, "node", *complaint);
   log(LogLevel::kInfo, "node",
       "admitted to " + genesis->model + ": stage " + std::to_string(welcome.stage.value) +
@@ -287,7 +288,7 @@ void NodeNet::tick() {
   courier_.tick();
   runner_.turn();
   copy_.tick();
-  receipts_.tick(machine_.coordinator_silence(at_.clock.now()).has_value());
+  receipts_.tick(machine_.coordinator_silence(clock_.now()).has_value());
   handle(round::Tick{});
   if (leave_by_) leave_when_quiet();
 }
@@ -304,7 +305,7 @@ void NodeNet::drain() {
   while (!events_.empty()) {
     const round::ParticipantEvent next = std::move(events_.front());
     events_.pop_front();
-    execute(machine_.on(next, at_.clock.now()));
+    execute(machine_.on(next, clock_.now()));
   }
 }
 
@@ -379,7 +380,7 @@ void NodeNet::run(const round::Ended& action) {
   outcome_.ended = action;
   log(LogLevel::kInfo, "node", "the round is over: " + action.text);
   write_status();
-  leave_by_ = at_.clock.now() + limits::kFarewellTimeout;
+  leave_by_ = clock_.now() + limits::kFarewellTimeout;
 }
 
 void NodeNet::heartbeat() {
@@ -416,7 +417,7 @@ void NodeNet::write_status() {
   if (view.waiting_for.empty() && view.phase == round::ParticipantPhase::kCatchingUp)
     view.waiting_for =
         copy_.progress().empty() ? "the steps that came meanwhile" : copy_.progress();
-  if (const auto silence = machine_.coordinator_silence(at_.clock.now()); silence)
+  if (const auto silence = machine_.coordinator_silence(clock_.now()); silence)
     view.waiting_for = "the coordinator to come back: silent for " + whole_seconds(*silence) +
                        ", waited for " + whole_seconds(setup_.patience) +
                        (view.waiting_for.empty() ? "" : "; " + view.waiting_for);
@@ -427,7 +428,7 @@ void NodeNet::write_status() {
 void NodeNet::leave_when_quiet() {
   std::size_t waiting = at_.transport.bytes_in_flight(setup_.invitation.coordinator.node);
   for (const NodeId& neighbour : neighbours_) waiting += at_.transport.bytes_in_flight(neighbour);
-  if (waiting > 0 && at_.clock.now() < *leave_by_) return;
+  if (waiting > 0 && clock_.now() < *leave_by_) return;
   write_status();
   at_.reactor.stop();
 }

@@ -10,6 +10,7 @@
 #include <set>
 #include <string>
 
+#include "node/awake_clock.h"
 #include "node/courier.h"
 #include "node/daemon/receipts.h"
 #include "node/daemon/stage_runner.h"
@@ -93,6 +94,7 @@ class NodeNet {
 
   const NodeSetup setup_;
   Surroundings at_;
+  AwakeClock clock_;  ///< for everything here that has deadlines
   Courier courier_;
   StageRunner runner_;
   Receipts receipts_;

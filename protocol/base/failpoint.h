@@ -18,8 +18,9 @@
 
 namespace coshard {
 
-/// Every failpoint of the product, in the order in which a step comes by.
-inline constexpr std::array<std::string_view, 9> kFailpoints{
+/// Every failpoint of the product, in the order in which a step comes by: a node's, then the
+/// coordinator's.
+inline constexpr std::array<std::string_view, 14> kFailpoints{
     "tensor.send",        // an activation or gradient is about to be sent
     "message.half",       // its header is handed to the socket, this payload is not
     "backward.begin",     // a microbatch's forward is done, its backward begins
@@ -29,6 +30,11 @@ inline constexpr std::array<std::string_view, 9> kFailpoints{
     "update.done",        // all are, and nobody has heard so
     "checkpoint.half",    // one tensor of a checkpoint is written, the next is not
     "checkpoint.saved",   // it lies durably under its name, and nobody has heard so
+    "close.half_sent",    // one replica knows who averages, the next does not
+    "journal.write",      // something was decided and is not durable
+    "journal.written",    // it is, and nobody has heard so
+    "commit.half_sent",   // one node has the commit, the next has not
+    "epoch.closed",       // an epoch's end is in the ledger, and the journal lacks it
 };
 
 struct FailpointOrder {

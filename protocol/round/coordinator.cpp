@@ -339,7 +339,7 @@ void Coordinator::Impl::begin_training() {
 void Coordinator::Impl::open_step(StepId step) {
   COSHARD_CHECK(step == last_step_.next());
   let_joiners_in(step);
-  book_.emplace(step, config_.shape, now_);
+  book_.emplace(step, config_.shape, rebuilding_.value_or(now_));
   repeat_at_ = now_;
   if (rebuilding_) return survey();  // said once it is known what is done of it
   send_all(StepOpen{step, members_.epoch()});

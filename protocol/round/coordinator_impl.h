@@ -203,7 +203,8 @@ class Coordinator::Impl {
   std::optional<TimePoint> survey_again_at_;
   std::optional<Survey> survey_;  ///< under way
   std::optional<Return> return_;
-  bool rebuilding_ = false;  ///< the book of the open step is to be written from the survey
+  /// Since then: the book of the open step is to be written from the survey.
+  std::optional<TimePoint> rebuilding_;
   std::map<NodeId, RepairOrders> orders_;  ///< given, not known to be taken
   std::uint64_t nodes_lost_ = 0, microbatches_repaired_ = 0;
   std::map<NodeId, Asking> asking_;  ///< to be let in when the next step opens

@@ -116,7 +116,7 @@ void Coordinator::Impl::wait_again(Member member) {
   return_->expected.insert(member.node);
   if (phase_ != CoordinatorPhase::kTraining) return;
   phase_ = CoordinatorPhase::kAdmitting;
-  rebuilding_ = false;
+  rebuilding_.reset();
   book_.reset();
   survey_.reset();
   orders_.clear();
@@ -163,11 +163,11 @@ void Coordinator::Impl::recall_books() {
 /// Every stage has a member with its state: nothing is lost but the book of the open step.
 void Coordinator::Impl::go_on() {
   give_up_missing();
+  rebuilding_ = return_->since;
   return_.reset();
   recall_books();
   for (auto& [node, peer] : peers_) peer.loaded.emplace();
   phase_ = CoordinatorPhase::kTraining;
-  rebuilding_ = true;
   note("the round goes on after step " + std::to_string(last_step_.value) + " with " +
        std::to_string(peers_.size()) + " nodes that have lived on");
   if (last_commit_) send_all(*last_commit_);
@@ -221,7 +221,7 @@ bool Coordinator::Impl::rebuild_step() {
     lose(misfit->node, why);
     return false;
   }
-  rebuilding_ = false;
+  rebuilding_.reset();
   note("step " + std::to_string(book_->step().value) + " goes on with " +
        std::to_string(book_->units_done()) + " units done");
   send_all(StepOpen{book_->step(), members_.epoch()});

@@ -127,7 +127,7 @@ TEST_F(Demo, GoesOnWhenItKillsAndFreezesItsOwnNodes) {
   const Ran ran = demo({"--steps", "30", "--kill", "1:0@4", "--freeze", "0:1@12"});
   ASSERT_EQ(ran.status, 0) << ran.output << logs();
   EXPECT_THAT(ran.output, HasSubstr("(stage 1, replica 0) after step "));
-  EXPECT_THAT(ran.output, HasSubstr("2 nodes were disturbed; "));
+  EXPECT_THAT(ran.output, HasSubstr("2 processes were disturbed; "));
   const Json summary = Json::parse(read_text(dir() / "summary.json"));
   EXPECT_EQ(summary["steps"], 30);
   EXPECT_EQ(summary["kills"], 2);
