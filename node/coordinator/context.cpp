@@ -37,6 +37,10 @@ Result<void> open_stores(CoordinatorContext& context, const LoadedRound& loaded)
   context.identity = std::make_unique<crypto::Identity>(std::move(identity));
   COSHARD_ASSIGN(context.journal, Journal::open(options.directory / "journal.sqlite"));
   if (options.former_is_dead) COSHARD_TRY(context.journal->settle_here());
+  if (context.journal->is_copy())
+    log(LogLevel::kWarning, "coordinator",
+        "this journal was copied from elsewhere: nobody is given up who may still obey a "
+        "coordinator there; if none will ever run there again, start with --former-is-dead");
   COSHARD_ASSIGN(context.ledger_home,
                  LedgerHome::open(options.directory, loaded.round, loaded.text, *context.identity,
                                   as_passphrase(passphrase), context.world.clock));

@@ -55,6 +55,10 @@ Hash next_link(const Hash& chain, std::uint64_t sequence, ByteView record) {
   return crypto::domain_hash("coshard/journal/v1", {chain, place, record});
 }
 
+Hash hash_of_home(std::string_view home) {
+  return crypto::domain_hash("coshard/journal-home/v1", {as_bytes(home)});
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Journal>> Journal::open(const std::filesystem::path& file) {
@@ -123,11 +127,18 @@ Result<void> Journal::find_home() {
     machine = system.nodename;
   }
   home_ = machine + ":" + std::to_string(file.st_dev) + ":" + std::to_string(file.st_ino);
-  COSHARD_TRY(run("CREATE TABLE IF NOT EXISTS home(place TEXT NOT NULL)"));
+  COSHARD_TRY(run("CREATE TABLE IF NOT EXISTS home(place TEXT NOT NULL, hash BLOB NOT NULL)"));
   std::string before;
   {
-    Statement read(db_, "SELECT place FROM home");
-    if (read.step() == SQLITE_ROW) before = as_text(read.blob(0));
+    Statement read(db_, "SELECT place, hash FROM home");
+    if (read.step() == SQLITE_ROW) {
+      before = as_text(read.blob(0));
+      if (to_array<32>(read.blob(1)) != hash_of_home(before))
+        return fail(ErrorCode::kCorruption, "journal " + file_.string() +
+                                                " is damaged where it says on which machine it was "
+                                                "written" +
+                                                kRemedy);
+    }
   }
   if (before == home_) return {};
   is_copy_ = !before.empty();
@@ -137,8 +148,10 @@ Result<void> Journal::find_home() {
 Result<void> Journal::settle_here() {
   const auto write = [&]() -> Result<void> {
     COSHARD_TRY(run("BEGIN; DELETE FROM home"));
-    Statement place(db_, "INSERT INTO home(place) VALUES (?)");
+    const Hash hash = hash_of_home(home_);
+    Statement place(db_, "INSERT INTO home(place, hash) VALUES (?, ?)");
     place.bind(1, as_bytes(home_));
+    place.bind(2, hash);
     if (place.step() != SQLITE_DONE) return tl::unexpected(trouble("writing"));
     return run("COMMIT");
   };

@@ -210,7 +210,10 @@ void Participant::Impl::obey(const Refused& message) {
   if (end_) return finish(end_->reason, end_->text);
   drop_steps_after(committed_);
   const bool was_in = phase_ != ParticipantPhase::kJoining;
-  finish(EndReason::kStopped, message.reason, !leaving_since_, was_in && !leaving_since_);
+  // Who cannot save would be sent away again at the next checkpoint.
+  const bool can_save = !checkpoint_report_ || checkpoint_report_->error.empty();
+  finish(EndReason::kStopped, message.reason, !leaving_since_,
+         was_in && !leaving_since_ && can_save);
 }
 
 void Participant::Impl::obey(const MembershipTable& message) {

@@ -136,6 +136,19 @@ TEST_F(Demo, GoesOnWhenItKillsAndFreezesItsOwnNodes) {
   EXPECT_TRUE(leftovers().empty());
 }
 
+TEST_F(Demo, GoesOnWhenItKillsAndFreezesItsCoordinator) {
+  const Ran ran = demo({"--steps", "30", "--kill", "coordinator@4", "--freeze", "coordinator@12"});
+  ASSERT_EQ(ran.status, 0) << ran.output << logs();
+  EXPECT_THAT(ran.output, HasSubstr("the coordinator is back, from its journal"));
+  EXPECT_THAT(ran.output, HasSubstr("freezing coordinator after step "));
+  const Json summary = Json::parse(read_text(dir() / "summary.json"));
+  EXPECT_EQ(summary["steps"], 30);
+  EXPECT_EQ(summary["kills"], 2);
+  EXPECT_EQ(summary["repaired_microbatches"], 0) << "nodes keep what they have";
+  EXPECT_EQ(std::ranges::count(read_text(dir() / "metrics.jsonl"), '\n'), 30);
+  EXPECT_TRUE(leftovers().empty());
+}
+
 TEST_F(Demo, TakesInNodesOnTheWay) {
   const Ran ran = demo({"--steps", "60", "--kill", "1:0@4", "--join", "1:0@8", "--join", "0:2@10"});
   ASSERT_EQ(ran.status, 0) << ran.output << logs();

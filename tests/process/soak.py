@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A round under churn for a long time: every few seconds one node is killed, frozen or told to stop, and comes back a while later.
 
-    tests/process/soak.py [--minutes 30] [--every 5] [--replicas 3] [--clean 5] [--seed 1]
+    tests/process/soak.py [--minutes 30] [--every 5] [--replicas 3] [--clean 5] [--seed 1] [--coordinator]
 
-The coordinator and one replica per stage are left alone. All steps commit, each once; the ledger verifies; what was left alone neither grows
+The coordinator and one replica per stage are left alone; with --coordinator, one strike in four kills or freezes the coordinator. All steps commit, each once; the ledger verifies; what was left alone neither grows
 (resident memory: less than 1 % per 1,000 steps, by a line through the run's second half) nor gathers file descriptors; and the mean loss of the
 last steps lies within the spread of as many undisturbed runs as --clean says. Prints one line of JSON; exits 1 when anything of that fails.
 """
@@ -22,6 +22,7 @@ p.add_argument("--every", type=float, default=5)
 p.add_argument("--replicas", type=int, default=3)
 p.add_argument("--clean", type=int, default=5)
 p.add_argument("--seed", type=int, default=1)
+p.add_argument("--coordinator", action="store_true")
 a = p.parse_args()
 SHAPE = dict(hidden=64, layers=2, heads=2, kv_heads=2, ffn=128, vocab=256, sequence=32, sequences=2, microbatches=8, stages=STAGES,
              replicas=a.replicas, steps=10_000_000)
@@ -35,7 +36,7 @@ class Round:
         folder.mkdir()
         toml = programs.round_toml(SHAPE, manifest).replace("epoch_steps = 1000", "epoch_steps = 20")
         (folder / "round.toml").write_text(toml)
-        self.start("coordinator", "coshard-coordinator", "--round", folder / "round.toml", "--dir", folder / "round")
+        self.start_coordinator()
         programs.wait_for(lambda: (folder / "round" / "invitation").exists(), "the coordinator's invitation")
         for node in range(STAGES * a.replicas):
             self.start_node(node)
@@ -45,6 +46,9 @@ class Round:
         with open(self.folder / f"{name}.log", "ab") as log:
             command = [str(word) for word in (programs.build_dir() / "bin" / program, *arguments)]
             self.processes[name] = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+
+    def start_coordinator(self):
+        self.start("coordinator", "coshard-coordinator", "--round", self.folder / "round.toml", "--dir", self.folder / "round")
 
     def start_node(self, node):
         self.start(node, "coshard-node", "--join", self.folder / "round" / "invitation", "--dir", self.folder / f"node-{node}", "--data",
@@ -74,13 +78,21 @@ class Round:
     def finish(self):
         http = json.loads((self.folder / "round" / "coordinator.json").read_text())["http"]
         token = (self.folder / "round" / "control.token").read_text().strip()
-        urllib.request.urlopen(urllib.request.Request(f"http://{http}/finish", b"", {"Authorization": f"Bearer {token}"}), timeout=10)
+        request = urllib.request.Request(f"http://{http}/finish", b"", {"Authorization": f"Bearer {token}"})
+        programs.wait_for(lambda: answers(request), "the coordinator to take the word to finish")
         return self.processes["coordinator"].wait(timeout=60)
 
     def kill(self):
         for process in self.processes.values():
             process.kill()
             process.wait()
+
+
+def answers(request):
+    try:
+        return urllib.request.urlopen(request, timeout=10)
+    except OSError:  # it has just been started again
+        return None
 
 
 def usage(pid):
@@ -101,13 +113,17 @@ def growth(samples):
 class Churn:
     def __init__(self, round_, chance):
         self.round, self.chance, self.away = round_, chance, {}  # node: (when to bring it back, how)
-        self.counts = dict(kill=0, freeze=0, stop=0, none=0)
+        self.counts = dict(kill=0, freeze=0, stop=0, coordinator=0, none=0)
         nodes = range(STAGES * a.replicas)
         seats = {node: programs.wait_for(lambda: self.round.status(node), f"node {node}")["stage"] for node in nodes}
         self.left_alone = [next(node for node in nodes if seats[node] == stage) for stage in range(STAGES)]
 
     def strike(self):
-        """One node that works, is not left alone and is not away."""
+        """One node that works, is not left alone and is not away; or the coordinator."""
+        if a.coordinator and "coordinator" not in self.away and self.chance.random() < 0.25:
+            verb = self.chance.choice(["kill", "freeze"])
+            self.counts["coordinator"] += 1
+            return self.hit("coordinator", verb)
         working = [node for node in range(STAGES * a.replicas) if node not in self.left_alone and node not in self.away
                    and self.round.status(node).get("state") == "training"]
         if not working:
@@ -115,6 +131,9 @@ class Churn:
             return
         node, verb = self.chance.choice(working), self.chance.choice(["kill", "freeze", "stop"])
         self.counts[verb] += 1
+        self.hit(node, verb)
+
+    def hit(self, node, verb):
         self.round.signal(node, dict(kill=signal.SIGKILL, freeze=signal.SIGSTOP, stop=signal.SIGTERM)[verb])
         self.away[node] = (time.monotonic() + AWAY_SECONDS * (2 if verb == "freeze" else 1), verb)
 
@@ -126,7 +145,7 @@ class Churn:
             if verb != "freeze" and self.round.alive(node):
                 continue  # SIGTERM: it finishes what it has
             if not self.round.alive(node):
-                self.round.start_node(node)
+                self.round.start_coordinator() if node == "coordinator" else self.round.start_node(node)
             del self.away[node]
 
     def revive(self):
@@ -138,7 +157,7 @@ class Churn:
 
 def soak(round_):
     churn = Churn(round_, random.Random(a.seed))
-    watched = {"coordinator": round_.processes["coordinator"].pid}
+    watched = {} if a.coordinator else {"coordinator": round_.processes["coordinator"].pid}
     watched |= {f"stage {stage}": round_.processes[node].pid for stage, node in enumerate(churn.left_alone)}
     samples = {name: [] for name in watched}
     end, next_strike = time.monotonic() + 60 * a.minutes, time.monotonic() + a.every
@@ -152,6 +171,9 @@ def soak(round_):
             churn.strike()
         churn.bring_back()
         churn.revive()
+    for node in list(churn.away):
+        churn.away[node] = (0, churn.away[node][1])
+    churn.bring_back()
     steps = len(round_.metrics())
     code = round_.finish()
     struck = sum(churn.counts.values()) - churn.counts["none"]
