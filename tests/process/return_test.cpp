@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <csignal>
+#include <filesystem>
 
 #include "tests/support/round_fixture.h"
 #include "tests/support/round_reference.h"
@@ -77,6 +78,48 @@ INSTANTIATE_TEST_SUITE_P(Coordinator, ReturnProcess,
                              name += "_AndANodeOfStage" + std::to_string(*stage);
                            return name;
                          });
+
+/// The coordinator's folder, as it is taken to another machine.
+class StandbyProcess : public ReturnProcess {
+ protected:
+  void SetUp() override {
+    ASSERT_TRUE(round_.start_all());
+    ASSERT_TRUE(round_.wait_for_step(5, kPatience)) << round_.outputs();
+  }
+  void copy_folder(const Path& from, const Path& to) {
+    std::filesystem::remove_all(to);
+    std::filesystem::copy(from, to, std::filesystem::copy_options::recursive);
+  }
+  const Path copy_ = round_.path() / "copy";
+};
+
+TEST_F(StandbyProcess, TakesOverFromTheJournal) {
+  kill(round_.coordinator());
+  copy_folder(round_.coordinator_dir(), copy_);
+  copy_folder(copy_, round_.coordinator_dir());
+  ASSERT_TRUE(round_.start_coordinator()) << round_.outputs();
+  EXPECT_GT(std::stoull(round_.coordinator_field("generation")), 1'000'000U)
+      << "far from those that the coordinator of before may still come to";
+  expect_survived(round_, {});
+}
+
+/// What nodes have seen committed is never decided again, by nobody.
+TEST_F(StandbyProcess, WithAnOlderCopyItStopsAndSaysWhatItLacks) {
+  round_.coordinator().signal(SIGSTOP);
+  copy_folder(round_.coordinator_dir(), copy_);
+  round_.coordinator().signal(SIGCONT);
+  ASSERT_TRUE(round_.wait_for_step(12, kPatience)) << round_.outputs();
+  kill(round_.coordinator());
+  copy_folder(copy_, round_.coordinator_dir());
+  round_.start_coordinator();
+  ASSERT_EQ(round_.coordinator().wait_exit(kPatience), 1) << round_.outputs();
+  const std::string said = round_.coordinator().output();
+  for (const char* part : {" has a signed commit of step ", "this journal ends with step ",
+                           "start with the newest copy of the journal"})
+    EXPECT_NE(said.find(part), std::string::npos) << part << said;
+  for (std::size_t i = 0; i < round_.node_count(); ++i)
+    EXPECT_TRUE(round_.node(i).running()) << "node " << i << " waits for the right one";
+}
 
 }  // namespace
 }  // namespace coshard::test
