@@ -84,9 +84,10 @@ class Accounts {
   const Registration* find_node(const NodeId& node) const;
   const std::vector<EpochState>& epochs() const { return epochs_; }  ///< by LedgerEpoch
   const std::vector<OpenEpoch>& open_epochs() const { return open_; }
-  StepId covered_step() const { return covered_step_; }  ///< of the last CheckpointRecord
-  LogIndex covering_checkpoint() const;                  ///< where that record is; 0 without one
-  bool is_finished() const { return finished_; }         ///< the rest was burnt
+  StepId covered_step() const { return covered_step_; }      ///< of the last CheckpointRecord
+  StepId committed_step() const { return committed_step_; }  ///< of the execution in force
+  LogIndex covering_checkpoint() const;           ///< where that record is; 0 without one
+  bool is_finished() const { return finished_; }  ///< the rest was burnt
 
   /// The next EpochOpen that the log accepts; kFailedPrecondition when no step is left.
   Result<EpochOpen> next_epoch() const;

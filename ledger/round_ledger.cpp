@@ -126,6 +126,7 @@ Result<void> RoundLedger::post(StepId step, std::vector<ShardHash> shards) {
 /// Whatever the last checkpoint covers is credited (where a rollback had taken that back) and
 /// posted.
 Result<void> RoundLedger::settle() {
+  if (accounts().genesis().stages() == 1) return {};  // credits nobody
   using Status = EpochState::Status;
   for (std::size_t i = 0; i < accounts().epochs().size(); ++i) {
     const LedgerEpoch epoch(i);
@@ -142,10 +143,11 @@ Result<void> RoundLedger::settle() {
   return {};
 }
 
-Result<LogIndex> RoundLedger::rollback(StepId to_step, std::string reason) {
-  COSHARD_ASSIGN(const LogIndex index, append(Rollback{to_step, std::move(reason)}));
-  COSHARD_TRY(announce_next());
-  return index;
+Result<void> RoundLedger::rollback(StepId to_step, LedgerEpoch next_epoch, std::string reason) {
+  const bool went_on = accounts().epochs().size() > next_epoch.value;
+  if (went_on || accounts().committed_step() == to_step) return {};
+  COSHARD_TRY(append(Rollback{to_step, std::move(reason)}));
+  return announce_next();
 }
 
 Result<void> RoundLedger::burn_rest(std::string reason) {

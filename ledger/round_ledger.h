@@ -53,8 +53,9 @@ class RoundLedger {
   /// A complete checkpoint after `step` is durable, one file per stage: posts what it covers.
   Result<void> post(StepId step, std::vector<ShardHash> shards);
 
-  /// Back to the last checkpoint. First close_epoch() with the steps that were committed.
-  Result<LogIndex> rollback(StepId to_step, std::string reason);
+  /// Back to the last checkpoint; steps after it will be executed again in epochs from `next_epoch`
+  /// on. First close_epoch() with the steps that were committed. Said again it does nothing.
+  Result<void> rollback(StepId to_step, LedgerEpoch next_epoch, std::string reason);
 
   /// The round has ended for good: burns what was not emitted, if anything.
   Result<void> burn_rest(std::string reason);

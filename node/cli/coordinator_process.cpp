@@ -73,6 +73,10 @@ Result<RunningCoordinator> start_coordinator(const CoordinatorLaunch& launch) {
     request.arguments.emplace_back("--advertise");
     request.arguments.push_back(launch.advertise);
   }
+  if (launch.stage_patience) {
+    request.arguments.emplace_back("--stage-patience");
+    request.arguments.push_back(std::to_string(launch.stage_patience->count()));
+  }
   request.dies_with_us = launch.dies_with_us;
   COSHARD_ASSIGN(ChildProcess process, ChildProcess::spawn(request));
   const auto deadline = std::chrono::steady_clock::now() + kStartTimeout;

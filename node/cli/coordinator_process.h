@@ -3,7 +3,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
 #include <filesystem>
+#include <optional>
 #include <string>
 
 #include "node/cli/child_process.h"
@@ -18,7 +20,8 @@ struct CoordinatorLaunch {
   std::string listen;
   std::string advertise;
   std::string http;
-  bool dies_with_us = false;  ///< stops when we end, however we end
+  bool dies_with_us = false;                             ///< stops when we end, however we end
+  std::optional<std::chrono::seconds> stage_patience{};  ///< nothing: the program's own
 };
 
 Result<void> write_launch(const CoordinatorLaunch& launch);

@@ -30,6 +30,8 @@ constexpr seconds kNodeStop{15};
 /// to notice, then saves.
 constexpr seconds kFailureGrace{20};
 constexpr std::size_t kTailLines = 15;
+/// What a demo waits for a stage's last node to thaw, or for another to join in its place.
+constexpr seconds kStagePatience{60};
 /// A frozen node wakes well after the others have given it up.
 constexpr seconds kFrozen{8};
 
@@ -47,6 +49,9 @@ class DemoRun {
           std::FILE* say)
       : plan_(plan),
         disturbances_(std::move(disturbances)),
+        somebody_comes_(std::ranges::any_of(
+            disturbances_,
+            [](const Disturbance& it) { return it.kind != Disturbance::Kind::kKill; })),
         signals_(signals),
         printer_(say, node::Terminal::of(say)),
         say_(say) {}
@@ -62,6 +67,7 @@ class DemoRun {
   bool look();
   void disturb();
   bool disturb(const Disturbance& disturbance);
+  const char* consequence(const Disturbance& disturbance) const;
   bool join(const Disturbance& disturbance);
   ChildProcess* node_at(const Disturbance::Seat& wanted);
   CoordinatorLaunch launch() const;
@@ -81,6 +87,7 @@ class DemoRun {
   };
   const DemoPlan& plan_;
   std::vector<Disturbance> disturbances_;  ///< to come
+  const bool somebody_comes_;              ///< after a stage was lost, or never
   std::vector<Disturbed> disturbed_;
   node::Signals& signals_;
   node::ProgressPrinter printer_;
@@ -92,7 +99,13 @@ class DemoRun {
 };
 
 CoordinatorLaunch DemoRun::launch() const {
-  return {plan_.round_file, plan_.dir, "tcp://127.0.0.1:0", "", "127.0.0.1:0", true};
+  return {plan_.round_file,
+          plan_.dir,
+          "tcp://127.0.0.1:0",
+          "",
+          "127.0.0.1:0",
+          true,
+          somebody_comes_ ? kStagePatience : seconds{0}};
 }
 
 Result<void> DemoRun::start() {
@@ -139,8 +152,11 @@ bool DemoRun::look() {
 }
 
 void DemoRun::disturb() {
-  std::erase_if(disturbances_, [this](const Disturbance& disturbance) {
-    return last_->step >= disturbance.step && disturb(disturbance);
+  // A round that waits for a lost stage commits no step: whoever is to join comes now.
+  const bool stuck = last_->state == "waiting" && !disturbed_.empty();
+  std::erase_if(disturbances_, [&](const Disturbance& disturbance) {
+    const bool joins = disturbance.kind == Disturbance::Kind::kJoin;
+    return (last_->step >= disturbance.step || (joins && stuck)) && disturb(disturbance);
   });
 }
 
@@ -169,6 +185,14 @@ ChildProcess* DemoRun::node_at(const Disturbance::Seat& wanted) {
   return node == nodes_.end() ? nullptr : &*node;
 }
 
+const char* DemoRun::consequence(const Disturbance& disturbance) const {
+  if (!disturbance.seat) return "the nodes keep what they have";
+  const bool last = std::ranges::count(last_->nodes, disturbance.seat->stage,
+                                       &node::RoundStatus::Node::stage) == 1;
+  return last ? "the round goes back to its last checkpoint and waits for another"
+              : "the round goes on without it";
+}
+
 /// False while nobody holds that seat.
 bool DemoRun::disturb(const Disturbance& disturbance) {
   if (disturbance.kind == Disturbance::Kind::kJoin) return join(disturbance);
@@ -184,7 +208,7 @@ bool DemoRun::disturb(const Disturbance& disturbance) {
   printer_.leave();
   std::fprintf(say_, "%s %s%s after step %llu; %s\n", freeze ? "freezing" : "killing",
                victim->name().c_str(), where.c_str(), static_cast<unsigned long long>(last_->step),
-               seat ? "the round goes on without it" : "the nodes keep what they have");
+               consequence(disturbance));
   if (!seat && !freeze) bring_back_coordinator();
   return true;
 }

@@ -183,17 +183,19 @@ Result<std::unique_ptr<CoordinatorContext>> open_coordinator(const CoordinatorOp
 
 Result<void> open_network(CoordinatorContext& context) {
   COSHARD_TRY(open_sockets(context));
-  const CoordinatorSetup setup{.round = context.round.round,
-                               .round_text = context.round.text,
-                               .manifest_text = context.manifest_text,
-                               .genesis_entry = context.ledger_home->genesis_entry(),
-                               .network = context.ledger_home->network(),
-                               .fingerprint_secret = fingerprint_secret(*context.identity),
-                               .journal_is_copy = context.journal->is_copy(),
-                               .roll_back = context.options.roll_back,
-                               .directory = context.options.directory,
-                               .resume_command = context.resume_command,
-                               .ledger_url = ledger_url(context)};
+  const CoordinatorSetup setup{
+      .round = context.round.round,
+      .round_text = context.round.text,
+      .manifest_text = context.manifest_text,
+      .genesis_entry = context.ledger_home->genesis_entry(),
+      .network = context.ledger_home->network(),
+      .fingerprint_secret = fingerprint_secret(*context.identity),
+      .journal_is_copy = context.journal->is_copy(),
+      .roll_back = context.options.roll_back,
+      .stage_patience = std::chrono::seconds(context.options.stage_patience),
+      .directory = context.options.directory,
+      .resume_command = context.resume_command,
+      .ledger_url = ledger_url(context)};
   context.net = std::make_unique<CoordinatorNet>(
       setup,
       CoordinatorNet::Surroundings{*context.reactor, *context.transport, *context.identity,

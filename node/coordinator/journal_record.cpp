@@ -169,7 +169,7 @@ void fields(Archive& archive, round::CheckpointRecord& record) {
 }
 template <class Archive>
 void fields(Archive& archive, round::RolledBack& record) {
-  all(archive, record.to_step);
+  all(archive, record.to_step, record.next_epoch);
 }
 template <class Archive>
 void fields(Archive& archive, round::RoundEnded& record) {

@@ -150,10 +150,11 @@ Result<void> LedgerThread::work(const LedgerCheckpoint& task) {
   return post_what_is_covered();
 }
 
-/// Records checkpoints whose steps the log has closed; later ones wait for their EpochClose.
+/// Records checkpoints whose steps the log has closed; later ones wait for their EpochClose. An
+/// earlier execution of those steps, which was given up, does not count: their emission would be
+/// shared among fewer than there are.
 Result<void> LedgerThread::post_what_is_covered() {
-  const auto& epochs = home_.ledger().accounts().epochs();
-  const StepId closed = epochs.empty() ? StepId(0) : epochs.back().close.last_step;
+  const StepId closed = home_.ledger().accounts().committed_step();
   std::vector<round::CheckpointRecord> later;
   for (const round::CheckpointRecord& record : std::exchange(checkpoints_, {})) {
     if (record.step > closed) {
@@ -171,8 +172,8 @@ Result<void> LedgerThread::post_what_is_covered() {
 }
 
 Result<void> LedgerThread::work(const LedgerRollback& task) {
-  COSHARD_TRY(home_.ledger().rollback(task.to_step, "resumed after the last complete checkpoint"));
-  return {};
+  return home_.ledger().rollback(task.rollback.to_step, task.rollback.next_epoch,
+                                 "resumed after the last complete checkpoint");
 }
 
 Result<void> LedgerThread::work(const LedgerFinish& task) {

@@ -46,7 +46,7 @@ struct LedgerCheckpoint {
   round::CheckpointRecord record;
 };
 struct LedgerRollback {
-  StepId to_step;
+  round::RolledBack rollback;
 };
 /// The round is finished for ever: settle what is open and burn what was not emitted.
 struct LedgerFinish {

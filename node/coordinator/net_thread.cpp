@@ -24,6 +24,7 @@ round::CoordinatorConfig machine_config(const CoordinatorSetup& setup, const Clo
   round::CoordinatorConfig config = coordinator_config(setup.round, setup.fingerprint_secret);
   config.journal_is_copy = setup.journal_is_copy;
   config.roll_back = setup.roll_back;
+  config.stage_patience = setup.stage_patience;
   if (setup.journal_is_copy) config.generation_min = Generation(clock.wall_ms() / 1000);
   return config;
 }
@@ -113,7 +114,7 @@ void CoordinatorNet::join(const NodeId& from, wire::Opened opened) {
 /// obeys, or a commit that this journal lacks. Then nothing may be decided here.
 bool CoordinatorNet::is_outdated(const NodeId& from, const wire::Opened& opened) {
   const round::CoordinatorStatus status = machine_.status();
-  StepId proved = status.last_step;
+  StepId proved = status.newest_step;
   for (std::size_t i = 1; i < opened.payloads.size(); ++i) {
     const auto word =
         wire::read_word(*opened.payloads[i].bytes, setup_.network, at_.identity.node());
@@ -131,7 +132,7 @@ bool CoordinatorNet::is_outdated(const NodeId& from, const wire::Opened& opened)
   }
   const StepId claimed = std::get<JoinRequest>(opened.message).seat.committed;
   if (claimed > proved) courier_.fault(from, "claims a commit without proof");
-  if (claimed <= proved && proved > status.last_step)
+  if (claimed <= proved && proved > status.newest_step)
     stop_on({ErrorCode::kFailedPrecondition,
              "node " + from.hex() + " has a signed commit of step " + std::to_string(proved.value) +
                  ", this journal ends with step " + std::to_string(status.last_step.value) +
@@ -327,7 +328,7 @@ void CoordinatorNet::run(const round::CheckpointComplete& action) {
 }
 
 void CoordinatorNet::run(const round::RolledBack& action) {
-  if (!at_.ledger.submit(LedgerRollback{action.to_step}))
+  if (!at_.ledger.submit(LedgerRollback{action}))
     stop_on({ErrorCode::kResourceExhausted, "cs-ledger takes no rollback"});
 }
 

@@ -37,6 +37,7 @@ struct CoordinatorSetup {
   std::uint64_t fingerprint_secret = 0;  ///< keys of the parameter digests are drawn from it
   bool journal_is_copy = false;          ///< the coordinator that wrote it may live on elsewhere
   bool roll_back = false;                ///< to the last complete checkpoint, whoever lives
+  Duration stage_patience{};             ///< with a stage that has lost all its nodes
   std::filesystem::path directory;
   std::string resume_command;  ///< what a person types to go on after an early end
   std::string ledger_url;      ///< where the public log is served, as nodes reach it

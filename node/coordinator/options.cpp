@@ -29,6 +29,9 @@ Result<std::optional<CoordinatorOptions>> parse_coordinator_options(int argc, ch
                "DIR was copied from elsewhere, and the coordinator there will never run again");
   app.add_flag("--roll-back", options.roll_back,
                "go on after the last complete checkpoint; nodes that live on have to join again");
+  app.add_option("--stage-patience", options.stage_patience,
+                 "seconds to wait for a stage whose nodes are all lost; 0: end the round at once")
+      ->capture_default_str();
   app.add_option("--passphrase-fd", options.passphrase_fd, "file descriptor with the passphrase");
   app.add_option("--log-level", level, "debug, info, warning or error")->capture_default_str();
   try {

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "protocol/base/error.h"
+#include "protocol/base/limits.h"
 #include "protocol/base/log.h"
 
 namespace coshard::node {
@@ -20,6 +21,8 @@ struct CoordinatorOptions {
   std::string http = "127.0.0.1:0";
   bool former_is_dead = false;  ///< although the journal was brought here
   bool roll_back = false;       ///< to the last complete checkpoint, whoever lives
+  std::uint64_t stage_patience =
+      std::chrono::seconds(limits::kStagePatience).count();  ///< seconds; 0: none
   int passphrase_fd = -1;
   LogLevel log_level = LogLevel::kInfo;
 };

@@ -37,6 +37,7 @@ int conclude(const NodeOutcome& outcome, bool interrupted) {
 struct Life {
   int exit_code = kExitDone;
   bool again = false;
+  bool at_once = false;  ///< and nothing is held against it
 };
 
 Life live(Signals& signals, NodeContext& context) {
@@ -59,7 +60,8 @@ Life live(Signals& signals, NodeContext& context) {
   if (net.refusal()) return {refuse(*net.refusal(), kExitUsage)};
   if (net.failure()) return {refuse(*net.failure(), kExitInternal)};
   const NodeOutcome& outcome = context.net->outcome();
-  return {conclude(outcome, interrupted), outcome.ended && outcome.ended->again && !interrupted};
+  const bool again = outcome.ended && outcome.ended->again && !interrupted;
+  return {conclude(outcome, interrupted), again, again && outcome.ended->at_once};
 }
 
 /// A node that was fenced, or left behind while it joined, comes back as a new incarnation.
@@ -69,6 +71,10 @@ int run(Signals& signals, NodeContext& context) {
     const TimePoint began = context.world.clock.now();
     const Life life = live(signals, context);
     if (!life.again) return life.exit_code;
+    if (life.at_once) {
+      renew_node(context);
+      continue;
+    }
     if (context.world.clock.now() - began >= limits::kRejoinMax) wait = limits::kRejoinMin;
     log(LogLevel::kWarning, "node",
         "asks to be let in again in " + std::to_string(wait.count()) + " s");

@@ -118,6 +118,10 @@ inline constexpr std::chrono::milliseconds kClaimSilence{1000};
 inline constexpr std::chrono::minutes kCoordinatorPatience{10};
 /// How long a coordinator that came back gives the members of its journal to say that they live.
 inline constexpr std::chrono::milliseconds kReturnTimeout = kSilenceMax;
+/// How long a round that lost a stage waits for those of its nodes that live, once every stage has
+/// somebody; and how long it waits for a stage that nobody who lives holds.
+inline constexpr std::chrono::seconds kFallBackTimeout{5};
+inline constexpr std::chrono::hours kStagePatience{24};
 /// How long a coordinator waits at the end for its nodes to have heard so.
 inline constexpr std::chrono::seconds kFarewellTimeout{3};
 

@@ -51,6 +51,7 @@ Coordinator::Impl::Impl(CoordinatorConfig config, JournalState journal)
                MembershipEpoch(generation_.value << 32)),  // later than all of generations before
       settlement_(config_.shape.stages),
       last_step_(resume_step_),
+      newest_step_(journal_.newest_step),
       epoch_(journal_.next_epoch),
       skipped_in_a_row_(journal_.last_step == resume_step_ ? journal_.skipped_in_a_row : 0) {
   const RoundShape& shape = config_.shape;
@@ -159,9 +160,12 @@ void Coordinator::Impl::join(const Received& event, const JoinRequest& request) 
   if (member == nullptr && phase_ != CoordinatorPhase::kAdmitting)
     return send(event.from, Refused{ErrorCode::kFailedPrecondition, "the round is ending"});
   if (member != nullptr && peers_.at(event.from).loaded) return join_again(event.from);
+  if (member == nullptr && waits_for_survivors(event.from)) return;
   if (member == nullptr) {
     const auto seat = members_.admit(event.from, request, event.certificate);
+    if (!seat && keep_waiting(event, request, seat.error())) return;
     if (!seat) return send(event.from, Refused{seat.error().code, seat.error().message});
+    asking_.erase(event.from);
     persist(*seat);
     Peer& peer = peers_[event.from] = Peer{};
     peer.device = request.device;
@@ -297,7 +301,7 @@ void Coordinator::Impl::hear(const Member& from, const CheckpointReport& message
   if (entry == Entry::kConflict)
     end_round(EndReason::kInternal, settlement_.conflict(), false);
   else if (entry == Entry::kEntered && !message.error.empty())
-    lose(from.node, name(from) + " cannot save its checkpoints: " + message.error);
+    cannot_save(from, message.error);
 }
 
 // ---- training -----------------------------------------------------------------------------------
@@ -322,8 +326,11 @@ void Coordinator::Impl::advance() {
 
 void Coordinator::Impl::close_admission() {
   // A resumed round may go on with fewer nodes, as long as no stage is without.
-  const bool waited = resume_step_.value > 0 && now_ - admitted_at_ >= limits::kAdmissionTimeout;
-  if (members_.weakest() < (waited ? 1 : config_.shape.replicas)) return;
+  const bool waited =
+      fall_back_ ? survivors_are_back()
+                 : resume_step_.value > 0 && now_ - admitted_at_ >= limits::kAdmissionTimeout;
+  if (members_.weakest() < (waited ? 1 : config_.shape.replicas)) return await_stages();
+  fall_back_.reset();
   phase_ = CoordinatorPhase::kLoading;
   repeat_at_ = now_;
   send_all(members_.table());
@@ -371,6 +378,7 @@ void Coordinator::Impl::commit() {
   survey_.reset();
   orders_.clear();
   last_step_ = record.step();
+  newest_step_ = std::max(newest_step_, last_step_);
   settlement_.committed(record);
   if (record.ends_ledger_epoch) epoch_ = epoch_.next();
   skipped_in_a_row_ = record.scalars.skip ? skipped_in_a_row_ + 1 : 0;

@@ -37,7 +37,10 @@ struct CoordinatorConfig {
   /// The journal was brought here: the coordinator that wrote it may live on elsewhere, so that
   /// nobody may be given up who has not been heard: he may obey the other one.
   bool journal_is_copy = false;
-  bool roll_back = false;     ///< go on after the last complete checkpoint, whoever lives
+  bool roll_back = false;  ///< go on after the last complete checkpoint, whoever lives
+  /// How long a round that has lost a stage waits for somebody who holds it; then it ends. Zero: it
+  /// ends at once.
+  Duration stage_patience = limits::kStagePatience;
   Generation generation_min;  ///< the next one is the journal's, or this where it is newer
 };
 
@@ -113,7 +116,8 @@ struct Note {
   std::string text;
 };
 
-/// RolledBack is handed out once, when a resumed round gives up steps that were committed.
+/// RolledBack is handed out when steps that were committed are given up, and again after a restart
+/// while the ledger may not have heard of it.
 using CoordinatorAction =
     std::variant<Send, Persist, StepCommitted, EpochFinished, CheckpointComplete, RolledBack,
                  RoundFinished, MemberGone, Note, PeerFault, MemberBack>;
@@ -140,8 +144,9 @@ struct CoordinatorStatus {
   CoordinatorPhase phase = CoordinatorPhase::kAdmitting;
   Generation generation;
   MembershipEpoch epoch;
-  StepId last_step;                               ///< committed
-  StepId resumable_step;                          ///< of the last complete checkpoint
+  StepId last_step;       ///< committed
+  StepId newest_step;     ///< the last that was ever committed, given up or not
+  StepId resumable_step;  ///< of the last complete checkpoint
   std::uint32_t units_done = 0, units_total = 0;  ///< of the open step, over all stages
   std::uint64_t nodes_lost = 0;                   ///< since this coordinator started
   std::uint64_t microbatches_repaired = 0;        ///< ordered to be done again, likewise

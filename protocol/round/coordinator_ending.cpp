@@ -125,8 +125,8 @@ bool Coordinator::Impl::judge(Entry entry, const NodeId& from, const char* what)
 }
 
 Hash Coordinator::Impl::resume_hash(StageIndex stage) const {
-  if (!journal_.checkpoint) return {};
-  return journal_.checkpoint->stages.at(stage.value).file_hash;
+  if (resume_step_.value == 0) return {};
+  return checkpoint_->stages.at(stage.value).file_hash;
 }
 
 std::string Coordinator::Impl::name(const Member& member) const {
@@ -139,6 +139,7 @@ std::string Coordinator::Impl::waiting_for() const {
     case CoordinatorPhase::kAdmitting:
       if (return_)
         return std::to_string(return_->expected.size()) + " members to say that they have lived on";
+      if (fall_back_) return waiting_for_stages();
       return std::to_string(std::size_t{config_.shape.stages} * config_.shape.replicas -
                             members_.nodes().size()) +
              " more nodes";
@@ -169,6 +170,7 @@ CoordinatorStatus Coordinator::Impl::status() const {
   status.generation = generation_;
   status.epoch = members_.epoch();
   status.last_step = return_ ? journal_.last_step : last_step_;
+  status.newest_step = newest_step_;
   status.resumable_step = resumable_step();
   if (book_) {
     status.units_done = book_->units_done();

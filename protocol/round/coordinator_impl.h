@@ -69,6 +69,13 @@ class Coordinator::Impl {
     std::map<NodeId, Received> seated;  ///< of those, who had a seat: it is theirs before others'
   };
 
+  /// After a stage was lost, until every stage has a member with its shard of the checkpoint.
+  struct FallBack {
+    TimePoint since;
+    std::set<NodeId> survivors;  ///< who lived, and is asked to load that checkpoint
+    std::string why;             ///< what was lost, for people
+  };
+
   // Events.
   void handle(const Received& event);
   void handle(const PeerLost& event);
@@ -151,6 +158,20 @@ class Coordinator::Impl {
   void roll_back();
   bool rebuild_step();
 
+  // Going back to a checkpoint (coordinator_rollback.cpp).
+  void fall_back(const std::string& why);
+  void cannot_save(const Member& who, const std::string& error);
+  void send_everybody_back(const std::string& why);
+  void go_back(LedgerEpoch next_epoch);
+  void hand_over(const std::vector<StepRecord>& records,
+                 const std::map<StepId, std::vector<Fingerprint>>& digests);
+  void hand_over_given_up();
+  bool survivors_are_back() const;
+  bool waits_for_survivors(const NodeId& node) const;
+  bool keep_waiting(const Received& event, const JoinRequest& request, const Error& error);
+  void await_stages();
+  std::string waiting_for_stages() const;
+
   // Ending (coordinator_ending.cpp).
   void end_round(EndReason reason, std::string text, bool save);
   void advance_ending();
@@ -191,8 +212,9 @@ class Coordinator::Impl {
   TimePoint now_{};
   TimePoint admitted_at_{};  ///< the last admission
   TimePoint repeat_at_{};
-  StepId last_step_;   ///< committed
-  LedgerEpoch epoch_;  ///< of the next commit
+  StepId last_step_;    ///< committed
+  StepId newest_step_;  ///< ever committed
+  LedgerEpoch epoch_;   ///< of the next commit
   std::optional<LedgerEpoch> unsettled_epoch_;
   std::uint32_t skipped_in_a_row_ = 0;
   std::optional<StepBook> book_;  ///< of the open step
@@ -203,6 +225,7 @@ class Coordinator::Impl {
   std::optional<TimePoint> survey_again_at_;
   std::optional<Survey> survey_;  ///< under way
   std::optional<Return> return_;
+  std::optional<FallBack> fall_back_;
   /// Since then: the book of the open step is to be written from the survey.
   std::optional<TimePoint> rebuilding_;
   std::map<NodeId, RepairOrders> orders_;  ///< given, not known to be taken

@@ -17,7 +17,8 @@ namespace coshard::round {
 void Coordinator::Impl::lose(const NodeId& node, const std::string& why) {
   const Member lost = *members_.find(node);
   const StageIndex stage = lost.stage;
-  send(node, Refused{ErrorCode::kPermissionDenied, "this node is no member any more: " + why});
+  if (!peers_.at(node).asked_again)  // else whoever hears it is new, and asks to be let in
+    send(node, Refused{ErrorCode::kPermissionDenied, "this node is no member any more: " + why});
   persist(NodeGone{node});
   act(MemberGone{lost, why, leaving_.contains(node) || phase_ >= CoordinatorPhase::kEnding});
   members_.remove(node);
@@ -29,7 +30,7 @@ void Coordinator::Impl::lose(const NodeId& node, const std::string& why) {
   ++nodes_lost_;
   note(why);
   if (!running()) return;
-  if (members_.replicas(stage).empty()) return end_round(EndReason::kNodeLost, why, true);
+  if (members_.replicas(stage).empty()) return fall_back(why);
   if (book_) book_->lose(stage, node);
   survey();
 }

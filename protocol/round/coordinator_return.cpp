@@ -14,6 +14,7 @@ namespace coshard::round {
 
 /// An end that was decided is not decided again: who lives hears of it once more.
 void Coordinator::Impl::begin_return() {
+  hand_over_given_up();
   if (config_.roll_back)
     for (const auto& node : journal_.members) persist(NodeGone{node});
   if (config_.roll_back || journal_.ended || journal_.members.empty()) return roll_back();
@@ -73,8 +74,10 @@ void Coordinator::Impl::come_anew(const Received& event) {
   const NodeId& node = event.from;
   return_->newcomers = true;
   if (members_.seat(node) != nullptr) return_->seated[node] = event;
-  if (const Member* member = members_.find(node))
+  if (const Member* member = members_.find(node)) {
+    peers_.at(node).asked_again = now_;
     return lose(node, name(*member) + " was started anew");
+  }
   if (return_->expected.erase(node) > 0) persist(NodeGone{node});
 }
 
@@ -90,6 +93,7 @@ void Coordinator::Impl::await_return() {
   const bool begun = return_->working || journal_.last_step > resume_step_;
   if (!begun && heard) {
     give_up_missing();
+    hand_over(journal_.unclosed, journal_.digests);
     end_return();  // who lives stays admitted, and others may come
   } else if (begun && heard && members_.weakest() > 0) {
     go_on();
@@ -190,24 +194,9 @@ void Coordinator::Impl::give_up_return() {
 /// Goes on after the last complete checkpoint. Steps that were committed since, in epochs that the
 /// last coordinator did not close, count, although their digests are lost.
 void Coordinator::Impl::roll_back() {
-  auto steps = journal_.given_up;
-  steps.push_back(journal_.unclosed);
-  for (const auto& records : steps) {
-    settlement_ = Settlement(config_.shape.stages);
-    for (const auto& record : records) settlement_.committed(record);
-    for (const auto& [step, digests] : journal_.digests) settlement_.agreed(step, digests);
-    take_epochs(true);
-    settlement_.end_epoch();
-    take_epochs(true);
-  }
-  unsettled_epoch_.reset();
-  settlement_ = Settlement(config_.shape.stages);  // nothing is owed of what came before
+  hand_over(journal_.unclosed, journal_.digests);
   if (checkpoint_) act(CheckpointComplete{*checkpoint_});
-  if (journal_.last_step > resume_step_) {
-    persist(RolledBack{resume_step_});
-    act(RolledBack{resume_step_});
-    note("steps after " + std::to_string(resume_step_.value) + " are done again");
-  }
+  if (journal_.last_step > resume_step_) go_back(epoch_);
   if (resume_step_.value < config_.steps) return;
   end_ = RoundEnd{EndReason::kFinished, last_step_, false, "all steps are done", false};
   finish_round();

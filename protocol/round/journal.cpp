@@ -21,6 +21,7 @@ struct Fold {
   }
   void operator()(const StepRecord& record) {
     state.last_step = record.step();
+    state.newest_step = std::max(state.newest_step, record.step());
     state.last = record;
     if (record.checkpoint) state.unsaved = record.step();
     state.next_epoch = std::max(state.next_epoch, record.ledger_epoch.next());
@@ -30,7 +31,9 @@ struct Fold {
   void operator()(const EpochClosed& record) {
     const auto closed = [&](const StepRecord& step) { return step.ledger_epoch <= record.epoch; };
     std::erase_if(state.unclosed, closed);
-    for (auto& steps : state.given_up) std::erase_if(steps, closed);
+    for (auto& given : state.given_up) std::erase_if(given.unclosed, closed);
+    std::erase_if(state.given_up,
+                  [&](const GivenUp& given) { return given.back.next_epoch <= record.epoch; });
     const StepId open = state.unclosed.empty() ? state.last_step.next() : state.unclosed[0].step();
     state.digests.erase(state.digests.begin(), state.digests.lower_bound(open));
   }
@@ -39,8 +42,8 @@ struct Fold {
     if (state.unsaved && *state.unsaved <= record.step) state.unsaved.reset();
   }
   void operator()(const RolledBack& record) {
-    state.given_up.push_back(std::exchange(state.unclosed, {}));
-    state.digests.clear();
+    state.given_up.push_back({std::exchange(state.unclosed, {}), std::exchange(state.digests, {}),
+                              state.checkpoint, record});
     state.last_step = record.to_step;
     state.last.reset();
     state.unsaved.reset();

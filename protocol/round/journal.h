@@ -76,9 +76,10 @@ struct CheckpointRecord {
   bool operator==(const CheckpointRecord&) const = default;
 };
 
-/// Steps after `to_step` are to be done again.
+/// Steps after `to_step` are to be done again, in ledger epochs from `next_epoch` on.
 struct RolledBack {
   StepId to_step;
+  LedgerEpoch next_epoch;
   bool operator==(const RolledBack&) const = default;
 };
 
@@ -114,15 +115,24 @@ using JournalRecord =
     std::variant<RoundOpened, NodeAssigned, StepRecord, EpochClosed, CheckpointRecord, RolledBack,
                  RoundEnded, NodeGone, DigestsAgreed, RoundEnding>;
 
+/// A rollback of which the ledger may not know yet, and what it has to know before.
+struct GivenUp {
+  std::vector<StepRecord> unclosed;  ///< steps of epochs without EpochClosed, ascending
+  std::map<StepId, std::vector<Fingerprint>> digests;  ///< agreed ones, of these
+  std::optional<CheckpointRecord> checkpoint;          ///< that was gone back to
+  RolledBack back;
+};
+
 /// Where a round stands according to its journal.
 struct JournalState {
   Generation generation;                       ///< of the last opening; 0: never opened
   std::map<NodeId, NodeAssigned> seats;        ///< the latest per node
   StepId last_step;                            ///< last committed step that was not rolled back
+  StepId newest_step;                          ///< the last that was ever committed
   std::optional<CheckpointRecord> checkpoint;  ///< the last complete one
   LedgerEpoch next_epoch;                      ///< the first that no committed step belongs to
   std::vector<StepRecord> unclosed;            ///< steps of epochs without EpochClosed, ascending
-  std::vector<std::vector<StepRecord>> given_up;       ///< likewise, of each rollback
+  std::vector<GivenUp> given_up;               ///< until an epoch after it is closed
   std::map<StepId, std::vector<Fingerprint>> digests;  ///< agreed ones, of unclosed steps
   std::uint32_t skipped_in_a_row = 0;
   std::optional<RoundEnded> ended;    ///< since the last opening

@@ -97,6 +97,19 @@ const NodeAssigned* Membership::seat(const NodeId& node) const {
   return seat == seats_.end() ? nullptr : &seat->second;
 }
 
+std::vector<NodeAssigned> Membership::seats_of(StageIndex stage) const {
+  std::vector<NodeAssigned> seats;
+  for (const auto& [node, seat] : seats_)
+    if (seat.stage == stage) seats.push_back(seat);
+  return seats;
+}
+
+void Membership::start_over(std::optional<CheckpointRecord> resume) {
+  resume_ = std::move(resume);
+  members_.clear();
+  changed();
+}
+
 void Membership::promote(const NodeId& node) {
   const Member* joiner = find_joiner(node);
   COSHARD_CHECK(joiner != nullptr);

@@ -43,8 +43,12 @@ class Membership {
   /// `node` sits where the journal has it, under the same incarnation: it has lived on while the
   /// coordinator was away. Not for members.
   const Member& restore(const NodeId& node, const std::string& endpoint, Bytes certificate);
+  /// Everybody who ever had a seat of `stage`, in no order.
+  std::vector<NodeAssigned> seats_of(StageIndex stage) const;
   /// Its seat, if it was ever let in.
   const NodeAssigned* seat(const NodeId& node) const;
+  /// Nobody is a member any more, and who comes starts from `resume`.
+  void start_over(std::optional<CheckpointRecord> resume);
   /// `node` is no member any more; its seat still sticks. A joiner leaves the epoch as it is:
   /// nobody depends on it.
   void remove(const NodeId& node);

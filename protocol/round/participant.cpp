@@ -208,12 +208,14 @@ void Participant::Impl::obey(const Welcome& message) {
 
 void Participant::Impl::obey(const Refused& message) {
   if (end_) return finish(end_->reason, end_->text);
-  drop_steps_after(committed_);
   const bool was_in = phase_ != ParticipantPhase::kJoining;
+  const bool goes_back = message.code == ErrorCode::kAborted;
+  if (goes_back && !was_in) return;  // said to the process before this one
+  drop_steps_after(committed_);
   // Who cannot save would be sent away again at the next checkpoint.
   const bool can_save = !checkpoint_report_ || checkpoint_report_->error.empty();
-  finish(EndReason::kStopped, message.reason, !leaving_since_,
-         was_in && !leaving_since_ && can_save);
+  const bool again = was_in && !leaving_since_ && can_save;
+  finish(EndReason::kStopped, message.reason, !leaving_since_, again, goes_back);
 }
 
 void Participant::Impl::obey(const MembershipTable& message) {

@@ -256,6 +256,7 @@ struct Ended {
   std::string text;
   bool refused = false;
   bool again = false;
+  bool at_once = false;  ///< it lacks nothing: the round goes back to a checkpoint, and waits
 };
 
 using ParticipantAction =

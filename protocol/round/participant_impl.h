@@ -142,7 +142,8 @@ class Participant::Impl {
 
   /// Tells the coordinator, drops everything and ends: the node cannot go on.
   void leave(std::string reason);
-  void finish(EndReason reason, std::string text, bool refused = false, bool again = false);
+  void finish(EndReason reason, std::string text, bool refused = false, bool again = false,
+              bool at_once = false);
   void drop_steps_after(StepId last);
 
   bool ready() const { return shape_.has_value() && table_.has_value(); }

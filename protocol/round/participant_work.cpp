@@ -243,10 +243,11 @@ void Participant::Impl::leave(std::string reason) {
   finish(EndReason::kInternal, std::move(reason));
 }
 
-void Participant::Impl::finish(EndReason reason, std::string text, bool refused, bool again) {
+void Participant::Impl::finish(EndReason reason, std::string text, bool refused, bool again,
+                               bool at_once) {
   if (is_joining()) sort_out(catch_up_->drop());
   phase_ = ParticipantPhase::kEnded;
-  network(Ended{reason, std::move(text), refused, again});
+  network(Ended{reason, std::move(text), refused, again, again && at_once});
 }
 
 /// Results that the engine still owes of dropped steps are ignored when they come.

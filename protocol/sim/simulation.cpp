@@ -33,6 +33,12 @@ constexpr Duration kReturnsAfter = std::chrono::seconds(1);
 /// A saved state is copied in so many pieces.
 constexpr std::uint32_t kPieces = 64;
 
+/// Boxes have no disks here: a stage that lost all of its own is lost for good.
+CoordinatorConfig impatient(CoordinatorConfig config) {
+  config.stage_patience = {};
+  return config;
+}
+
 /// A random number of who is asked, and who it is.
 NodeId id_of(std::uint64_t seed, std::uint32_t index) {
   NodeId id;
@@ -160,7 +166,7 @@ class Simulation final : public BoxWorld {
 Simulation::Simulation(const Scenario& scenario, LoadMeter* meter)
     : scenario_(scenario),
       meter_(meter),
-      coordinator_(scenario.round, {}),
+      coordinator_(impatient(scenario.round), {}),
       coordinator_id_(id_of(scenario.seed, kCoordinator)) {
   const RoundShape& shape = scenario_.round.shape;
   COSHARD_CHECK_OP(scenario_.stages.size(), ==, std::size_t{shape.stages});

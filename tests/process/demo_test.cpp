@@ -161,6 +161,21 @@ TEST_F(Demo, TakesInNodesOnTheWay) {
   EXPECT_TRUE(leftovers().empty());
 }
 
+/// Stage 1 has one node, which goes for good; another one takes its shard up.
+TEST_F(Demo, GoesBackToACheckpointWhenAStageIsLostAndANodeJoins) {
+  const Ran ran =
+      demo({"--steps", "60", "--replicas", "1", "--kill", "1:0@25", "--join", "1:0@26"});
+  ASSERT_EQ(ran.status, 0) << ran.output << logs();
+  EXPECT_THAT(ran.output, HasSubstr("the round goes back to its last checkpoint"));
+  const Json summary = Json::parse(read_text(dir() / "summary.json"));
+  EXPECT_EQ(summary["steps"], 60);
+  EXPECT_EQ(summary["kills"], 1);
+  EXPECT_EQ(summary["ownership"].size(), 5U) << "three nodes, data, design";
+  EXPECT_THAT(read_text(dir() / "logs/coordinator.log"),
+              HasSubstr("the round goes back to the checkpoint of step 20"));
+  EXPECT_TRUE(leftovers().empty());
+}
+
 TEST_F(Demo, AVerifierThatOthersWroteAcceptsItsLedger) {
   const Path verifier = source_dir() / "tests/ledger_verifier/verify";
   if (!std::filesystem::exists(verifier)) GTEST_SKIP() << verifier << " is missing";

@@ -134,7 +134,9 @@ struct HostileRound : RoundFixture {
   std::unique_ptr<HostileNode> hostile;
 
   ::testing::AssertionResult start(bool hostile_first, const Mischief& mischief) {
-    if (!start_coordinator()) return ::testing::AssertionFailure();
+    // Who is dropped for good is not waited for.
+    if (!start_coordinator({.flags = {"--stage-patience", "0"}}))
+      return ::testing::AssertionFailure();
     const auto join = [&](bool ours) {
       if (ours)
         hostile = std::make_unique<HostileNode>(*this, 1, mischief);

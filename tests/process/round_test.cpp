@@ -60,10 +60,13 @@ TEST(Round, TwoReplicasFollowTheLossOfOneProcess) {
   EXPECT_GE(batches, 4U);
 }
 
+/// A coordinator that does not wait for a stage that was lost.
+const Handicap kImpatient{.flags = {"--stage-patience", "0"}};
+
 /// Ends node 1 in the middle of a run, then goes on with the same folders.
 void lose_a_node_and_resume(int signal_number) {
   RoundFixture round({.stages = 2, .replicas = 1, .steps = 400, .epoch_steps = 2});
-  ASSERT_TRUE(round.start_all());
+  ASSERT_TRUE(round.start_coordinator(kImpatient) && round.start_nodes());
   ASSERT_TRUE(round.wait_for_step(5, kPatience)) << round.outputs();
   const auto lost_at = SteadyClock::now();
   round.node(1).signal(signal_number);
@@ -88,7 +91,7 @@ TEST(Round, AFrozenNodeIsNamedWithinFiveSeconds) { lose_a_node_and_resume(SIGSTO
 
 TEST(Round, AResumedRoundEndsWithTheBitsOfAnUninterruptedOne) {
   RoundFixture round({.stages = 2, .replicas = 1, .steps = 60, .epoch_steps = 2});
-  ASSERT_TRUE(round.start_all());
+  ASSERT_TRUE(round.start_coordinator(kImpatient) && round.start_nodes());
   ASSERT_TRUE(round.wait_for_step(5, kPatience)) << round.outputs();
   round.node(1).signal(SIGKILL);
   ASSERT_EQ(round.coordinator().wait_exit(kPatience), 3) << round.outputs();

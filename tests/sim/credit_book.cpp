@@ -57,6 +57,12 @@ void CreditBook::see(const round::CoordinatorAction& action) {
 
 void CreditBook::on(const round::StepCommitted& action) { executions_.push_back(action.record); }
 
+void CreditBook::recount(const std::vector<round::JournalRecord>& journal) {
+  executions_.clear();
+  for (const auto& record : journal)
+    if (const auto* step = std::get_if<round::StepRecord>(&record)) executions_.push_back(*step);
+}
+
 /// May come twice for one epoch around a crash.
 void CreditBook::on(const round::EpochFinished& action) {
   ledger::RoundLedger& log = *home_->ledger;
@@ -83,13 +89,12 @@ void CreditBook::on(const round::CheckpointComplete& action) {
 }
 
 void CreditBook::on(const round::RolledBack& action) {
-  check(home_->ledger->rollback(action.to_step, "resumed"), "rolling back");
+  check(home_->ledger->rollback(action.to_step, action.next_epoch, "resumed"), "rolling back");
 }
 
 void CreditBook::post_what_is_covered() {
   ledger::RoundLedger& log = *home_->ledger;
-  const auto& epochs = log.accounts().epochs();
-  const StepId closed = epochs.empty() ? StepId(0) : epochs.back().close.last_step;
+  const StepId closed = log.accounts().committed_step();
   std::erase_if(checkpoints_, [&](const round::CheckpointRecord& record) {
     if (record.step > closed) return false;
     std::vector<ledger::ShardHash> shards;

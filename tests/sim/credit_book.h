@@ -22,6 +22,8 @@ class CreditBook {
 
   /// In the order in which the coordinator acts; other actions are ignored.
   void see(const round::CoordinatorAction& action);
+  /// What was committed is what this journal says: a coordinator that died may have told of less.
+  void recount(const std::vector<round::JournalRecord>& journal);
   /// What is off, in a sentence; empty when every unit that was committed is paid as it should be.
   /// After the last life.
   std::string audit() const;

@@ -34,7 +34,7 @@ void VirtualRound::Desk::coordinate(const CoordinatorEvent& event) {
   if (!alive || finished_) return;
   if (const auto* heard = std::get_if<Received>(&event); heard != nullptr && vouch(*heard)) return;
   execute(machine->on(event, world_.now_));
-  if (!world_.sparing_ || !leads()) return;
+  if (!world_.watching_ || !leads()) return;
   const CoordinatorStatus status = machine->status();
   world_.microbatches_repaired = status.microbatches_repaired;
   world_.joined = status.nodes_joined;
@@ -74,7 +74,7 @@ void VirtualRound::Desk::doom(std::function<void()> dead) {
 bool VirtualRound::Desk::is_outdated(const Node& sender, const Message& message) const {
   const auto* request = std::get_if<JoinRequest>(&message);
   if (request == nullptr || !alive || world_.options_.junk > 0) return false;
-  return sender.generation > generation() || request->seat.committed > replay(journal_).last_step;
+  return sender.generation > generation() || request->seat.committed > replay(journal_).newest_step;
 }
 
 void VirtualRound::Desk::execute(CoordinatorActions actions) {
@@ -148,7 +148,9 @@ void VirtualRound::Desk::execute(const CheckpointComplete& action) {
 
 void VirtualRound::Desk::execute(const RolledBack& action) {
   world_.rollbacks.push_back(action);
-  while (!committed_.empty() && committed_.back().step() > action.to_step) committed_.pop_back();
+  while (!committed_.empty() && committed_.back().step() > action.to_step &&
+         committed_.back().ledger_epoch < action.next_epoch)
+    committed_.pop_back();
   world_.applied_.erase(world_.applied_.upper_bound(action.to_step), world_.applied_.end());
 }
 

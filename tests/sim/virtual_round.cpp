@@ -54,6 +54,7 @@ VirtualRound::VirtualRound(Options options, Disks& disks)
       planted_(options.bug, options.seed) {
   config_.shape = options_.shape;
   config_.replicas_max = options_.replicas_max;
+  config_.stage_patience = options_.stage_patience;
   config_.steps = options_.steps;
   config_.ledger_epoch_steps = options_.ledger_epoch_steps;
   config_.optimizer.total_steps = options_.steps;
@@ -119,7 +120,8 @@ Duration VirtualRound::silence() {
 
 bool VirtualRound::may_lose(const Node& victim) const {
   if (finished || victim.ended || !victim.alive) return false;
-  if (!sparing_) return true;
+  const bool quiet = desk().machine->phase() >= CoordinatorPhase::kEnding;
+  if (!sparing_) return !watching_ || (!quiet && victim.frozen_until <= now_);
   const auto stage = stage_of(victim.index);
   if (!stage) return false;
   return std::any_of(nodes_.begin(), nodes_.end(), [&](const auto& other) {
@@ -137,7 +139,9 @@ void VirtualRound::start_node(std::uint32_t node, Duration at) {
 }
 
 void VirtualRound::revive(Node& node) {
-  if (finished || !desk().alive) return;
+  if (finished) return;
+  if (!desk().alive)
+    return opening_ > 0 ? after(delay(500'000), [this, &node] { revive(node); }) : void();
   if (tracing())
     std::printf("%9.6f %s starts again %s\n", seconds(now_ - TimePoint{}),
                 node.id.short_hex().c_str(), node.last_words.c_str());
@@ -327,7 +331,9 @@ void VirtualRound::transmit(const NodeId& from, const NodeId& to, Message messag
     return std::pair(sender == nullptr ? 0 : sender->life(),
                      receiver == nullptr ? 0 : receiver->life());
   };
-  const auto arrive = [this, from, to, message, payload, lives, then = lives(), desk] {
+  auto then = lives();
+  if (from == coordinator_id() && heard_lives_.contains(to)) then.second = heard_lives_.at(to);
+  const auto arrive = [this, from, to, message, payload, lives, then, desk] {
     if (lives() != then) return;
     // What was under way on a connection that ended is gone.
     if (const Node* receiver = find(to == coordinator_id() ? from : to);
@@ -348,6 +354,7 @@ void VirtualRound::deliver(const NodeId& from, const NodeId& to, const Message& 
   const Node* sender = find(from);
   if (sender != nullptr && !sender->alive && rng_.below(2) == 0) return;
   if (to == coordinator_id()) {
+    if (sender != nullptr) heard_lives_[from] = sender->life();
     Desk& listener = *desks_[sender == nullptr ? 0 : sender->desk];
     return sender != nullptr && listener.is_outdated(*sender, message)
                ? void(listener.alive = false)

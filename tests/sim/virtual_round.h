@@ -43,6 +43,8 @@ struct Options {
   Bug bug = Bug::kNone;                  ///< committed on purpose
   /// How long nodes keep their stages without a coordinator.
   Duration coordinator_patience = std::chrono::seconds(20);
+  /// How long the round waits for a stage that has lost everybody; zero: it ends.
+  Duration stage_patience{0};
   std::uint64_t not_finite_from = 0, not_finite_to = 0;  ///< steps whose gradient is NaN
 };
 
@@ -77,7 +79,9 @@ class VirtualRound {
   /// Node `node`, dead or not started yet, starts (again) and asks to be let in.
   void start_node(std::uint32_t node, Duration at);
   /// Kills and freezes pass over a node while its stage has nobody else.
-  void spare_the_last() { sparing_ = true; }
+  void spare_the_last() { sparing_ = watching_ = true; }
+  /// Whole stages may go; only the end of the round is not disturbed.
+  void spare_nobody() { watching_ = true; }
   /// The coordinator dies at `at`, with nothing but its journal left.
   void kill_coordinator(Duration at);
   /// The coordinator dies at the first thing that it has to do after `at`, with any part of that
@@ -156,6 +160,8 @@ class VirtualRound {
   std::uint64_t order_ = 0;
   std::map<std::pair<TimePoint, std::uint64_t>, std::function<void()>> queue_;  ///< by time, order
   std::map<std::pair<NodeId, NodeId>, TimePoint> links_;
+  /// Of whom the coordinator has heard: what it says goes to that process, or to nobody.
+  std::map<NodeId, std::uint32_t> heard_lives_;
   std::map<std::pair<NodeId, NodeId>, TimePoint> blocked_;  ///< until when
   TimePoint written_at_{};  ///< the coordinator speaks when its journal is durable
   round::CoordinatorConfig config_;
@@ -165,6 +171,7 @@ class VirtualRound {
   std::optional<Duration> standstill_;
   std::uint32_t opening_ = 0;  ///< coordinators that are about to take over
   bool sparing_ = false;
+  bool watching_ = false;         ///< whom the coordinator counts on
   std::set<NodeId> members_;      ///< as the coordinator last saw them
   std::vector<NodeId> lost_;      ///< killed or frozen, in this order
   std::set<NodeId> away_;         ///< of those, who does not work again

@@ -39,7 +39,10 @@ RC_GTEST_PROP(AccountsProperty, RoundThatEndsHasEmittedExactlyItsCap, ()) {
       const auto step = *rc::gen::inRange<std::uint64_t>(covered + 1, reached + 1);
       RC_ASSERT(ledger->post(StepId(step), round.shards()).has_value());
     } else if (choice == 1 && rollbacks_left-- > 0) {
-      RC_ASSERT(ledger->rollback(StepId(covered), "a stage was lost").has_value());
+      RC_ASSERT(ledger
+                    ->rollback(StepId(covered), LedgerEpoch(ledger->accounts().epochs().size()),
+                               "a stage was lost")
+                    .has_value());
     }
     RC_ASSERT(accounts.totals().posted >= posted);  // what is posted is never taken back
     posted = accounts.totals().posted;

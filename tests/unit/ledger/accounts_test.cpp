@@ -408,5 +408,18 @@ TEST(Accounts, ReplayGivesIdenticalBytesFromEveryPrefix) {
   }
 }
 
+/// Nobody is paid in a round of one stage, also after it went back: its work had no second end.
+TEST(Accounts, ARoundOfOneStageGoesBackAndIsCovered) {
+  SmallRound round(1, 1);
+  auto ledger = round.begin();
+  ASSERT_TRUE(ledger);
+  ASSERT_TRUE(round.run_epoch(*ledger, 0, 1, 4));
+  ASSERT_TRUE(ledger->rollback(StepId(0), LedgerEpoch(1), "a stage was lost"));
+  ASSERT_TRUE(round.run_epoch(*ledger, 1, 1, 4));
+  const auto posted = ledger->post(StepId(4), round.shards());
+  EXPECT_TRUE(posted) << posted.error().message;
+  EXPECT_EQ(ledger->accounts().totals().posted, 0U);
+}
+
 }  // namespace
 }  // namespace coshard::ledger

@@ -28,7 +28,7 @@ std::vector<round::JournalRecord> one_of_each() {
           step,
           round::EpochClosed{LedgerEpoch(2)},
           round::CheckpointRecord{StepId(40), {{Hash{1}, 100}, {Hash{2}, 200}}},
-          round::RolledBack{StepId(20)},
+          round::RolledBack{StepId(20), LedgerEpoch(3)},
           round::RoundEnded{EndReason::kNodeLost, "node lost", StepId(41), StepId(40)},
           round::NodeGone{NodeId{{9}}},
           round::DigestsAgreed{StepId(41), {Fingerprint{1}, Fingerprint{2}}},

@@ -106,12 +106,42 @@ TEST_F(LedgerThreadTest, SettlesWhatACrashLeftClosedAndUnpaid) {
 TEST_F(LedgerThreadTest, CreditsWhatWasRolledBackOnceACheckpointCoversIt) {
   close_epoch();
   open();
-  work(LedgerRollback{StepId(0)});
+  work(LedgerRollback{{StepId(0), LedgerEpoch(1)}});
   close_epoch(LedgerEpoch(1));
   work(LedgerCheckpoint{{StepId(1), {{Hash{1}, 1}, {Hash{2}, 1}}}});
   work(LedgerFinish{StepId(1), "all steps are done"});
   for (const ledger::EpochState& epoch : home->ledger().accounts().epochs())
     EXPECT_EQ(epoch.status, ledger::EpochState::Status::kPosted);
+}
+
+/// A coordinator that came back says it again, since a crash may have cut it off.
+TEST_F(LedgerThreadTest, TakesARollbackOnce) {
+  const LedgerRollback back{{StepId(0), LedgerEpoch(1)}};
+  close_epoch();
+  EXPECT_EQ(home->ledger().accounts().committed_step(), StepId(1));
+  work(back);
+  EXPECT_EQ(home->ledger().accounts().committed_step(), StepId(0));
+  const std::uint64_t size = home->ledger().publish().value().size;
+  work(back);
+  EXPECT_EQ(home->ledger().publish().value().size, size);
+  close_epoch(LedgerEpoch(1));
+  work(back);
+  EXPECT_EQ(home->ledger().accounts().committed_step(), StepId(1)) << "that step was done again";
+}
+
+/// The checkpoint of a step that is done again comes before its EpochClose: the log knows the step
+/// from the execution that was given up, whose emission is shared with the one to come.
+TEST_F(LedgerThreadTest, ACheckpointWaitsForTheExecutionThatItCovers) {
+  for (const crypto::Identity& node : nodes) work(LedgerGone{node.node()});
+  close_epoch();
+  work(LedgerRollback{{StepId(0), LedgerEpoch(1)}});
+  work(LedgerCheckpoint{{StepId(1), {{Hash{1}, 1}, {Hash{2}, 1}}}});
+  EXPECT_EQ(home->ledger().accounts().covered_step(), StepId(0));
+  close_epoch(LedgerEpoch(1));
+  EXPECT_EQ(home->ledger().accounts().covered_step(), StepId(1));
+  const auto& epochs = home->ledger().accounts().epochs();
+  ASSERT_EQ(epochs.size(), 2U);
+  EXPECT_EQ(epochs[0].credit, epochs[1].credit) << "half of the step's emission each";
 }
 
 }  // namespace

@@ -42,7 +42,8 @@ TEST(Journal, KeepsWhatIsNeededToGoOn) {
 TEST(Journal, ARollbackTakesStepsBackAndAnOpeningForgetsTheEnd) {
   std::vector<JournalRecord> history{RoundOpened{Generation(1)}, step(1, 0),
                                      RoundEnded{EndReason::kStopped, "", StepId(1), StepId(0)},
-                                     RoundOpened{Generation(2)}, RolledBack{StepId(0)}};
+                                     RoundOpened{Generation(2)},
+                                     RolledBack{StepId(0), LedgerEpoch(1)}};
   const JournalState state = replay(history);
   EXPECT_EQ(state.last_step.value, 0U);
   EXPECT_FALSE(state.ended.has_value());
