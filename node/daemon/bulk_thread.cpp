@@ -1,4 +1,4 @@
-// The loop of cs-bulk.
+// The loop of cs-bulk and cs-save.
 // SPDX-License-Identifier: Apache-2.0
 #include "node/daemon/bulk_thread.h"
 
@@ -9,9 +9,15 @@ namespace coshard::node {
 void BulkThread::start() {
   if (thread_.joinable()) return;
   thread_ = std::thread([this] {
-    pthread_setname_np(pthread_self(), "cs-bulk");
+    pthread_setname_np(pthread_self(), name_);
     while (const auto job = jobs_.pop()) post_((*job)());
   });
+}
+
+bool BulkThread::run_one() {
+  const auto job = jobs_.try_pop();
+  if (job) post_((*job)());
+  return job.has_value();
 }
 
 void BulkThread::close() {

@@ -29,6 +29,7 @@ Result<std::unique_ptr<NodeContext>> open_node(const NodeOptions& options, World
 }
 
 void renew_node(NodeContext& context) {
+  context.writer.reset();
   context.net.reset();
   context.engine.reset();
   context.transport.reset();
@@ -36,6 +37,14 @@ void renew_node(NodeContext& context) {
   context.engine = std::make_unique<EngineThread>([raw = &context] {
     if (!raw->reactor->post([raw] { raw->net->engine_ready(); })) raw->reactor->wake();
   });
+  // Refused once the reactor has stopped: then nobody waits for an answer.
+  context.writer = std::make_unique<BulkThread>(
+      "cs-save", limits::kSavesInHand, [raw = &context](BulkThread::Reply reply) {
+        (void)raw->reactor->post([raw, reply = std::move(reply)] {
+          reply();
+          raw->net->engine_ready();
+        });
+      });
 }
 
 Result<void> open_network(NodeContext& context) {
@@ -46,7 +55,7 @@ Result<void> open_network(NodeContext& context) {
       advertised_endpoint(context.transport->endpoint(), context.options.advertise);
   context.net = std::make_unique<NodeNet>(
       context.setup, NodeNet::Surroundings{*context.reactor, *context.transport, *context.identity,
-                                           context.world.clock, *context.engine});
+                                           context.world.clock, *context.engine, *context.writer});
   context.net->start();
   return {};
 }

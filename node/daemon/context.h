@@ -22,6 +22,7 @@ struct NodeContext {
   std::unique_ptr<transport::Transport> transport;
   std::unique_ptr<EngineThread> engine;
   std::unique_ptr<NodeNet> net;
+  std::unique_ptr<BulkThread> writer;  ///< of checkpoints; its replies go to `net`
 };
 
 /// Checks what was asked and chooses the device, before the first torch call; starts no thread of

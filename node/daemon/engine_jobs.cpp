@@ -68,14 +68,15 @@ Result<void> take_averages(shard::StageEngine& engine,
   return {};
 }
 
-round::CheckpointSaved save_checkpoint(shard::StageEngine& engine, const SavedStage& where) {
+round::CheckpointSaved save_checkpoint(const shard::StageSnapshot& copy, const SavedStage& where) {
   round::CheckpointSaved saved{where.step, {}, 0, ""};
   const auto file = checkpoint_path(where.checkpoints, where.step, where.stage);
   std::error_code error;
   std::filesystem::create_directories(file.parent_path(), error);
-  auto hash = engine.save(file, where.step);
-  if (!hash) {
-    saved.error = hash.error().message;
+  auto hash = copy.write(file);
+  const auto durable = hash ? shard::sync_folder_of(file.parent_path()) : Result<void>();
+  if (!hash || !durable) {
+    saved.error = hash ? durable.error().message : hash.error().message;
     return saved;
   }
   COSHARD_FAILPOINT("checkpoint.saved");

@@ -1,5 +1,5 @@
 // The bodies of the runner's jobs: what is done to the engine, without a queue in sight. All run on
-// cs-engine.
+// cs-engine but for what writes checkpoints.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -43,7 +43,7 @@ struct SavedStage {
   StageIndex stage;
 };
 /// Saves durably and lets go of this stage's oldest checkpoints (limits::kCheckpointsHeld stay).
-/// The answer names the file when it could not be written.
-round::CheckpointSaved save_checkpoint(shard::StageEngine& engine, const SavedStage& where);
+/// The answer names the file when it could not be written. cs-save.
+round::CheckpointSaved save_checkpoint(const shard::StageSnapshot& copy, const SavedStage& where);
 
 }  // namespace coshard::node

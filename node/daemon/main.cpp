@@ -43,6 +43,7 @@ struct Life {
 Life live(Signals& signals, NodeContext& context) {
   NetHost net;
   context.engine->start();
+  context.writer->start();
   net.start(
       *context.reactor, signals, [&] { return open_network(context); },
       [&] { context.transport.reset(); });
@@ -57,6 +58,7 @@ Life live(Signals& signals, NodeContext& context) {
   }
   net.join();
   context.engine->close();
+  context.writer->close();  // what is being written is finished
   if (net.refusal()) return {refuse(*net.refusal(), kExitUsage)};
   if (net.failure()) return {refuse(*net.failure(), kExitInternal)};
   const NodeOutcome& outcome = context.net->outcome();

@@ -56,7 +56,8 @@ NodeNet::NodeNet(NodeSetup setup, Surroundings surroundings)
            .used = [this](const round::TensorKey& key,
                           const KeptTensor& tensor) { receipts_.used(key, tensor); },
            .updated = [this](StepId step,
-                             const Fingerprint& digest) { receipts_.set_weights(step, digest); }}),
+                             const Fingerprint& digest) { receipts_.set_weights(step, digest); },
+           .behind = [this](BulkThread::Job job) { return at_.writer.submit(std::move(job)); }}),
       receipts_(at_.identity, clock_, setup_.directory / "receipts",
                 {[this](const NodeId& to, const Message& message,
                         std::span<const wire::Payload> payloads) {

@@ -48,6 +48,7 @@ class NodeNet {
     const crypto::Identity& identity;
     const Clock& clock;
     EngineThread& engine;
+    BulkThread& writer;
   };
   NodeNet(NodeSetup setup, Surroundings surroundings);
 

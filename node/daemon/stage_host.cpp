@@ -66,7 +66,8 @@ Result<void> check_memory_of(const RoundFile& round, const shard::StageConfig& e
       .microbatch_sequences = std::int64_t{round.training.microbatch_sequences},
       .microbatches_in_flight = in_flight,
       .recompute = engine.recompute_activations,
-      .bf16_compute = engine.precision == shard::Precision::kBf16};
+      .bf16_compute = engine.precision == shard::Precision::kBf16,
+      .snapshot = engine.device.kind == shard::DeviceKind::kCpu};
   return shard::check_memory(shard::memory_plan(engine.spec, engine.slice, options), memory_bytes);
 }
 

@@ -364,12 +364,24 @@ void StageRunner::applied(StepId step, const Fingerprint& digest) {
   ports_.post(round::UpdateApplied{step, digest});
 }
 
+/// cs-engine copies the state and goes on; the copy is written on a thread that may wait.
 void StageRunner::run(const round::SaveCheckpoint& action) {
   COSHARD_ON(net_);
   const SavedStage where{site_.checkpoints, action.step, stage_};
   submit([this, where](EngineHome& home) -> EngineThread::Reply {
-    round::CheckpointSaved saved = save_checkpoint(*home.engine, where);
-    return [this, saved = std::move(saved)] { ports_.post(saved); };
+    auto copied = home.engine->snapshot(where.step);
+    if (!copied)
+      return [this, where, why = copied.error().message] {
+        ports_.post(round::CheckpointSaved{where.step, {}, 0, why});
+      };
+    const auto copy = std::make_shared<const shard::StageSnapshot>(std::move(*copied));
+    return [this, where, copy] {
+      const bool taken = ports_.behind([this, where, copy]() -> BulkThread::Reply {
+        const round::CheckpointSaved saved = save_checkpoint(*copy, where);
+        return [this, saved] { ports_.post(saved); };
+      });
+      if (!taken) log(LogLevel::kWarning, "runner", "a checkpoint is not written any more");
+    };
   });
 }
 

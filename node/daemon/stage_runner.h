@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <functional>
 
+#include "node/daemon/bulk_thread.h"
 #include "node/daemon/engine_jobs.h"
 #include "node/daemon/engine_thread.h"
 #include "node/daemon/stage_host.h"
@@ -29,6 +30,9 @@ struct RunnerPorts {
   std::function<void(const round::TensorKey&, const KeptTensor&)> used;
   /// The stage's parameters after `step`.
   std::function<void(StepId step, const Fingerprint&)> updated;
+  /// Does the job where a slow disk holds up nobody, and then its reply on cs-net; false when that
+  /// thread is closed.
+  std::function<bool(BulkThread::Job)> behind;
 };
 
 /// Since the start of this process.

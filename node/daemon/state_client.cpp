@@ -22,7 +22,7 @@ StateClient::StateClient(std::filesystem::path checkpoints, const Clock& clock,
     : checkpoints_(std::move(checkpoints)),
       clock_(clock),
       ports_(std::move(ports)),
-      bulk_(1, ports_.run_later) {}
+      bulk_("cs-bulk", 1, ports_.run_later) {}
 
 std::filesystem::path StateClient::file() const {
   return checkpoint_path(checkpoints_, offer_->step, offer_->stage);

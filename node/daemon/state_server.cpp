@@ -37,7 +37,7 @@ StateServer::StateServer(std::filesystem::path checkpoints, const Clock& clock,
     : checkpoints_(std::move(checkpoints)),
       clock_(clock),
       ports_(std::move(ports)),
-      bulk_(limits::kStatePiecesInHand, ports_.post) {}
+      bulk_("cs-bulk", limits::kStatePiecesInHand, ports_.post) {}
 
 void StateServer::on_readers(const ReaderList& list,
                              const std::function<bool(const NodeId&)>& is_member) {

@@ -155,6 +155,9 @@ inline constexpr std::size_t kUnitsFileBytesMax = std::size_t{64} << 20;
 // ---- Files
 inline constexpr std::size_t kRoundFileBytesMax = std::size_t{1} << 20;
 inline constexpr std::size_t kSafetensorsHeaderBytesMax = std::size_t{64} << 20;
+/// Copies of a stage's state that wait to be written, the one that is written included: a copy
+/// takes memory, so the next is made when the last is durable.
+inline constexpr std::size_t kSavesInHand = 1;
 /// Checkpoints that a node keeps on its disk and offers when it joins.
 inline constexpr std::size_t kCheckpointsHeld = 3;
 inline constexpr std::size_t kManifestBytesMax = std::size_t{16} << 20;

@@ -372,7 +372,7 @@ void Coordinator::Impl::commit() {
   persist(record);
   send_all(*last_commit_);
   send_joiners(*last_commit_);
-  checkpoint_wanted_ = false;
+  checkpoint_wanted_ = checkpoint_is_due(record.step()) && !record.checkpoint;
   book_.reset();
   survey_wanted_ = survey_.has_value();
   survey_.reset();
@@ -398,15 +398,22 @@ StepRecord Coordinator::Impl::record_of_open_step() const {
   record.scalars = commit_scalars(config_.optimizer, step, judged,
                                   fingerprint_key(config_.fingerprint_secret, step));
   const bool gives_up = record.scalars.skip && skipped_in_a_row_ + 1 >= config_.skips_max;
+  const bool ends = step.value >= config_.steps || finish_wanted_ || gives_up;
+  // One at a time: nobody holds two copies, and whoever is fast lets go of none that is complete.
+  const bool saving = !settlement_.checkpoints_in(members_.by_stage());
+  record.checkpoint = ends || (checkpoint_is_due(step) && !saving);
   // A checkpoint ends a ledger epoch wherever it comes: what it covers is settled with it.
-  const bool ends = step.value >= config_.steps || finish_wanted_ || gives_up || checkpoint_wanted_;
   record.ledger_epoch = epoch_;
-  record.ends_ledger_epoch = ends || step.value % config_.ledger_epoch_steps == 0;
-  record.checkpoint =
-      ends || step.value % (config_.ledger_epoch_steps * config_.checkpoint_epochs) == 0;
+  record.ends_ledger_epoch = record.checkpoint || step.value % config_.ledger_epoch_steps == 0;
   record.seconds = seconds(now_ - book_->opened());
   record.units = book_->units();
   return record;
+}
+
+/// At its time, for one that joins, or because it could not be had when it was due.
+bool Coordinator::Impl::checkpoint_is_due(StepId step) const {
+  return checkpoint_wanted_ ||
+         step.value % (config_.ledger_epoch_steps * config_.checkpoint_epochs) == 0;
 }
 
 void Coordinator::Impl::after_commit(const StepRecord& record) {

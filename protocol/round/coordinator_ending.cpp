@@ -77,7 +77,8 @@ void Coordinator::Impl::repeat_unanswered() {
 void Coordinator::Impl::repeat_to(const Member& member) {
   const NodeId& node = member.node;
   if (phase_ == CoordinatorPhase::kAdmitting) return;
-  if (last_commit_ && !settlement_.has_digest(last_step_, node)) send(node, *last_commit_);
+  if (last_commit_ && (!settlement_.has_digest(last_step_, node) || settlement_.awaits(node)))
+    send(node, *last_commit_);
   if (phase_ == CoordinatorPhase::kEnding) {
     if (owes_reports(node)) send(node, *end_);
     return;

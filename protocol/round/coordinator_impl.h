@@ -113,6 +113,7 @@ class Coordinator::Impl {
   void close_stages();
   void commit();
   StepRecord record_of_open_step() const;
+  bool checkpoint_is_due(StepId step) const;
   void after_commit(const StepRecord& record);
   void take_checkpoints();
   void take_epochs(bool now_or_never);
@@ -232,7 +233,7 @@ class Coordinator::Impl {
   std::uint64_t nodes_lost_ = 0, microbatches_repaired_ = 0;
   std::map<NodeId, Asking> asking_;  ///< to be let in when the next step opens
   TimePoint join_pause_until_{};     ///< the next step need not open before, for a joiner's sake
-  bool checkpoint_wanted_ = false;   ///< after the open step, for those who join
+  bool checkpoint_wanted_ = false;   ///< as soon as none is under way
   std::uint64_t nodes_joined_ = 0;
   bool pause_wanted_ = false;
   bool finish_wanted_ = false;

@@ -157,10 +157,7 @@ void Participant::Impl::handle(const UpdateApplied& event) {
   commit_.reset();
   update_report_ = UpdateReport{event.step, welcome_->stage, event.digest};
   tell(config_.coordinator, *update_report_);
-  if (commit.checkpoint) {
-    saving_ = event.step;
-    engine(SaveCheckpoint{event.step});
-  }
+  if (commit.checkpoint) save(event.step);
   open_epoch_ = commit.ledger_epoch;
   if (commit.ends_ledger_epoch) {
     settling_epoch_ = std::exchange(open_epoch_, std::nullopt);
@@ -171,6 +168,7 @@ void Participant::Impl::handle(const UpdateApplied& event) {
 void Participant::Impl::handle(const CheckpointSaved& event) {
   COSHARD_CHECK(saving_ == event.step);
   saving_.reset();
+  if (to_save_) save(*std::exchange(to_save_, std::nullopt));
   checkpoint_report_ =
       CheckpointReport{event.step, welcome_->stage, event.file_hash, event.bytes, event.error};
   tell(config_.coordinator, *checkpoint_report_);

@@ -225,7 +225,8 @@ struct ApplyUpdate {
   CommitScalars scalars;
 };
 
-/// Save the state after `step`. No ApplyUpdate comes before the answer.
+/// Copy the state after `step`, in the order of these actions, and save the copy while the engine
+/// goes on. One at a time.
 struct SaveCheckpoint {
   StepId step;
 };

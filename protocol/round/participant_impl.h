@@ -122,6 +122,7 @@ class Participant::Impl {
   void tell_holdings(bool lacks = false);
   void begin_attempt(OpenStep& step, StepId id, Attempt attempt);
   bool agrees_with(const OpenStep& step, const StageClosed& closed) const;
+  void save(StepId step);
   void apply_commit();
   void advance_ending();
   void repeat_reports();
@@ -199,10 +200,11 @@ class Participant::Impl {
   StepId committed_;  ///< last commit heard
   StepId applied_;    ///< last update applied
   std::map<StepId, OpenStep> steps_;
-  std::vector<Work> computing_;   ///< issued, unanswered, oldest first
-  std::optional<Commit> commit_;  ///< heard, its update not applied yet
-  bool updating_ = false;         ///< ApplyUpdate is issued
-  std::optional<StepId> saving_;  ///< SaveCheckpoint is issued
+  std::vector<Work> computing_;    ///< issued, unanswered, oldest first
+  std::optional<Commit> commit_;   ///< heard, its update not applied yet
+  bool updating_ = false;          ///< ApplyUpdate is issued
+  std::optional<StepId> saving_;   ///< SaveCheckpoint is issued
+  std::optional<StepId> to_save_;  ///< as soon as that is answered
   std::optional<UpdateReport> update_report_;
   std::optional<CheckpointReport> checkpoint_report_;
   std::optional<LedgerEpoch> open_epoch_;      ///< has steps and was not asked to settle

@@ -206,9 +206,20 @@ bool Participant::Impl::agrees_with(const OpenStep& step, const StageClosed& clo
          std::all_of(reducers.begin(), reducers.end(), is_replica) && names(closed, config_.self);
 }
 
-/// A state that is being saved is not touched.
+/// One at a time: the copy that is written takes memory. The coordinator asks for no other before
+/// the last is complete, but at the end of the round.
+void Participant::Impl::save(StepId step) {
+  if (saving_) {
+    to_save_ = step;
+    return;
+  }
+  saving_ = step;
+  engine(SaveCheckpoint{step});
+}
+
+/// A state that is still to be copied is not touched.
 void Participant::Impl::apply_commit() {
-  if (!commit_ || updating_ || saving_) return;
+  if (!commit_ || updating_ || to_save_) return;
   updating_ = true;
   engine(ApplyUpdate{commit_->scalars});
 }
@@ -219,10 +230,7 @@ void Participant::Impl::advance_ending() {
   if (late || !ready()) return finish(end_->reason, end_->text);
   if (commit_ || saving_ || applied_ < end_->last_step) return;  // the commit is said again
   const bool saved = checkpoint_report_ && checkpoint_report_->step == end_->last_step;
-  if (end_->checkpoint && !saved) {
-    saving_ = end_->last_step;
-    return engine(SaveCheckpoint{end_->last_step});
-  }
+  if (end_->checkpoint && !saved) return save(end_->last_step);
   if (open_epoch_) {
     settling_epoch_ = std::exchange(open_epoch_, std::nullopt);
     return network(SettleEpoch{*settling_epoch_, welcome_->stage});
@@ -368,7 +376,8 @@ Heartbeat Participant::Impl::heartbeat() const {
   }
   if (!computing_.empty()) heartbeat.activity = NodeActivity::kComputing;
   if (updating_) heartbeat.activity = NodeActivity::kUpdating;
-  if (saving_) heartbeat.activity = NodeActivity::kSaving;
+  if (saving_ && heartbeat.activity == NodeActivity::kIdle)
+    heartbeat.activity = NodeActivity::kSaving;
   return heartbeat;
 }
 

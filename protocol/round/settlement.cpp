@@ -106,6 +106,11 @@ bool Settlement::has_checkpoint(StepId step, const NodeId& node) const {
                      [&](const auto& stage) { return stage.contains(node); });
 }
 
+bool Settlement::awaits(const NodeId& node) const {
+  return std::any_of(checkpoints_.begin(), checkpoints_.end(),
+                     [&](const auto& saving) { return !has_checkpoint(saving.first, node); });
+}
+
 std::optional<CheckpointRecord> Settlement::take_checkpoint(const StageMembers& members) {
   for (auto saving = checkpoints_.rbegin(); saving != checkpoints_.rend(); ++saving) {
     if (!answered(saving->first, saving->second, members)) continue;

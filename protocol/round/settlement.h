@@ -55,6 +55,8 @@ class Settlement {
   /// The newest checkpoint to which each of `members` has answered and of which each stage has a
   /// file; it and older ones are not expected any more.
   std::optional<CheckpointRecord> take_checkpoint(const StageMembers& members);
+  /// A report of `node` about a checkpoint is owed.
+  bool awaits(const NodeId& node) const;
   /// Nothing is expected of any of `members`.
   bool checkpoints_in(const StageMembers& members) const;
 

@@ -15,6 +15,8 @@ namespace {
 constexpr Hash kSameHash{1};
 constexpr double kSquaredNorm = 1;
 
+Duration from_seconds(double seconds) { return Duration(static_cast<std::int64_t>(seconds * 1e9)); }
+
 ParticipantConfig config_of(const NodeId& id, const NodeId& coordinator, const Scenario& scenario) {
   ParticipantConfig config;
   config.self = id;
@@ -117,9 +119,11 @@ void Box::execute(const SetAverage& action) {
 void Box::execute(const ApplyUpdate& action) { engine(0, UpdateApplied{action.scalars.step, {}}); }
 
 void Box::execute(const SaveCheckpoint& action) {
+  // The engine goes on while the copy is written.
   const double takes =
       static_cast<double>(cost().state_bytes) / scenario_.boxes.disk_bytes_per_second;
-  engine(takes, CheckpointSaved{action.step, kSameHash, cost().state_bytes, ""});
+  world_.post(index, std::max(engine_free_at_, world_.now()) + from_seconds(takes),
+              CheckpointSaved{action.step, kSameHash, cost().state_bytes, ""});
 }
 
 void Box::execute(const SettleEpoch& action) {
@@ -131,8 +135,7 @@ void Box::execute(const PeerFault&) { ++faults_; }
 // ---- engine -------------------------------------------------------------------------------------
 
 void Box::engine(double takes, ParticipantEvent done) {
-  engine_free_at_ =
-      std::max(engine_free_at_, world_.now()) + Duration(static_cast<std::int64_t>(takes * 1e9));
+  engine_free_at_ = std::max(engine_free_at_, world_.now()) + from_seconds(takes);
   world_.post(index, engine_free_at_, std::move(done));
 }
 

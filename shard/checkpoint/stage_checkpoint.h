@@ -20,7 +20,7 @@
 namespace coshard::shard {
 
 /// The three tensors of a parameter.
-enum class StateKind { kWeight, kMomentM, kMomentV };
+enum class StateKind { kWeight = 0, kMomentM = 1, kMomentV = 2 };
 
 /// "", "adamw.m/" or "adamw.v/" before the parameter's name.
 std::string state_name(StateKind kind, const std::string& parameter);

@@ -45,6 +45,8 @@ tl::unexpected<Error> fail_errno(const fs::path& path, std::string_view doing, i
   return fail(code_of(error), path.string() + ": " + std::string(doing) + ": " + reason);
 }
 
+}  // namespace
+
 Result<void> sync_folder_of(const fs::path& path) {
   const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
   const Descriptor descriptor(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -52,8 +54,6 @@ Result<void> sync_folder_of(const fs::path& path) {
     return fail_errno(folder, "making the folder durable", errno);
   return {};
 }
-
-}  // namespace
 
 Descriptor::~Descriptor() {
   if (fd_ >= 0) ::close(fd_);

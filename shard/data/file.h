@@ -93,6 +93,9 @@ class AtomicFile {
   std::uint64_t size_ = 0;
 };
 
+/// Makes durable which names lie beside `path`, its own included.
+Result<void> sync_folder_of(const std::filesystem::path& path);
+
 /// AtomicFile in one call.
 Result<Hash> write_atomically(const std::filesystem::path& path, ByteView bytes);
 

@@ -18,7 +18,7 @@
 #include "protocol/base/error.h"
 #include "protocol/base/ids.h"
 #include "protocol/base/tensor_blob.h"
-#include "shard/checkpoint/stage_checkpoint.h"
+#include "shard/checkpoint/stage_snapshot.h"
 #include "shard/data/token_batch.h"
 #include "shard/engine/device.h"
 #include "shard/model/accumulate.h"
@@ -139,8 +139,13 @@ class StageEngine {
   /// A fresh step without an update.
   virtual void abort_step() = 0;
 
-  /// Weights and moments after `step`, to one safetensors file: written beside, fsynced, renamed.
-  virtual Result<StageCheckpointHashes> save(const std::filesystem::path& path, StepId step) = 0;
+  /// A copy of weights and moments, which are those after `step`.
+  virtual Result<StageSnapshot> snapshot(StepId step) = 0;
+  /// The same as one safetensors file: written beside, fsynced, renamed.
+  Result<StageCheckpointHashes> save(const std::filesystem::path& path, StepId step) {
+    COSHARD_ASSIGN(const StageSnapshot copy, snapshot(step));
+    return copy.write(path);
+  }
 
   /// The state that save wrote, bit for bit; returns the step it stands for. kCorruption for a
   /// damaged file, kInvalidArgument for one of another model or slice: the engine is unchanged

@@ -30,17 +30,14 @@ float* flat_of(const StageState& state, StateKind kind) {
 
 }  // namespace
 
-Result<StageCheckpointHashes> save_state(const StageState& state, const StageCheckpointInfo& info,
-                                         const std::filesystem::path& path) {
+void copy_state(const StageState& state, StageSnapshot& copy) {
   const ParameterLayout& layout = state.module.layout();
-  std::vector<float> host;
-  const StateReader reader = [&](std::size_t parameter, StateKind kind, const FloatSink& sink) {
-    host.resize(layout.specs()[parameter].elements);
-    state.kernels.copy_to_host(host.data(), flat_of(state, kind) + layout.offset(parameter),
-                               host.size() * sizeof(float));
-    return sink(host);
-  };
-  return write_stage_checkpoint(path, info, reader);
+  for (const StateKind kind : kKinds)
+    for (std::size_t i = 0; i < layout.specs().size(); ++i) {
+      const std::span<float> values = copy.values(i, kind);
+      state.kernels.copy_to_host(values.data(), flat_of(state, kind) + layout.offset(i),
+                                 values.size_bytes());
+    }
 }
 
 Result<StepId> load_state(const StageState& state, const ModelSpec& spec, const StageSlice& slice,

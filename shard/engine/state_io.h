@@ -5,7 +5,7 @@
 
 #include <filesystem>
 
-#include "shard/checkpoint/stage_checkpoint.h"
+#include "shard/checkpoint/stage_snapshot.h"
 #include "shard/engine/optimizer.h"
 
 namespace coshard::shard {
@@ -17,8 +17,8 @@ struct StageState {
   DeviceKernels& kernels;
 };
 
-Result<StageCheckpointHashes> save_state(const StageState& state, const StageCheckpointInfo& info,
-                                         const std::filesystem::path& path);
+/// Fills `copy`, which is of the same model and slice.
+void copy_state(const StageState& state, StageSnapshot& copy);
 
 /// Takes the state of a checkpoint of the same model and slice; returns its step. Nothing is taken
 /// when the file is of another model, slice or format.

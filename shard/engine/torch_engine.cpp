@@ -292,11 +292,12 @@ Result<Fingerprint> TorchEngine::fingerprint(const std::array<std::uint8_t, 16>&
                  [&]() -> Result<Fingerprint> { return optimizer_.fingerprint(key); });
 }
 
-Result<StageCheckpointHashes> TorchEngine::save(const std::filesystem::path& path, StepId step) {
+Result<StageSnapshot> TorchEngine::snapshot(StepId step) {
   COSHARD_ON(role_);
-  return guarded(device_, "save", [&] {
-    return save_state({module_, optimizer_, kernels_},
-                      {config_.spec, config_.slice, config_.stage, step}, path);
+  return guarded(device_, "snapshot", [&]() -> Result<StageSnapshot> {
+    StageSnapshot copy({config_.spec, config_.slice, config_.stage, step});
+    copy_state({module_, optimizer_, kernels_}, copy);
+    return copy;
   });
 }
 

@@ -31,7 +31,7 @@ class TorchEngine final : public StageEngine {
   Result<double> set_average(ChunkIndex chunk, const SharedBytes& average) override;
   Result<StepReport> apply_update(const CommitScalars& scalars) override;
   void abort_step() override;
-  Result<StageCheckpointHashes> save(const std::filesystem::path& path, StepId step) override;
+  Result<StageSnapshot> snapshot(StepId step) override;
   Result<StepId> load(const std::filesystem::path& path) override;
   Result<void> load_hugging_face(const std::filesystem::path& directory) override;
   Result<TensorBlob> parameter(std::string_view name) override;

@@ -48,6 +48,7 @@ MemoryPlan memory_plan(const ModelSpec& spec, const StageSlice& slice,
   plan.gradients = count * 4;
   plan.average = count * 4;
   plan.moments = count * 8;
+  plan.snapshot = options.snapshot ? count * 12 : 0;
   plan.stash_per_microbatch = options.recompute ? tokens * item * input : kept;
   plan.stashes = static_cast<std::uint64_t>(options.microbatches_in_flight);
   plan.working = (options.recompute ? kept : tokens * item * layer_elements_per_token(spec)) + head;
@@ -60,6 +61,7 @@ std::string memory_bill(const MemoryPlan& plan, std::uint64_t available_bytes) {
       {"gradient sum", plan.gradients},
       {"gradient average", plan.average},
       {"AdamW moments", plan.moments},
+      {"a checkpoint's copy", plan.snapshot},
       {"activations of " + std::to_string(plan.stashes) + " microbatches in flight",
        plan.stash_per_microbatch * plan.stashes},
       {"working memory", plan.working}};

@@ -16,6 +16,7 @@ struct MemoryOptions {
   std::int64_t microbatches_in_flight = 1;  ///< forwards whose backward has not come yet
   bool recompute = false;                   ///< keep a stage's input only, compute the rest again
   bool bf16_compute = false;  ///< activations and a working copy of the weights in bf16
+  bool snapshot = false;      ///< a checkpoint's copy of the state is in the same memory
 };
 
 /// Bytes by purpose.
@@ -25,12 +26,14 @@ struct MemoryPlan {
   std::uint64_t average =
       0;  ///< the stage's fp32 average; the own sum stays untouched until the commit
   std::uint64_t moments = 0;               ///< AdamW's two fp32 moments
+  std::uint64_t snapshot = 0;              ///< weights and moments while a checkpoint is written
   std::uint64_t stash_per_microbatch = 0;  ///< what one forward leaves for its backward
   std::uint64_t stashes = 0;               ///< microbatches in flight that are stashed
   std::uint64_t working = 0;               ///< the largest transient: one microbatch's activations
 
   std::uint64_t total() const {
-    return parameters + gradients + average + moments + stash_per_microbatch * stashes + working;
+    return parameters + gradients + average + moments + snapshot + stash_per_microbatch * stashes +
+           working;
   }
 };
 

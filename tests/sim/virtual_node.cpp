@@ -39,6 +39,7 @@ void VirtualRound::Node::restart() {
   alive = true;
   ended = refused = busy_ = false;
   frozen_until = {};
+  saving_ = false;
   computes_unanswered_ = 0;
   store_.clear();
   jobs_.clear();
@@ -244,10 +245,15 @@ void VirtualRound::Node::execute(const ApplyUpdate& action) {
 }
 
 void VirtualRound::Node::execute(const SaveCheckpoint& action) {
-  job(world_.options_.checkpoint_us, [this, step = action.step] {
-    const Hash hash = file_hash_of(parameters, step);
-    world_.disks_.files[index].push_back({parameters, {StageIndex(stage_), step, hash}});
-    handle(CheckpointSaved{step, hash, parameters.size() * 8, ""});
+  if (std::exchange(saving_, true)) error("holds two copies of its state");
+  job(1'000, [this, step = action.step] {
+    Disks::File file{parameters, {StageIndex(stage_), step, file_hash_of(parameters, step)}};
+    later(world_.delay(world_.options_.checkpoint_us), [this, file = std::move(file)] {
+      if (!alive) return;
+      saving_ = false;
+      world_.disks_.files[index].push_back(file);
+      handle(CheckpointSaved{file.held.step, file.held.file_hash, file.parameters.size() * 8, ""});
+    });
   });
 }
 

@@ -89,6 +89,7 @@ class VirtualRound::Node {
   std::map<round::PayloadKey, std::uint64_t> store_;
   std::deque<std::pair<Duration, std::function<void()>>> jobs_;
   bool busy_ = false;
+  bool saving_ = false;  ///< a copy of the state is being written
   std::size_t computes_unanswered_ = 0;
   std::map<Unit, std::uint64_t> stash_;  ///< inputs of forwards whose backward has not run
   std::map<StepId, std::vector<std::uint64_t>> sums_;

@@ -53,6 +53,7 @@ microbatch_sequences = {shape['sequences']}
 optimizer = {{ name = "adamw", lr = 3e-4, betas = [0.9, 0.95], eps = 1e-8, weight_decay = 0.1, clip_norm = 1.0, warmup = 2, schedule = "cosine" }}
 precision = "auto"
 seed = 1
+checkpoint_epochs = {shape.get('checkpoint_epochs', 1)}
 [boundary]
 compression = "none"
 [ownership]
@@ -63,7 +64,7 @@ split = {{ compute = 10000, data = 0, design = 0, treasury = 0 }}
 mode = "open"
 replicas = {shape['replicas']}
 [ledger]
-epoch_steps = 1000
+epoch_steps = {shape.get('epoch_steps', 1000)}
 """
 
 

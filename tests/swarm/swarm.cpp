@@ -108,6 +108,7 @@ void Swarm::turn() {
   for (const auto& node : nodes_) {
     if (!node || !node->transport) continue;
     node->engine->run_one();
+    node->writer->run_one();
     node->reactor->run_once(Duration::zero());
     if (!node->reactor->is_stopped()) continue;
     node->transport.reset();

@@ -6,10 +6,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 
 #include "crypto/hash.h"
 #include "shard/checkpoint/model_json.h"
+#include "shard/checkpoint/stage_snapshot.h"
 #include "shard/checkpoint/state_hash.h"
 #include "tests/unit/data/full_disk.h"
 #include "tests/unit/data/stage_fixture.h"
@@ -40,6 +42,23 @@ TEST(StageCheckpoint, ReadsWhatWasWritten) {
   EXPECT_EQ(stage.file().hash().value(), hashes.file);
   EXPECT_EQ(hashes.file, crypto::sha256(as_bytes(read_text(folder / "s"))));
   EXPECT_EQ(stage.parameters_hash().value(), hashes.parameters);
+}
+
+/// What is written from a copy is, byte for byte, what is written from the state itself.
+TEST(StageCheckpoint, ACopyOfTheStateMakesTheSameFile) {
+  const TempFolder folder;
+  const StageCheckpointInfo info = stage_info(0, 2, 0);
+  StageSnapshot copy(info);
+  const auto list = parameters(info.model, info.slice);
+  for (std::size_t i = 0; i < list.size(); ++i)
+    for (const auto kind : {StateKind::kWeight, StateKind::kMomentM, StateKind::kMomentV})
+      std::ranges::copy(state_values(list[i], kind), copy.values(i, kind).begin());
+  EXPECT_EQ(copy.bytes(), 12 * parameter_count(info.model, info.slice));
+  const StageCheckpointHashes expected = write_stage(folder / "s", info);
+  const auto written = copy.write(folder / "c");
+  ASSERT_TRUE(written) << written.error().message;
+  EXPECT_EQ(written->file, expected.file);
+  EXPECT_EQ(written->parameters, expected.parameters);
 }
 
 TEST(StageCheckpoint, ForeignAndTornFilesAreRefused) {

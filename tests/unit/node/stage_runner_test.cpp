@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <semaphore>
 
 #include "crypto/hash.h"
@@ -19,7 +20,8 @@ using shard::Accumulate;
 /// Says what was asked of it; an output is its input with another first byte.
 class FakeEngine final : public shard::StageEngine {
  public:
-  explicit FakeEngine(std::vector<std::string>& calls) : calls_(calls) {}
+  FakeEngine(const shard::StageConfig& config, std::vector<std::string>& calls)
+      : config_(config), calls_(calls) {}
 
   const std::vector<shard::GradientChunk>& layout() const override { return chunks_; }
   Result<TensorBlob> forward(MicrobatchIndex, const shard::StageInput& input) override {
@@ -51,8 +53,15 @@ class FakeEngine final : public shard::StageEngine {
     return none<shard::StepReport>();
   }
   void abort_step() override {}
-  Result<shard::StageCheckpointHashes> save(const std::filesystem::path&, StepId) override {
-    return none<shard::StageCheckpointHashes>();
+  Result<shard::StageSnapshot> snapshot(StepId step) override {
+    calls_.push_back("snapshot");
+    shard::StageSnapshot copy({config_.spec, config_.slice, config_.stage, step});
+    const auto parameters = shard::parameters(config_.spec, config_.slice);
+    for (std::size_t i = 0; i < parameters.size(); ++i)
+      for (const auto kind :
+           {shard::StateKind::kWeight, shard::StateKind::kMomentM, shard::StateKind::kMomentV})
+        std::ranges::fill(copy.values(i, kind), 0.5F);
+    return copy;
   }
   Result<StepId> load(const std::filesystem::path&) override { return none<StepId>(); }
   Result<void> load_hugging_face(const std::filesystem::path&) override { return {}; }
@@ -74,6 +83,7 @@ class FakeEngine final : public shard::StageEngine {
     blob.bytes = share(std::move(bytes));
     return blob;
   }
+  const shard::StageConfig config_;
   std::vector<std::string>& calls_;
   std::vector<shard::GradientChunk> chunks_{{0, 0, 2}, {0, 2, 2}};
 };
@@ -84,8 +94,8 @@ std::vector<std::string> engine_calls;
 }  // namespace
 
 // The real one is in the torch library, which this test does not link.
-Result<std::unique_ptr<shard::StageEngine>> shard::make_stage_engine(const StageConfig&) {
-  return std::make_unique<FakeEngine>(engine_calls);
+Result<std::unique_ptr<shard::StageEngine>> shard::make_stage_engine(const StageConfig& config) {
+  return std::make_unique<FakeEngine>(config, engine_calls);
 }
 
 namespace node {
@@ -135,7 +145,12 @@ class StageRunnerTest : public ::testing::Test {
                   receipts.push_back({to, key, tensor});
                 },
             .used = [this](const TensorKey& key, const KeptTensor&) { used.push_back(key); },
-            .updated = [](StepId, const Fingerprint&) {}};
+            .updated = [](StepId, const Fingerprint&) {},
+            .behind =
+                [this](BulkThread::Job job) {
+                  behind.push_back(std::move(job));
+                  return true;
+                }};
   }
   /// Until cs-engine has nothing left to do.
   void settle() {
@@ -195,6 +210,7 @@ class StageRunnerTest : public ::testing::Test {
   std::vector<Sent> sent;
   std::vector<Receipt> receipts;
   std::vector<TensorKey> used;
+  std::vector<BulkThread::Job> behind;  ///< to be done by a thread that may wait
   StageSite site{folder.path() / "site", folder.path() / "data", folder.path() / "kept", {}, 1, 0};
   StageRunner runner{engine, site, ports()};
 };
@@ -251,6 +267,27 @@ TEST_F(StageRunnerTest, ATensorIsSentAgainToAnotherUnitUnderThatUnitsAttempt) {
   ASSERT_EQ(receipts.size(), 2U);
   EXPECT_EQ(receipts[1].key, (TensorKey{unit(1, 9), Direction::kBackward}));
   EXPECT_EQ(receipts[1].tensor.in_hash, crypto::sha256(Bytes(8, 7)));
+}
+
+/// A disk that takes its time keeps nothing waiting but the word that the checkpoint is there.
+TEST_F(StageRunnerTest, ACheckpointIsWrittenBehindTheEnginesBack) {
+  runner.run(round::SaveCheckpoint{StepId(3)});
+  settle();
+  ASSERT_EQ(behind.size(), 1U);
+  EXPECT_EQ(engine_calls.back(), "snapshot");
+  receive_input(0);
+  compute(WorkOp::kForward, 0, true);
+  EXPECT_EQ(engine_calls.back(), "forward") << "the engine goes on";
+  EXPECT_TRUE(events_of<round::CheckpointSaved>().empty());
+  const Path file = folder.path() / "kept/step-00000003/stage-1.safetensors";
+  EXPECT_FALSE(std::filesystem::exists(file));
+  const BulkThread::Reply reply = behind[0]();
+  EXPECT_TRUE(events_of<round::CheckpointSaved>().empty()) << "the word is for cs-net to say";
+  reply();
+  const auto saved = events_of<round::CheckpointSaved>();
+  ASSERT_EQ(saved.size(), 1U);
+  EXPECT_EQ(saved[0].error, "");
+  EXPECT_EQ(saved[0].file_hash, crypto::sha256(as_bytes(test::read_text(file))));
 }
 
 TEST_F(StageRunnerTest, WhatIsNotKeptIsSaidAndNoFailure) {

@@ -154,6 +154,10 @@ TEST(MemoryPlan, CountsWhatTheStageKeeps) {
       spec, slice, {.microbatch_sequences = 8, .microbatches_in_flight = 2, .recompute = true});
   EXPECT_EQ(lean.stash_per_microbatch, 8U * 128 * 128 * 4);
   EXPECT_LT(lean.stash_per_microbatch, plan.stash_per_microbatch);
+  const MemoryPlan saves = memory_plan(
+      spec, slice, {.microbatch_sequences = 8, .microbatches_in_flight = 2, .snapshot = true});
+  EXPECT_EQ(saves.total(), plan.total() + count * 12);
+  EXPECT_THAT(memory_bill(saves, 0), HasSubstr("a checkpoint's copy"));
   EXPECT_TRUE(check_memory(plan, plan.total()));
   const auto refused = check_memory(plan, plan.total() - 1);
   ASSERT_FALSE(refused);

@@ -368,5 +368,25 @@ TEST_F(CoordinatorTest, WhomItsStageCanSpareIsGivenUpSoonerThanTheLast) {
   EXPECT_EQ(machine->phase(), CoordinatorPhase::kTraining);
 }
 
+/// One at a time; what could not be had when it was due is made up for.
+TEST_F(CoordinatorTest, ACheckpointIsAskedForWhenTheLastIsComplete) {
+  config.ledger_epoch_steps = 2;
+  open_training();
+  const auto asked_for = [this](std::uint64_t step) {
+    do_step(step);
+    EXPECT_EQ(last_to<Commit>(0)->scalars.step.value, step);
+    return last_to<Commit>(0)->checkpoint;
+  };
+  EXPECT_FALSE(asked_for(1));
+  EXPECT_TRUE(asked_for(2));
+  EXPECT_FALSE(asked_for(3));
+  EXPECT_FALSE(asked_for(4)) << "nobody has saved step 2";
+  EXPECT_TRUE(last_to<Commit>(0)->ends_ledger_epoch);
+  for (std::uint32_t n = 0; n < 4; ++n)
+    hear(n, CheckpointReport{StepId(2), StageIndex(n % 2), Hash{}, 10, ""});
+  EXPECT_TRUE(asked_for(5));
+  EXPECT_TRUE(last_to<Commit>(0)->ends_ledger_epoch) << "a checkpoint ends one";
+}
+
 }  // namespace
 }  // namespace coshard::round

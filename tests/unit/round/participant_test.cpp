@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "tests/unit/round/round_nodes.h"
 
 namespace coshard::round {
@@ -53,6 +55,19 @@ class ParticipantTest : public testing::Test {
       if (const auto* message = std::get_if<M>(&send.message); message && send.to == to)
         found.push_back(*message);
     return found;
+  }
+  /// Node 5 hears that a step is committed to which it has contributed nothing.
+  void commit(std::uint64_t step, bool checkpoint) {
+    const StepId id(step);
+    obey(StageClosed{id, StageIndex(2), Attempt(0), 64, {{node(4), {}}}, {node(4), node(5)}});
+    hear(4, GradientChunk{id, StageIndex(2), Attempt(0), ChunkIndex(1)});
+    hear(4, AveragedChunk{id, StageIndex(2), Attempt(0), ChunkIndex(0), 2.0});
+    happen(ChunkReduced{id, Attempt(0), ChunkIndex(1), 3.0});
+    happen(AverageSet{id, Attempt(0), Hash{1}});
+    Commit message;
+    message.scalars.step = id;
+    message.checkpoint = checkpoint;
+    obey(message);
   }
   void done(WorkOp op, const Unit& what) { happen(ComputeDone{{op, what}, 16, 1.5, ""}); }
 
@@ -249,6 +264,55 @@ TEST_F(ParticipantTest, TheEndDropsTheOpenStepSavesAndSettles) {
   EXPECT_TRUE(all<Ended>().empty()) << "the coordinator may come back and ask again";
   obey(RoundEnd{EndReason::kNodeLost, StepId(0), true, "node x was lost", true});
   EXPECT_EQ(all<Ended>().at(0).text, "node x was lost");
+}
+
+TEST_F(ParticipantTest, ACheckpointThatIsBeingWrittenHoldsUpNoStep) {
+  sit(5);
+  commit(1, true);
+  happen(UpdateApplied{StepId(1), {1}});
+  EXPECT_EQ(all<SaveCheckpoint>().size(), 1U);
+  commit(2, false);
+  EXPECT_EQ(all<ApplyUpdate>().size(), 2U) << "while the first is still being written";
+  happen(UpdateApplied{StepId(2), {2}});
+  happen(CheckpointSaved{StepId(1), Hash{3}, 10, ""});
+  EXPECT_EQ(told<CheckpointReport>(kCoordinator).at(0).step.value, 1U);
+}
+
+/// The last step's is asked for whatever is under way: it waits, and so does what would change it.
+TEST_F(ParticipantTest, ASecondCheckpointWaitsForTheFirst) {
+  sit(5);
+  commit(1, true);
+  happen(UpdateApplied{StepId(1), {1}});
+  commit(2, true);
+  happen(UpdateApplied{StepId(2), {2}});
+  EXPECT_EQ(all<SaveCheckpoint>().size(), 1U);
+  commit(3, false);
+  EXPECT_EQ(all<ApplyUpdate>().size(), 2U) << "the state after step 2 is not copied yet";
+  happen(CheckpointSaved{StepId(1), Hash{3}, 10, ""});
+  ASSERT_EQ(all<SaveCheckpoint>().size(), 2U);
+  EXPECT_EQ(all<SaveCheckpoint>()[1].step.value, 2U);
+  EXPECT_EQ(all<ApplyUpdate>().size(), 3U);
+  const auto place = [this](std::size_t variant) {
+    return std::find_if(did.rbegin(), did.rend(),
+                        [=](const auto& action) { return action.index() == variant; });
+  };
+  EXPECT_GT(place(ParticipantAction(SaveCheckpoint{}).index()),
+            place(ParticipantAction(ApplyUpdate{}).index()))
+      << "copied first";
+}
+
+TEST_F(ParticipantTest, WhoIsSentBackAsksAgainAtOnceAndAStrangerGoesOnAsking) {
+  sit(5);
+  obey(Refused{ErrorCode::kAborted, "the round goes back to step 0"});
+  ASSERT_EQ(all<Ended>().size(), 1U);
+  EXPECT_TRUE(all<Ended>()[0].again && all<Ended>()[0].at_once);
+  ParticipantConfig config;
+  config.coordinator = kCoordinator;
+  machine.emplace(config);
+  did.clear();
+  take(machine->start(now));
+  obey(Refused{ErrorCode::kAborted, "said to the process before this one"});
+  EXPECT_TRUE(all<Ended>().empty());
 }
 
 TEST_F(ParticipantTest, ANeighbourThatDoesNotAnswerIsReported) {
