@@ -439,11 +439,22 @@ void Coordinator::Impl::take_checkpoints() {
   }
 }
 
+/// Of the last step, whose epoch the ledger may not have closed when another coordinator comes: its
+/// members report the digests of a newer one by then.
+void Coordinator::Impl::keep_digests(const SettledStep& step) {
+  DigestsAgreed agreed{step.record.step(), {}};
+  for (const auto& digest : step.digests)
+    if (digest) agreed.digests.push_back(*digest);
+  const bool whole = agreed.digests.size() == config_.shape.stages;
+  if (whole && agreed.step == last_step_) persist(std::move(agreed));
+}
+
 void Coordinator::Impl::take_epochs(bool now_or_never) {
   for (;;) {
     auto steps = settlement_.take_epoch(members_.by_stage(), now_or_never);
     if (steps.empty()) return;
     const LedgerEpoch epoch = steps.back().record.ledger_epoch;
+    keep_digests(steps.back());
     const StepId first = steps.front().record.step(), last = steps.back().record.step();
     act(EpochFinished{epoch, first, last, std::move(steps)});
     persist(EpochClosed{epoch});

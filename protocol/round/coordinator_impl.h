@@ -117,6 +117,7 @@ class Coordinator::Impl {
   void after_commit(const StepRecord& record);
   void take_checkpoints();
   void take_epochs(bool now_or_never);
+  void keep_digests(const SettledStep& step);
 
   // Joining while the round runs (coordinator_join.cpp).
   void ask_to_join(const Received& event, const JoinRequest& request);
