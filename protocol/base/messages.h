@@ -391,10 +391,10 @@ struct ReaderList {
 
 // ---- node <-> node
 
-/// The sender accepts up to `slots_total` forward tensors from the receiver, counted from the start
-/// of both incarnations. Cumulative, so a lost or repeated grant does no harm.
+/// The sender takes up to `slots_total` forward tensors of the receiver, counted from the start of
+/// both incarnations (so a lost or repeated grant does no harm).
 struct SlotGrant {
-  std::uint64_t slots_total = 0;
+  std::uint64_t slots_total = 0, unit_us = 0;  ///< its engine's time per unit; 0: unknown
   bool operator==(const SlotGrant&) const = default;
 };
 

@@ -122,6 +122,7 @@ void Coordinator::Impl::handle(const Tick&) {
   judge_complaints();
   take_leave();
   survey_again();
+  offer_the_rest();
   if (now_ - repeat_at_ >= limits::kRepeatInterval) repeat_unanswered();
 }
 
@@ -207,8 +208,7 @@ void Coordinator::Impl::hear(const Member& from, const MicrobatchPull& message) 
   peer.pull_step = peer.heard_step = message.step;
   peer.pull_request = message.request;
   peer.pull_slots = message.slots;
-  send(from.node,
-       MicrobatchGrant{message.step, message.request, book_->grant(from.node, message.slots)});
+  send(from.node, MicrobatchGrant{message.step, message.request, top_up(from.node)});
 }
 
 void Coordinator::Impl::hear(const Member& from, const UnitReport& message) {
@@ -224,9 +224,10 @@ void Coordinator::Impl::hear(const Member& from, const UnitReport& message) {
     return;
   }
   peers_.at(from.node).heard_step = message.step;
+  std::uint32_t entered = 0;
   for (const auto& unit : message.units) {
     const Entry entry = book_->done(from.stage, from.node, unit);
-    judge(entry, from.node, "a unit that cannot be");
+    entered += judge(entry, from.node, "a unit that cannot be") ? 1 : 0;
     if (entry == Entry::kEntered || entry == Entry::kRepeated)
       ack.microbatches.push_back(unit.microbatch);
     if (entry == Entry::kConflict || entry == Entry::kFalse)
@@ -237,6 +238,7 @@ void Coordinator::Impl::hear(const Member& from, const UnitReport& message) {
                        false);
   }
   send(from.node, std::move(ack));
+  note_pace(from, entered);
 }
 
 void Coordinator::Impl::hear(const Member& from, const UnitRefused& message) {
@@ -373,6 +375,7 @@ void Coordinator::Impl::commit() {
   send_all(*last_commit_);
   send_joiners(*last_commit_);
   checkpoint_wanted_ = checkpoint_is_due(record.step()) && !record.checkpoint;
+  rest_idle();
   book_.reset();
   survey_wanted_ = survey_.has_value();
   survey_.reset();

@@ -11,6 +11,7 @@
 
 #include "protocol/round/coordinator.h"
 #include "protocol/round/membership.h"
+#include "protocol/round/pace.h"
 #include "protocol/round/settlement.h"
 #include "protocol/round/step.h"
 
@@ -49,6 +50,7 @@ class Coordinator::Impl {
     std::uint64_t pull_request = 0;
     std::uint32_t pull_slots = 0;
     StepId pull_step;
+    Pace pace;                             ///< of a replica of stage 0: from a grant to the report
     std::optional<TimePoint> asked_again;  ///< to be let in, although it is in and was ready
     std::optional<Joining> joining;        ///< not a member yet
     MembershipEpoch heard_epoch;           ///< of the table that it is known to have
@@ -143,7 +145,14 @@ class Coordinator::Impl {
   void survey();
   void survey_again();
   void plan_repair();
+
+  // Who takes how much of the open step (coordinator_flow.cpp).
+  std::vector<Worker> first_stage();
+  std::vector<GrantedMicrobatch> top_up(const NodeId& node);
   void answer_pull(const NodeId& node);
+  void offer_the_rest();
+  void note_pace(const Member& from, std::uint32_t units);
+  void rest_idle();
 
   // Coming back from the journal (coordinator_return.cpp).
   void begin_return();

@@ -218,16 +218,4 @@ void Coordinator::Impl::plan_repair() {
   for (const auto& node : members_.replicas(StageIndex(0))) answer_pull(node);
 }
 
-/// What became free is given to whoever pulled for more than there was; said again while it is
-/// open.
-void Coordinator::Impl::answer_pull(const NodeId& node) {
-  const Peer& peer = peers_.at(node);
-  if (members_.find(node)->stage.value != 0 || !is_open(peer.pull_step)) return;
-  auto granted = book_->grant(node, peer.pull_slots);
-  const bool all_done = std::all_of(granted.begin(), granted.end(), [&](const auto& own) {
-    return book_->is_done(StageIndex(0), own.microbatch);
-  });
-  if (!all_done) send(node, MicrobatchGrant{peer.pull_step, peer.pull_request, std::move(granted)});
-}
-
 }  // namespace coshard::round

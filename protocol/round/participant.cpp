@@ -107,6 +107,7 @@ void Participant::Impl::handle(const ComputeDone& event) {
   const auto issued = std::find(computing_.begin(), computing_.end(), event.work);
   if (issued == computing_.end()) return;  // of a step that was dropped meanwhile
   computing_.erase(issued);
+  measure(event.work.op);
   const Unit& unit = event.work.unit;
   OpenStep& step = steps_.at(unit.step);
   const Flight* flight = step.pipeline.find(unit);
@@ -314,6 +315,7 @@ void Participant::Impl::obey(const Commit& message) {
   COSHARD_CHECK(!commit_);  // the coordinator waits for the digest of the step before
   committed_ = step;
   commit_ = message;
+  routed_before_ = found->second.routed;
   steps_.erase(found);
   // What still passes through for a repair is of no use any more.
   std::erase_if(computing_, [&](const Work& work) { return work.unit.step <= step; });
@@ -338,6 +340,7 @@ void Participant::Impl::obey(const RoundEnd& message) {
 void Participant::Impl::hear(const Member& from, const SlotGrant& message) {
   if (from.stage.value != stage() + 1) return fault(from.node, "grants slots without being next");
   router_.grant(from.node, message.slots_total);
+  if (message.unit_us > 0) router_.says(from.node, static_cast<double>(message.unit_us) * 1e-6);
 }
 
 void Participant::Impl::hear(const Member& from, const ForwardTensor& message) {

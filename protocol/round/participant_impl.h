@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <map>
 #include <optional>
 #include <set>
@@ -44,6 +45,7 @@ class Participant::Impl {
     bool unreported = false;                     ///< some of them were never reported
     bool opened = false;                         ///< StepOpen was heard
     MembershipEpoch repaired{};                  ///< epoch of the last orders taken
+    std::uint32_t routed = 0;                    ///< outputs that went to a hop chosen here
     std::uint32_t pull_slots = 0;
     std::uint64_t pull_request = 0;
     bool pull_answered = true;
@@ -112,6 +114,8 @@ class Participant::Impl {
   void pump();
   void take_seat();
   void feed_engine(OpenStep& step);
+  void measure(WorkOp op);
+  SlotGrant slot_grant(const NodeId& upstream) const;
   void send_outputs(OpenStep& step);
   void send_out(const std::vector<Outgoing>& outgoing);
   void pull(OpenStep& step);
@@ -196,15 +200,18 @@ class Participant::Impl {
   std::vector<std::pair<NodeId, std::uint64_t>> early_slots_;  ///< grants before the table
 
   Router router_;
+  std::uint32_t routed_before_ = 0;  ///< OpenStep::routed of the last step that committed
   SlotBook slots_;
   StepId committed_;  ///< last commit heard
   StepId applied_;    ///< last update applied
   std::map<StepId, OpenStep> steps_;
-  std::vector<Work> computing_;    ///< issued, unanswered, oldest first
-  std::optional<Commit> commit_;   ///< heard, its update not applied yet
-  bool updating_ = false;          ///< ApplyUpdate is issued
-  std::optional<StepId> saving_;   ///< SaveCheckpoint is issued
-  std::optional<StepId> to_save_;  ///< as soon as that is answered
+  std::vector<Work> computing_;         ///< issued, unanswered, oldest first
+  TimePoint computing_since_{};         ///< the oldest of them
+  std::array<double, 4> op_seconds_{};  ///< of the engine, by WorkOp; 0: not measured
+  std::optional<Commit> commit_;        ///< heard, its update not applied yet
+  bool updating_ = false;               ///< ApplyUpdate is issued
+  std::optional<StepId> saving_;        ///< SaveCheckpoint is issued
+  std::optional<StepId> to_save_;       ///< as soon as that is answered
   std::optional<UpdateReport> update_report_;
   std::optional<CheckpointReport> checkpoint_report_;
   std::optional<LedgerEpoch> open_epoch_;      ///< has steps and was not asked to settle

@@ -43,25 +43,42 @@ void Participant::Impl::pump() {
 /// send.
 void Participant::Impl::take_seat() {
   seated_ = true;
-  if (!is_last()) router_.set_peers(replicas(stage() + 1), welcome_->replica.value);
+  if (!is_last())
+    router_.set_peers(replicas(stage() + 1), welcome_->replica.value, replicas(stage()).size());
   for (const auto& [node, slots_total] : std::exchange(early_slots_, {}))
     if (const Member* member = find_member(node); member && member->stage.value == stage() + 1)
       router_.grant(node, slots_total);
   if (is_first()) return;
   for (const auto& node : slots_.open(replicas(stage() - 1), in_flight()))
-    tell(node, SlotGrant{slots_.total(node)});
+    tell(node, slot_grant(node));
 }
 
 void Participant::Impl::grant_slots() {
   granted_at_ = now_;
   if (is_first()) return;
-  for (const auto& node : replicas(stage() - 1)) tell(node, SlotGrant{slots_.total(node)});
+  for (const auto& node : replicas(stage() - 1)) tell(node, slot_grant(node));
+}
+
+SlotGrant Participant::Impl::slot_grant(const NodeId& upstream) const {
+  const auto takes = [this](WorkOp op) { return op_seconds_[static_cast<std::size_t>(op)]; };
+  const double unit =
+      is_last() ? takes(WorkOp::kForwardLoss) : takes(WorkOp::kForward) + takes(WorkOp::kBackward);
+  return {slots_.total(upstream), static_cast<std::uint64_t>(unit * 1e6)};
+}
+
+/// The engine works through what it was given one after the other, and is through with the oldest.
+void Participant::Impl::measure(WorkOp op) {
+  constexpr double kNewestWeight = 0.2;
+  double& average = op_seconds_[static_cast<std::size_t>(op)];
+  const double sample = seconds(now_ - std::exchange(computing_since_, now_));
+  average = average == 0 ? sample : average + kNewestWeight * (sample - average);
 }
 
 void Participant::Impl::feed_engine(OpenStep& step) {
   while (computing_.size() < config_.engine_depth) {
     const auto work = step.pipeline.next();
     if (!work) return;
+    if (computing_.empty()) computing_since_ = now_;
     computing_.push_back(*work);
     engine(Compute{*work});
   }
@@ -71,11 +88,13 @@ void Participant::Impl::feed_engine(OpenStep& step) {
 /// without waiting for anybody, which returns its slots; so every output of the stage before finds
 /// a slot, its gradient returns, and its slots are returned in turn; and so on up to stage 0. A
 /// tensor of a later step never holds a slot against an earlier one: it is made after the earlier
-/// commit.
+/// commit. How many more will come is not known here: about as many as in the step before.
 void Participant::Impl::send_outputs(OpenStep& step) {
   while (const auto unit = step.pipeline.unsent()) {
-    const auto hop = router_.choose();
+    const std::uint32_t ahead = std::max(routed_before_, step.routed + 1) - step.routed;
+    const auto hop = router_.choose(ahead, now_);
     if (!hop) return;
+    ++step.routed;
     router_.sent(*hop, now_);
     step.pipeline.sent(*unit, *hop);
     network(SendTensor{*hop, *unit, Direction::kForward, 0, unit->attempt});

@@ -11,18 +11,26 @@
 namespace coshard::round {
 namespace {
 
-constexpr double kRateWeight = 0.2;  ///< of the newest sample in the moving average
-constexpr double kSecondsMin = 1e-6;
+/// A sender's own measurement holds the work of the others as well: it says how slow a peer is
+/// where it is more than so many times what the peer says.
+constexpr double kCrowd = 2;
 
 }  // namespace
 
-void Router::set_peers(const std::vector<NodeId>& replicas, std::uint32_t own_replica) {
+void Router::set_peers(const std::vector<NodeId>& replicas, std::uint32_t own_replica,
+                       std::size_t senders) {
   order_ = replicas;
+  senders_ = senders;
   if (!order_.empty()) {
     const auto first = static_cast<std::ptrdiff_t>(own_replica % order_.size());
     std::rotate(order_.begin(), order_.begin() + first, order_.end());
   }
   for (const auto& peer : order_) hops_.try_emplace(peer);
+}
+
+void Router::says(const NodeId& peer, double unit_seconds) {
+  const auto found = hops_.find(peer);
+  if (found != hops_.end()) found->second.says = unit_seconds;
 }
 
 void Router::grant(const NodeId& peer, std::uint64_t slots_total) {
@@ -32,58 +40,61 @@ void Router::grant(const NodeId& peer, std::uint64_t slots_total) {
   hop.slots_total = std::max(hop.slots_total, slots_total);
 }
 
-std::optional<NodeId> Router::choose() const {
-  std::optional<NodeId> best;
-  double best_seconds = 0;
+std::optional<NodeId> Router::choose(std::uint32_t ahead, TimePoint now) const {
   const double typical = typical_seconds();
+  std::vector<Worker> workers;
+  const NodeId* best = nullptr;
+  std::size_t best_at = 0;
   for (const auto& peer : order_) {
     const Hop& hop = hops_.at(peer);
-    if (hop.sent_total >= hop.slots_total) continue;
-    const double seconds = (hop.outstanding + 1) * hop.seconds.value_or(typical);
-    if (best && seconds >= best_seconds) continue;
-    best = peer;
-    best_seconds = seconds;
+    const bool free = hop.sent_total < hop.slots_total;
+    if (!free && hop.pace.held() == 0) continue;  // no slot will come free by itself
+    workers.push_back(hop.pace.worker(seconds_of(hop).value_or(typical), now));
+    if (!free) continue;
+    if (best != nullptr && workers.back().done_in(1) >= workers[best_at].done_in(1)) continue;
+    best = &peer;
+    best_at = workers.size() - 1;
   }
-  return best;
+  if (best == nullptr || !is_worth_it(workers[best_at], workers, ahead)) return std::nullopt;
+  return *best;
 }
 
 void Router::sent(const NodeId& peer, TimePoint now) {
   Hop& hop = hops_.at(peer);
   COSHARD_CHECK_OP(hop.sent_total, <, hop.slots_total);
   ++hop.sent_total;
-  if (hop.outstanding++ == 0) hop.busy_since = now;
+  hop.pace.holds(hop.pace.held() + 1, now);
 }
 
-void Router::returned(const NodeId& peer, TimePoint now) {
-  Hop& hop = hops_.at(peer);
-  COSHARD_CHECK_OP(hop.outstanding, >, 0U);
-  --hop.outstanding;
-  const double sample = std::max(seconds(now - hop.busy_since), kSecondsMin);
-  hop.seconds = hop.seconds ? *hop.seconds + kRateWeight * (sample - *hop.seconds) : sample;
-  hop.busy_since = now;
-}
+void Router::returned(const NodeId& peer, TimePoint now) { hops_.at(peer).pace.ends(1, now); }
 
 std::uint32_t Router::outstanding(const NodeId& peer) const {
   const auto found = hops_.find(peer);
-  return found == hops_.end() ? 0 : found->second.outstanding;
+  return found == hops_.end() ? 0 : found->second.pace.held();
 }
 
 std::optional<double> Router::seconds_per_unit(const NodeId& peer) const {
   const auto found = hops_.find(peer);
-  return found == hops_.end() ? std::nullopt : found->second.seconds;
+  return found == hops_.end() ? std::nullopt : found->second.pace.seconds();
 }
 
-/// Mean of what was measured: what a peer without a measurement is assumed to take.
+/// Of one microbatch of this sender: the others' take their turns.
+std::optional<double> Router::seconds_of(const Hop& hop) const {
+  const auto measured = hop.pace.seconds();
+  if (!hop.says) return measured;
+  return std::max(*hop.says * static_cast<double>(senders_), measured.value_or(0) / kCrowd);
+}
+
+/// Mean of what is known: what a peer of whom nothing is known is assumed to take.
 double Router::typical_seconds() const {
   double sum = 0;
-  int measured = 0;
+  int known = 0;
   for (const auto& peer : order_) {
-    const Hop& hop = hops_.at(peer);
-    if (!hop.seconds) continue;
-    sum += *hop.seconds;
-    ++measured;
+    const auto seconds = seconds_of(hops_.at(peer));
+    sum += seconds.value_or(0);
+    known += seconds ? 1 : 0;
   }
-  return measured == 0 ? 1.0 : sum / measured;
+  return known == 0 ? 1.0 : sum / known;
 }
 
 std::vector<NodeId> SlotBook::open(const std::vector<NodeId>& upstream, std::uint32_t capacity) {

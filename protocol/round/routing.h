@@ -13,22 +13,29 @@
 
 #include "protocol/base/clock.h"
 #include "protocol/base/ids.h"
+#include "protocol/round/pace.h"
 
 namespace coshard::round {
 
 /// The sender's side: peers of the next stage.
 class Router {
  public:
-  /// The next stage's replicas. Ties between equally good peers go to the one that is first after
-  /// `own_replica` in this order, so that replica i prefers peer i.
-  void set_peers(const std::vector<NodeId>& replicas, std::uint32_t own_replica);
+  /// The next stage's replicas, which work for `senders` of this stage. Ties between equally good
+  /// peers go to the one that is first after `own_replica` in this order, so that replica i prefers
+  /// peer i.
+  void set_peers(const std::vector<NodeId>& replicas, std::uint32_t own_replica,
+                 std::size_t senders = 1);
+  /// `peer` says that a unit takes it so long.
+  void says(const NodeId& peer, double unit_seconds);
   /// `slots_total` of a grant from `peer`; smaller ones than before are old news. Grants of nodes
   /// that are no peers yet are kept, for at most limits::kReplicasMax of them.
   void grant(const NodeId& peer, std::uint64_t slots_total);
   /// `peer` is gone; should it come back, it counts from zero.
   void forget(const NodeId& peer) { hops_.erase(peer); }
-  /// The peer with a free slot that would be through with one more microbatch first.
-  std::optional<NodeId> choose() const;
+  /// The peer with a free slot that would be through with one more microbatch first. Nobody where
+  /// it is better to wait for a slot of another: `ahead` microbatches, this one among them, will
+  /// go this way before the step is over, and the others would be through with them all sooner.
+  std::optional<NodeId> choose(std::uint32_t ahead, TimePoint now) const;
   void sent(const NodeId& peer, TimePoint now);
   /// The gradient of a microbatch came back from `peer`.
   void returned(const NodeId& peer, TimePoint now);
@@ -41,14 +48,15 @@ class Router {
   struct Hop {
     std::uint64_t slots_total = 0;
     std::uint64_t sent_total = 0;
-    std::uint32_t outstanding = 0;
-    TimePoint busy_since{};  ///< when the microbatch that it now works on could begin
-    std::optional<double> seconds;
+    Pace pace;                   ///< from sending to the gradient
+    std::optional<double> says;  ///< seconds of its engine
   };
+  std::optional<double> seconds_of(const Hop& hop) const;
   double typical_seconds() const;
 
   std::vector<NodeId> order_;  ///< peers, most preferred first
   std::map<NodeId, Hop> hops_;
+  std::size_t senders_ = 1;
 };
 
 /// The receiver's side: replicas of the previous stage.

@@ -46,6 +46,23 @@ std::vector<GrantedMicrobatch> StepBook::grant(const NodeId& node, std::uint32_t
   return granted;
 }
 
+std::uint32_t StepBook::ungranted() const {
+  const auto& units = pages_[0].units;
+  return static_cast<std::uint32_t>(std::count_if(
+      units.begin(), units.end(), [](const Unit& unit) { return !unit.assigned && !unit.node; }));
+}
+
+std::map<NodeId, StepBook::Load> StepBook::loads() const {
+  std::map<NodeId, Load> loads;
+  for (const Unit& unit : pages_[0].units) {
+    if (!unit.assigned) continue;
+    Load& load = loads[*unit.assigned];
+    ++load.given;
+    load.open += unit.node ? 0 : 1;
+  }
+  return loads;
+}
+
 Entry StepBook::done(StageIndex stage, const NodeId& node, const UnitDone& done) {
   const std::uint32_t m = done.microbatch.value;
   if (stage.value >= shape_.stages || m >= shape_.microbatches) return Entry::kFalse;

@@ -40,6 +40,13 @@ class StepBook {
   /// Stage 0: tops `node` up to `slots_total` microbatches of this step while any are free, lowest
   /// first; returns all that are its own, ascending.
   std::vector<GrantedMicrobatch> grant(const NodeId& node, std::uint32_t slots_total);
+  /// Microbatches that nobody was granted.
+  std::uint32_t ungranted() const;
+  /// Of stage 0: given to a node, and those of them that are not done.
+  struct Load {
+    std::uint32_t given = 0, open = 0;
+  };
+  std::map<NodeId, Load> loads() const;
   /// `node` says that it accumulated a unit of `stage`.
   Entry done(StageIndex stage, const NodeId& node, const UnitDone& unit);
   /// Every microbatch of `stage` is done.

@@ -28,6 +28,7 @@ struct StageCost {
 struct Boxes {
   double flops_per_second = 1e13;  ///< sustained, of the median box
   double spread = 0;               ///< standard deviation of its logarithm from box to box
+  std::vector<double> speeds;      ///< of single boxes, of the median; 1 for those beyond the list
   double uplink_bytes_per_second = 0;
   double downlink_bytes_per_second = 0;
   Duration latency{};                  ///< one way, between any two

@@ -235,7 +235,8 @@ void Simulation::come(std::uint32_t index) {
   }
   returning_.erase(index);
   Rng& rng = draws_[index];
-  const double flops = boxes.flops_per_second * std::exp(boxes.spread * normal(rng));
+  const double speed = index < boxes.speeds.size() ? boxes.speeds[index] : 1;
+  const double flops = boxes.flops_per_second * speed * std::exp(boxes.spread * normal(rng));
   boxes_[index] = std::make_unique<Box>(index, ++births_, id_of(scenario_.seed, index),
                                         coordinator_id_, flops, scenario_, *this);
   after(from_seconds(rng.unit()), [this, index] { boxes_[index]->start(); });

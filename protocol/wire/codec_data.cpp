@@ -32,7 +32,10 @@ void describe(FieldIo& io, TensorHeader& m) {
              "has an unknown dtype, an empty shape, or a shape that is too large");
 }
 
-void describe(FieldIo& io, SlotGrant& m) { io.number(m.slots_total); }
+void describe(FieldIo& io, SlotGrant& m) {
+  io.number(m.slots_total);
+  io.number(m.unit_us);
+}
 
 void describe(FieldIo& io, ForwardTensor& m) {
   io.nested(m.unit);

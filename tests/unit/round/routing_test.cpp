@@ -21,33 +21,33 @@ TEST(Router, ReplicaIPrefersPeerIAmongEquals) {
     Router router;
     router.set_peers({node(0), node(1), node(2)}, own);
     for (std::uint32_t peer = 0; peer < 3; ++peer) router.grant(node(peer), 1);
-    EXPECT_EQ(router.choose(), node(own));
+    EXPECT_EQ(router.choose(1, kStart), node(own));
   }
 }
 
 TEST(Router, NeverSendsMoreThanWasGranted) {
   Router router;
   router.set_peers({node(0), node(1)}, 0);
-  EXPECT_FALSE(router.choose().has_value());
+  EXPECT_FALSE(router.choose(1, kStart).has_value());
   router.grant(node(1), 2);
   router.grant(node(1), 1);  // old news
   router.grant(node(7), 5);  // no peer
   for (int i = 0; i < 2; ++i) {
-    EXPECT_EQ(router.choose(), node(1));
+    EXPECT_EQ(router.choose(1, kStart), node(1));
     router.sent(node(1), kStart);
   }
-  EXPECT_FALSE(router.choose().has_value());
+  EXPECT_FALSE(router.choose(1, kStart).has_value());
   router.returned(node(1), kStart + 1s);
-  EXPECT_FALSE(router.choose().has_value()) << "a gradient alone is no slot";
+  EXPECT_FALSE(router.choose(1, kStart).has_value()) << "a gradient alone is no slot";
   router.grant(node(1), 3);
-  EXPECT_EQ(router.choose(), node(1));
+  EXPECT_EQ(router.choose(1, kStart), node(1));
 }
 
 TEST(Router, GrantsThatComeBeforeThePeersAreKnownAreKept) {
   Router router;
   router.grant(node(4), 2);
   router.set_peers({node(4)}, 0);
-  EXPECT_EQ(router.choose(), node(4));
+  EXPECT_EQ(router.choose(1, kStart), node(4));
 }
 
 TEST(Router, SharesFollowTheMeasuredRates) {
@@ -69,7 +69,7 @@ TEST(Router, SharesFollowTheMeasuredRates) {
         --out;
       }
     for (; out < 14; ++out) {
-      const NodeId to = *router.choose();
+      const NodeId to = *router.choose(1000, now);
       router.sent(to, now);
       for (std::uint32_t p = 0; p < 3; ++p)
         if (node(p) == to) ends[p].push_back((ends[p].empty() ? now : ends[p].back()) + takes[p]);
