@@ -13,9 +13,9 @@ def build_dir():
     """The build whose programs are measured: COSHARD_BUILD, else the first preset that has them."""
     candidates = [os.environ.get("COSHARD_BUILD", "")] + [ROOT / "build" / p for p in ("release", "dev", "test")]
     for candidate in candidates:
-        if candidate and (pathlib.Path(candidate) / "bin" / "coshard-node").exists():
+        if candidate and (pathlib.Path(candidate) / "bin" / "coshard-coordinator").exists():
             return pathlib.Path(candidate)
-    sys.exit("expected coshard-node in build/release/bin (or in COSHARD_BUILD); build the preset 'release' first")
+    sys.exit("expected coshard-coordinator in build/release/bin (or in COSHARD_BUILD); build the preset 'release' first")
 
 
 def prepare_data(folder, text_bytes=4_000_000):
@@ -94,11 +94,11 @@ def running(commands, logs):
             process.wait()
 
 
-def run_round(shape, manifest, cores=(0, 1), seconds=600, hosts=None, watch=lambda folder: None):
+def run_round(shape, manifest, cores=(0, 1), seconds=600, hosts=None, watch=lambda folder: None, node="coshard-node"):
     """One whole round with real programs. Returns (metrics lines, each node's last status).
 
     `hosts`: per node a (command prefix, address) pair, for network namespaces; the coordinator runs on the first.
-    `watch(folder of the coordinator)` is called twice a second while the round runs, and once after."""
+    `node`: the program of every node. `watch(folder of the coordinator)` is called twice a second while the round runs, and once after."""
     host = lambda node: hosts[node % len(hosts)] if hosts else ([], "127.0.0.1")
     bin_dir, folder = build_dir() / "bin", pathlib.Path(tempfile.mkdtemp(prefix="coshard-bench-"))
     try:
@@ -109,7 +109,7 @@ def run_round(shape, manifest, cores=(0, 1), seconds=600, hosts=None, watch=lamb
             wait_for(lambda: (folder / "round" / "invitation").exists(), "the coordinator's invitation")
             nodes = []
             for i in range(shape["stages"] * shape["replicas"]):
-                command = ["taskset", "-c", str(cores[i % len(cores)]), *host(i)[0], bin_dir / "coshard-node", "--join",
+                command = ["taskset", "-c", str(cores[i % len(cores)]), *host(i)[0], bin_dir / node, "--join",
                            folder / "round" / "invitation", "--dir", folder / f"node-{i}", "--data", pathlib.Path(manifest).parent,
                            "--listen", f"tcp://{host(i)[1]}:0", "--device", "cpu", "--threads", "1"]
                 nodes.append((f"node-{i}", command))

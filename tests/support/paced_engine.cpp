@@ -1,0 +1,164 @@
+// A stage engine that waits instead of computing: so long per forward and per backward as
+// COSHARD_PACE says, "FORWARD_MS BACKWARD_MS SLOW_STAGE FACTOR FILE". Of the stage SLOW_STAGE the
+// process that creates FILE is slower by FACTOR. What it averages and updates is a small vector of
+// integers, added as the real engine adds, so that digests agree or the round ends. Linked with
+// node/daemon/main.cpp it is a node for measurements of everything but computing.
+// SPDX-License-Identifier: Apache-2.0
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <sstream>
+#include <thread>
+
+#include "crypto/hash.h"
+#include "protocol/base/check.h"
+#include "shard/data/file.h"
+#include "shard/engine/stage_engine.h"
+
+namespace coshard::shard {
+namespace {
+
+constexpr std::uint64_t kElements = 1024;
+
+struct WaitTimes {
+  std::chrono::duration<double, std::milli> forward{}, backward{};
+};
+
+WaitTimes wait_times(StageIndex stage) {
+  const char* text = std::getenv("COSHARD_PACE");
+  COSHARD_CHECK(text != nullptr);
+  std::istringstream words(text);
+  double forward = 0, backward = 0, factor = 1;
+  std::uint32_t slow_stage = 0;
+  std::string file;
+  COSHARD_CHECK(words >> forward >> backward >> slow_stage >> factor >> file);
+  const bool slow = stage.value == slow_stage &&
+                    ::open(file.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600) >= 0;
+  const double times = slow ? factor : 1;
+  return {std::chrono::duration<double, std::milli>(forward * times),
+          std::chrono::duration<double, std::milli>(backward * times)};
+}
+
+class PacedEngine final : public StageEngine {
+ public:
+  explicit PacedEngine(const StageConfig& config)
+      : config_(config), times_(wait_times(config.stage)) {
+    ParameterSpec whole;
+    whole.elements = kElements;
+    layout_ = gradient_layout({&whole, 1});
+    for (std::uint64_t i = 0; i < kElements; ++i) weights_[i] = static_cast<float>(i % 97);
+  }
+
+  const std::vector<GradientChunk>& layout() const override { return layout_; }
+
+  Result<TensorBlob> forward(MicrobatchIndex, const StageInput& input) override {
+    std::this_thread::sleep_for(times_.forward);
+    return boundary(input);
+  }
+  Result<TensorBlob> forward_only(const StageInput& input) override {
+    return forward(MicrobatchIndex(0), input);
+  }
+  Result<LossResult> forward_loss(MicrobatchIndex microbatch, const StageInput& input,
+                                  const TokenBatch& targets, Accumulate accumulate) override {
+    std::this_thread::sleep_for(times_.forward + times_.backward);
+    add(microbatch, accumulate);
+    const auto tokens = static_cast<std::uint64_t>(targets.target_tokens());
+    return LossResult{static_cast<double>(tokens), tokens, boundary(input)};
+  }
+  Result<TensorBlob> backward(MicrobatchIndex microbatch, const TensorBlob& output_grad,
+                              Accumulate accumulate) override {
+    std::this_thread::sleep_for(times_.backward);
+    add(microbatch, accumulate);
+    return config_.slice.has_embedding ? TensorBlob{} : output_grad;
+  }
+  void drop_stash(MicrobatchIndex) override {}
+  Result<TensorBlob> logits(const StageInput&) override { return none(); }
+
+  Result<SharedBytes> gradient_chunk(ChunkIndex) override { return bytes_of(sum_); }
+  Result<AveragedChunk> reduce_chunk(ChunkIndex, std::span<const SharedBytes> contributions,
+                                     float inv_tokens) override {
+    std::vector<const float*> parts;
+    for (const auto& part : contributions)
+      parts.push_back(reinterpret_cast<const float*>(part->data()));
+    if (parts.empty()) parts.push_back(sum_.data());
+    cpu_kernels().reduce_in_order(average_.data(), parts, kElements, inv_tokens);
+    return AveragedChunk{bytes_of(average_),
+                         cpu_kernels().squared_norm(average_.data(), kElements)};
+  }
+  Result<double> set_average(ChunkIndex, const SharedBytes& average) override {
+    std::memcpy(average_.data(), average->data(), average->size());
+    return cpu_kernels().squared_norm(average_.data(), kElements);
+  }
+  Result<StepReport> apply_update(const CommitScalars& scalars) override {
+    const UpdateSlice all{weights_.data(), first_.data(), second_.data(),
+                          average_.data(), kElements,     false};
+    if (!scalars.skip) cpu_kernels().adamw_update(all, scalars);
+    abort_step();
+    return StepReport{digest(scalars.fingerprint_key)};
+  }
+  void abort_step() override { sum_.fill(0); }
+
+  Result<StageCheckpointHashes> save(const std::filesystem::path& path, StepId) override {
+    COSHARD_TRY(write_atomically(path, *bytes_of(weights_)));
+    return StageCheckpointHashes{crypto::sha256(*bytes_of(weights_)), {}};
+  }
+  Result<StepId> load(const std::filesystem::path&) override { return none(); }
+  Result<void> load_hugging_face(const std::filesystem::path&) override { return none(); }
+  Result<TensorBlob> parameter(std::string_view) override { return none(); }
+  Result<TensorBlob> gradient(std::string_view) override { return none(); }
+  Result<Fingerprint> fingerprint(const std::array<std::uint8_t, 16>& key) override {
+    return digest(key);
+  }
+  MemoryBytes memory_bytes() const override { return {}; }
+
+ private:
+  using Vector = std::array<float, kElements>;
+
+  static tl::unexpected<Error> none() {
+    return fail(ErrorCode::kInternal, "the paced engine has no model");
+  }
+  static SharedBytes bytes_of(const Vector& values) {
+    const auto* begin = reinterpret_cast<const std::uint8_t*>(values.data());
+    return share(Bytes(begin, begin + sizeof(Vector)));
+  }
+  /// Integers, so that every order of adding is exact.
+  void add(MicrobatchIndex microbatch, Accumulate accumulate) {
+    if (accumulate == Accumulate::kNo) return;
+    for (std::uint64_t i = 0; i < kElements; ++i)
+      sum_[i] += static_cast<float>(1 + (microbatch.value * 31 + i) % 7);
+  }
+  /// What passes a boundary is of the right shape and says nothing.
+  TensorBlob boundary(const StageInput& input) const {
+    if (const auto* blob = std::get_if<TensorBlob>(&input)) return *blob;
+    const auto& tokens = std::get<TokenBatch>(input);
+    const Shape shape{tokens.sequences, tokens.length, config_.spec.hidden};
+    return {DType::kF32, BoundaryEncoding::kNone, shape,
+            share(Bytes(dense_bytes(DType::kF32, shape).value(), 0))};
+  }
+  Fingerprint digest(const std::array<std::uint8_t, 16>& key) const {
+    Bytes all(key.begin(), key.end());
+    const SharedBytes weights = bytes_of(weights_);
+    all.insert(all.end(), weights->begin(), weights->end());
+    const Hash hash = crypto::sha256(all);
+    Fingerprint short_hash{};
+    std::copy_n(hash.begin(), short_hash.size(), short_hash.begin());
+    return short_hash;
+  }
+
+  const StageConfig config_;
+  const WaitTimes times_;
+  std::vector<GradientChunk> layout_;
+  Vector weights_{}, first_{}, second_{}, sum_{}, average_{};
+};
+
+}  // namespace
+
+Result<std::unique_ptr<StageEngine>> make_stage_engine(const StageConfig& config) {
+  return std::make_unique<PacedEngine>(config);
+}
+
+}  // namespace coshard::shard
