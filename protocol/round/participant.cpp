@@ -323,6 +323,10 @@ void Participant::Impl::obey(const Commit& message) {
 }
 
 void Participant::Impl::obey(const RoundEnd& message) {
+  if (phase_ == ParticipantPhase::kJoining) {  // said to whoever had this seat before
+    ++counters_.stale;
+    return;
+  }
   released_ |= message.settled;
   if (end_) {
     ++counters_.repeated;
