@@ -316,6 +316,7 @@ void Participant::Impl::obey(const Commit& message) {
   committed_ = step;
   commit_ = message;
   routed_before_ = found->second.routed;
+  router_.rest(now_);
   steps_.erase(found);
   // What still passes through for a repair is of no use any more.
   std::erase_if(computing_, [&](const Work& work) { return work.unit.step <= step; });

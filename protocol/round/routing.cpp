@@ -14,6 +14,8 @@ namespace {
 /// A sender's own measurement holds the work of the others as well: it says how slow a peer is
 /// where it is more than so many times what the peer says.
 constexpr double kCrowd = 2;
+/// Times that differ by less are the same: who is a little faster must not get everybody's work.
+constexpr double kAlike = 1.25;
 
 }  // namespace
 
@@ -43,20 +45,20 @@ void Router::grant(const NodeId& peer, std::uint64_t slots_total) {
 std::optional<NodeId> Router::choose(std::uint32_t ahead, TimePoint now) const {
   const double typical = typical_seconds();
   std::vector<Worker> workers;
-  const NodeId* best = nullptr;
-  std::size_t best_at = 0;
+  std::vector<std::pair<const NodeId*, Worker>> free;
   for (const auto& peer : order_) {
     const Hop& hop = hops_.at(peer);
-    const bool free = hop.sent_total < hop.slots_total;
-    if (!free && hop.pace.held() == 0) continue;  // no slot will come free by itself
+    const bool has_slot = hop.sent_total < hop.slots_total;
+    if (!has_slot && hop.pace.held() == 0) continue;  // no slot will come free by itself
     workers.push_back(hop.pace.worker(seconds_of(hop).value_or(typical), now));
-    if (!free) continue;
-    if (best != nullptr && workers.back().done_in(1) >= workers[best_at].done_in(1)) continue;
-    best = &peer;
-    best_at = workers.size() - 1;
+    if (has_slot) free.emplace_back(&peer, workers.back());
   }
-  if (best == nullptr || !is_worth_it(workers[best_at], workers, ahead)) return std::nullopt;
-  return *best;
+  if (free.empty()) return std::nullopt;
+  const auto done_in = [](const auto& peer) { return peer.second.done_in(1); };
+  const Worker soonest = std::ranges::min(free, {}, done_in).second;
+  if (!is_worth_it(soonest, workers, ahead)) return std::nullopt;
+  const auto alike = [&](const auto& peer) { return done_in(peer) <= kAlike * soonest.done_in(1); };
+  return *std::ranges::find_if(free, alike)->first;
 }
 
 void Router::sent(const NodeId& peer, TimePoint now) {
@@ -64,6 +66,10 @@ void Router::sent(const NodeId& peer, TimePoint now) {
   COSHARD_CHECK_OP(hop.sent_total, <, hop.slots_total);
   ++hop.sent_total;
   hop.pace.holds(hop.pace.held() + 1, now);
+}
+
+void Router::rest(TimePoint now) {
+  for (auto& [peer, hop] : hops_) hop.pace.holds(0, now);
 }
 
 void Router::returned(const NodeId& peer, TimePoint now) { hops_.at(peer).pace.ends(1, now); }

@@ -20,9 +20,9 @@ namespace coshard::round {
 /// The sender's side: peers of the next stage.
 class Router {
  public:
-  /// The next stage's replicas, which work for `senders` of this stage. Ties between equally good
-  /// peers go to the one that is first after `own_replica` in this order, so that replica i prefers
-  /// peer i.
+  /// The next stage's replicas, which work for `senders` of this stage. Of peers that are alike the
+  /// one that is first after `own_replica` in this order is taken, so that replica i prefers peer i
+  /// and senders do not meet.
   void set_peers(const std::vector<NodeId>& replicas, std::uint32_t own_replica,
                  std::size_t senders = 1);
   /// `peer` says that a unit takes it so long.
@@ -30,6 +30,8 @@ class Router {
   /// `slots_total` of a grant from `peer`; smaller ones than before are old news. Grants of nodes
   /// that are no peers yet are kept, for at most limits::kReplicasMax of them.
   void grant(const NodeId& peer, std::uint64_t slots_total);
+  /// A step is over: nothing is on its way any more, whatever a repair has sent elsewhere.
+  void rest(TimePoint now);
   /// `peer` is gone; should it come back, it counts from zero.
   void forget(const NodeId& peer) { hops_.erase(peer); }
   /// The peer with a free slot that would be through with one more microbatch first. Nobody where
