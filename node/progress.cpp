@@ -147,6 +147,7 @@ std::vector<std::string> render_block(const RoundStatus& status, const Terminal&
   if (status.nodes.size() > kNodeLinesMax)
     lines.push_back(format("  and %zu more nodes", status.nodes.size() - kNodeLinesMax));
   if (const std::string waiting = waiting_line(status); !waiting.empty()) lines.push_back(waiting);
+  if (!status.waits.empty()) lines.push_back("waits for " + status.waits.front());
   for (std::string& line : lines) line = fit(std::move(line), terminal.width);
   return lines;
 }

@@ -67,6 +67,13 @@ void read_waiting(const Json& json, RoundStatus& status) {
   status.waiting_for += age.data();
 }
 
+void read_waits(const Json& json, RoundStatus& status) {
+  const Json& waits = member(json, "waits");
+  if (!waits.is_array()) return;
+  for (const Json& wait : waits)
+    if (wait.is_object()) read(wait, "text", status.waits.emplace_back());
+}
+
 }  // namespace
 
 Result<RoundStatus> parse_round_status(std::string_view text) {
@@ -85,6 +92,7 @@ Result<RoundStatus> parse_round_status(std::string_view text) {
   read(json, "state", status.state);
   read(json, "reason", status.reason);
   read_waiting(json, status);
+  read_waits(json, status);
   read(json, "step", status.step);
   read(json, "steps", status.steps);
   read(json, "nodes_lost", status.nodes_lost);

@@ -40,6 +40,7 @@ struct RoundStatus {
   std::string state;  ///< waiting, running, paused, ending, ended
   std::string reason;
   std::string waiting_for;
+  std::vector<std::string> waits;  ///< each in a sentence, the most urgent first
   std::uint64_t step = 0, steps = 0;
   std::optional<double> loss, tokens_per_second, boundary_bytes_per_token, seconds_left;
   std::vector<Node> nodes;

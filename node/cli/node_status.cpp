@@ -108,6 +108,9 @@ void print_text(const Json& json) {
   std::printf("step       %.0f   %s\n", number(json, "step"), text(json, "activity").c_str());
   if (!text(json, "waiting_for").empty())
     std::printf("waits for  %s\n", text(json, "waiting_for").c_str());
+  if (json.contains("waits") && json["waits"].is_array())
+    for (const Json& wait : json["waits"])
+      if (wait.is_string()) std::printf("waits for  %s\n", wait.get<std::string>().c_str());
   if (number(json, "loss") > 0) std::printf("loss       %.4f\n", number(json, "loss"));
   std::printf("speed      %.0f tokens/s\n", number(json, "tokens_per_second"));
   print_credits(json);

@@ -214,7 +214,14 @@ std::string ProgressLog::status_json(const ProgressView& view, TimePoint now) {
       {"ended", nullptr},
       {"reason", ""},
       {"waiting_for",
-       {{"what", waiting_for_}, {"seconds", seconds(now - waiting_since_.value_or(now))}}}};
+       {{"what", waiting_for_}, {"seconds", seconds(now - waiting_since_.value_or(now))}}},
+      {"waits", json::array()}};
+  for (const round::Wait& wait : status.waits)
+    document["waits"].push_back({{"what", wait.what},
+                                 {"seconds", seconds(now - wait.since)},
+                                 {"seconds_left", seconds(wait.deadline - now)},
+                                 {"then", wait.then},
+                                 {"text", sentence(wait, now)}});
   if (steps_total_ > 0)
     document["seconds_left"] =
         seconds_total_ / static_cast<double>(steps_total_) * static_cast<double>(left);

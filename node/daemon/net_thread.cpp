@@ -412,7 +412,8 @@ void NodeNet::write_status() {
                   .kept_bytes = runner_.store().bytes(),
                   .ledger = ledger_,
                   .model = runner_.plan() ? runner_.plan()->round.model.name : "",
-                  .waiting_for = outcome_.coordinator_trouble};
+                  .waiting_for = outcome_.coordinator_trouble,
+                  .waits = machine_.waits()};
   if (view.waiting_for.empty() && view.phase == round::ParticipantPhase::kJoining)
     view.waiting_for = "the coordinator's answer";
   if (view.waiting_for.empty() && view.phase == round::ParticipantPhase::kCatchingUp)

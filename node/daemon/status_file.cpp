@@ -110,6 +110,7 @@ void StatusFile::write(const StatusView& view) {
                    {"loss", view.runner.loss_last},
                    {"activity", name_of(view.heartbeat.activity)},
                    {"waiting_for", view.waiting_for},
+                   {"waits", json::array()},
                    {"outstanding", view.heartbeat.outstanding},
                    {"boundary_bytes_sent", view.runner.boundary_bytes_sent},
                    {"boundary_tokens", view.runner.boundary_tokens},
@@ -120,6 +121,8 @@ void StatusFile::write(const StatusView& view) {
                    {"refused", refused_json(view)},
                    {"costs", costs_json(view)},
                    {"updated_ms", clock_.wall_ms()}};
+  for (const round::Wait& wait : view.waits)
+    document["waits"].push_back(sentence(wait, clock_.now()));
   if (view.seat) {
     document["stage"] = view.seat->stage.value;
     document["replica"] = view.seat->replica.value;

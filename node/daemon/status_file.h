@@ -37,6 +37,7 @@ struct StatusView {
   PublicLog ledger;
   std::string model;
   std::string waiting_for;  ///< empty when nothing is
+  std::vector<round::Wait> waits;
 };
 
 class StatusFile {

@@ -94,6 +94,8 @@ inline constexpr std::size_t kStatePiecesPerNode = 4;
 /// Who may read at one time, and how long after the last word about it.
 inline constexpr std::size_t kReadersMax = 16;
 inline constexpr std::chrono::seconds kReaderLease{10};
+/// Waits that a machine shows to people, the most urgent ones.
+inline constexpr std::size_t kWaitsShown = 8;
 inline constexpr std::chrono::milliseconds kUnitReportInterval{50};
 inline constexpr std::chrono::milliseconds kRepeatInterval{500};
 inline constexpr std::chrono::seconds kAdmissionTimeout{60};

@@ -261,7 +261,9 @@ void Coordinator::Impl::hear(const Member& from, const AverageReport& message) {
   if (message.stage != from.stage) return fault(from.node, "reports another stage's average");
   peers_.at(from.node).heard_step = message.step;
   const Entry entry = book_->averaged(from.node, message);
-  judge(entry, from.node, "an average that cannot be");
+  if (judge(entry, from.node, "an average that cannot be") &&
+      book_->phase(from.stage) == StagePhase::kAveraged)
+    note_averaging(from.stage);
   if (entry == Entry::kConflict)
     end_round(EndReason::kInternal,
               name(from) + " holds another average of step " + std::to_string(message.step.value) +
@@ -362,6 +364,7 @@ void Coordinator::Impl::close_stages() {
     const StageClosed& closed = book_->close(stage, members_.replicas(stage), joiners_of(stage));
     for (const auto& node : closed.reducers) send(node, closed);
     for (const auto& node : closed.joiners) send(node, closed);
+    note_averaging(stage);
   }
 }
 
@@ -376,6 +379,7 @@ void Coordinator::Impl::commit() {
   send_joiners(*last_commit_);
   checkpoint_wanted_ = checkpoint_is_due(record.step()) && !record.checkpoint;
   rest_idle();
+  closed_at_.clear();
   book_.reset();
   survey_wanted_ = survey_.has_value();
   survey_.reset();

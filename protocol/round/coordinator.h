@@ -19,6 +19,7 @@
 #include "protocol/round/journal.h"
 #include "protocol/round/lr_schedule.h"
 #include "protocol/round/settlement.h"
+#include "protocol/round/wait.h"
 #include "protocol/round/work.h"
 
 namespace coshard::round {
@@ -153,6 +154,7 @@ struct CoordinatorStatus {
   std::uint64_t nodes_joined = 0;                 ///< became members while the round ran
   std::vector<NodeStatus> nodes;                  ///< by stage, then replica; joiners last
   std::string waiting_for;                        ///< one sentence
+  std::vector<Wait> waits;                        ///< each by itself, the most urgent first
 };
 
 /// Messages that were ignored, by cause.

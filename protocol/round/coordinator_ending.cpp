@@ -191,6 +191,7 @@ CoordinatorStatus Coordinator::Impl::status() const {
   status.nodes_lost = nodes_lost_;
   status.microbatches_repaired = microbatches_repaired_;
   status.waiting_for = waiting_for();
+  status.waits = waits();
   return status;
 }
 

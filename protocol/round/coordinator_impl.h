@@ -154,6 +154,11 @@ class Coordinator::Impl {
   void note_pace(const Member& from, std::uint32_t units);
   void rest_idle();
 
+  // What it waits for (coordinator_waits.cpp).
+  std::vector<Wait> waits() const;
+  void add_step_waits(std::vector<Wait>& waits) const;
+  void note_averaging(StageIndex stage);
+
   // Coming back from the journal (coordinator_return.cpp).
   void begin_return();
   void claim(const Received& event, const JoinRequest& request);
@@ -230,6 +235,8 @@ class Coordinator::Impl {
   std::uint32_t skipped_in_a_row_ = 0;
   std::optional<StepBook> book_;  ///< of the open step
   std::optional<Commit> last_commit_;
+  std::map<StageIndex, TimePoint> closed_at_;    ///< of stages that average
+  std::map<StageIndex, Times> averaging_times_;  ///< from a stage's closing to its last report
   std::vector<Complaint> complaints_;
   std::map<NodeId, TimePoint> leaving_;  ///< asked to go, and when; gone after the open step
   bool survey_wanted_ = false;           ///< not everybody is known to have the table of this epoch

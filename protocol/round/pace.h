@@ -43,6 +43,8 @@ class Pace {
   void rests();
 
   std::uint32_t held() const { return held_; }
+  /// Since when the unit that he works on has been with him.
+  TimePoint since() const { return returned_at_; }
   /// Nothing before the first unit.
   std::optional<double> seconds() const;
   /// He takes `seconds` per unit; more, where he should have been through with all that he holds.

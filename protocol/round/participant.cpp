@@ -25,6 +25,7 @@ ParticipantPhase Participant::phase() const { return impl_->phase(); }
 Heartbeat Participant::heartbeat() const { return impl_->heartbeat(); }
 const ParticipantCounters& Participant::counters() const { return impl_->counters(); }
 std::optional<Welcome> Participant::seat() const { return impl_->seat(); }
+std::vector<Wait> Participant::waits() const { return impl_->waits(); }
 std::optional<Duration> Participant::coordinator_silence(TimePoint now) const {
   return impl_->coordinator_silence(now);
 }
@@ -369,6 +370,8 @@ void Participant::Impl::hear(const Member& from, const BackwardTensor& message) 
   if (step == nullptr) return;
   const Arrival arrival = step->pipeline.backward_arrived(from.node, message.unit);
   if (!judge(arrival, from.node, "a gradient that cannot be")) return;
+  note_gradient(*step, {message.unit.step, message.unit.microbatch, welcome_->stage,
+                        message.unit.attempt});
   const Flight* flight = step->pipeline.find(message.unit);
   if (flight != nullptr && flight->routed && flight->to.node == from.node)
     router_.returned(from.node, now_);

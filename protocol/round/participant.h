@@ -13,6 +13,7 @@
 #include "protocol/base/clock.h"
 #include "protocol/base/limits.h"
 #include "protocol/round/participant_events.h"
+#include "protocol/round/wait.h"
 
 namespace coshard::round {
 
@@ -59,6 +60,8 @@ class Participant {
   const ParticipantCounters& counters() const;
   /// How long the coordinator has been silent, where that is longer than it should be.
   std::optional<Duration> coordinator_silence(TimePoint now) const;
+  /// What it waits for, the most urgent first; for people.
+  std::vector<Wait> waits() const;
   /// Where this node sits, once it was let in.
   std::optional<Welcome> seat() const;
 

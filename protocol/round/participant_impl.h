@@ -30,6 +30,7 @@ class Participant::Impl {
   const ParticipantCounters& counters() const { return counters_; }
   std::optional<Welcome> seat() const { return welcome_; }
   std::optional<Duration> coordinator_silence(TimePoint now) const;
+  std::vector<Wait> waits() const;
 
  private:
   /// Everything about one step that has not committed. At most two live at once: the open one, and
@@ -45,7 +46,13 @@ class Participant::Impl {
     bool unreported = false;                     ///< some of them were never reported
     bool opened = false;                         ///< StepOpen was heard
     MembershipEpoch repaired{};                  ///< epoch of the last orders taken
-    std::uint32_t routed = 0;                    ///< outputs that went to a hop chosen here
+    struct Sent {
+      NodeId to;
+      TimePoint at;
+    };
+    std::map<Unit, Sent> awaited{};            ///< outputs whose gradient has not come
+    std::optional<TimePoint> blocked_since{};  ///< an output has no hop to go to
+    std::uint32_t routed = 0;                  ///< outputs that went to a hop chosen here
     std::uint32_t pull_slots = 0;
     std::uint64_t pull_request = 0;
     bool pull_answered = true;
@@ -116,6 +123,9 @@ class Participant::Impl {
   void feed_engine(OpenStep& step);
   void measure(WorkOp op);
   SlotGrant slot_grant(const NodeId& upstream) const;
+  void add_step_waits(std::vector<Wait>& waits, const OpenStep& step) const;
+  void await_gradient(OpenStep& step, const Unit& unit, const NodeId& to);
+  void note_gradient(OpenStep& step, const Unit& unit);
   void send_outputs(OpenStep& step);
   void send_out(const std::vector<Outgoing>& outgoing);
   void pull(OpenStep& step);
@@ -200,7 +210,8 @@ class Participant::Impl {
   std::vector<std::pair<NodeId, std::uint64_t>> early_slots_;  ///< grants before the table
 
   Router router_;
-  std::uint32_t routed_before_ = 0;  ///< OpenStep::routed of the last step that committed
+  std::map<NodeId, Times> gradient_times_;  ///< by hop: from sending to the gradient
+  std::uint32_t routed_before_ = 0;         ///< OpenStep::routed of the last step that committed
   SlotBook slots_;
   StepId committed_;  ///< last commit heard
   StepId applied_;    ///< last update applied

@@ -93,10 +93,13 @@ void Participant::Impl::send_outputs(OpenStep& step) {
   while (const auto unit = step.pipeline.unsent()) {
     const std::uint32_t ahead = std::max(routed_before_, step.routed + 1) - step.routed;
     const auto hop = router_.choose(ahead, now_);
+    if (!hop && !step.blocked_since) step.blocked_since = now_;
     if (!hop) return;
+    step.blocked_since.reset();
     ++step.routed;
     router_.sent(*hop, now_);
     step.pipeline.sent(*unit, *hop);
+    await_gradient(step, *unit, *hop);
     network(SendTensor{*hop, *unit, Direction::kForward, 0, unit->attempt});
   }
 }
@@ -175,6 +178,7 @@ void Participant::Impl::change_members(const MembershipTable& table) {
                          now->stage == member.stage && (member.joining || !now->joining);
       if (stays) continue;
       router_.forget(member.node);
+      gradient_times_.erase(member.node);
       slots_.forget(member.node);
       for (auto& [id, step] : steps_) {
         step.pipeline.lose(member.node);

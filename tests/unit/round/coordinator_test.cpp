@@ -357,6 +357,10 @@ TEST_F(CoordinatorTest, WhomItsStageCanSpareIsGivenUpSoonerThanTheLast) {
   pass(5s);
   EXPECT_FALSE(last<MemberGone>().has_value());
   happen(PeerLate{node(2)});
+  const auto waits = machine->status().waits;
+  ASSERT_EQ(waits.size(), 1U);
+  EXPECT_EQ(waits[0].deadline, now + 1s) << "two heartbeats";
+  EXPECT_EQ(waits[0].then, "it counts as lost");
   pass(1100ms);
   ASSERT_TRUE(last<MemberGone>().has_value());
   EXPECT_EQ(last<MemberGone>()->member.node, node(2));

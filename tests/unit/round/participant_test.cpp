@@ -130,6 +130,27 @@ TEST_F(ParticipantTest, AMiddleStageMovesAMicrobatchAndReturnsTheSlot) {
   EXPECT_EQ(told<UnitReport>(kCoordinator).size(), 2U);
 }
 
+/// The deadline of a gradient comes from the times that the same peer has taken before.
+TEST_F(ParticipantTest, SaysForWhatItWaitsAndUntilWhen) {
+  sit(2);
+  hear(4, SlotGrant{4});
+  for (std::uint32_t m = 0; m < 4; ++m) {
+    hear(0, ForwardTensor{unit(1, m, 0), {}});
+    done(WorkOp::kForward, unit(1, m, 1));
+    const auto waits = machine->waits();
+    ASSERT_EQ(waits.size(), 1U);
+    EXPECT_EQ(waits[0].what, "the gradient of microbatch " + std::to_string(m) +
+                                 " of step 1 from stage 2, replica 0");
+    EXPECT_EQ(waits[0].since, now);
+    EXPECT_EQ(waits[0].deadline - now, m == 0 ? Duration(limits::kSilenceMax) : Duration(2s));
+    now += 2s;
+    obey(Heartbeat{});
+    hear(4, BackwardTensor{unit(1, m, 2), {}, 4});
+    EXPECT_TRUE(machine->waits().empty()) << "it has come";
+    done(WorkOp::kBackward, unit(1, m, 1));
+  }
+}
+
 TEST_F(ParticipantTest, StageZeroPullsWhatItCanHold) {
   sit(0);
   ASSERT_EQ(told<MicrobatchPull>(kCoordinator).size(), 1U);

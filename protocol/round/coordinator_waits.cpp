@@ -1,0 +1,90 @@
+// The coordinator's machine: what it waits for, until when, and what it does then. For people; what
+// it decides is decided elsewhere, by the same times. See wait.h.
+// SPDX-License-Identifier: Apache-2.0
+#include "protocol/base/check.h"
+#include "protocol/round/coordinator.h"
+#include "protocol/round/coordinator_impl.h"
+
+namespace coshard::round {
+
+std::vector<Wait> Coordinator::Impl::waits() const {
+  std::vector<Wait> waits;
+  const auto add = [&](std::string what, TimePoint since, TimePoint deadline, std::string then) {
+    waits.push_back({std::move(what), since, deadline, std::move(then)});
+  };
+  if (return_)
+    add(std::to_string(return_->expected.size()) + " members to say that they have lived on",
+        return_->since, return_->since + limits::kReturnTimeout,
+        "they are given up where every stage has one");
+  if (end_)
+    add("digests, checkpoints and the ledger", end_deadline_ - limits::kSettleTimeout,
+        end_deadline_, "the round ends without them");
+  if (!running()) return most_urgent(std::move(waits));
+  for (const auto& node : members_.nodes())
+    if (const auto& late = peers_.at(node).late_since) {
+      const bool spared = members_.replicas(members_.find(node)->stage).size() > 1;
+      add("a word of " + name(*members_.find(node)), peers_.at(node).heard_at,
+          spared ? *late + 2 * limits::kHeartbeatInterval
+                 : peers_.at(node).heard_at + limits::kSilenceMax,
+          "it counts as lost");
+    }
+  for (const Complaint& complaint : complaints_) {
+    const Member* from = members_.find(complaint.from);
+    const Member* about = members_.find(complaint.about);
+    if (from == nullptr || about == nullptr) continue;
+    add(name(*from) + " to work with " + name(*about), complaint.since,
+        complaint.since + limits::kSuspicionMin, "one of them is given up");
+  }
+  for (const auto& [node, since] : leaving_)
+    if (book_ && members_.find(node) != nullptr)
+      add("the end of the step, for " + name(*members_.find(node)) + " to leave", since,
+          since + limits::kLeaveTimeout, "its units are done again");
+  if (!book_ && waits_for_joiner())
+    add("a node that joins to apply step " + std::to_string(last_step_.value),
+        join_pause_until_ - limits::kJoinPause, join_pause_until_, "the step opens without it");
+  if (book_) add_step_waits(waits);
+  return most_urgent(std::move(waits));
+}
+
+/// Of the open step: by stage what is missing, and at stage 0, where it is known, from whom.
+void Coordinator::Impl::add_step_waits(std::vector<Wait>& waits) const {
+  const std::string step = " of step " + std::to_string(book_->step().value);
+  const auto loads = book_->loads();
+  for (const auto& node : members_.replicas(StageIndex(0))) {
+    const Pace& pace = peers_.at(node).pace;
+    const auto load = loads.find(node);
+    if (load == loads.end() || load->second.open == 0 || !pace.seconds()) continue;
+    const double due = load->second.open * *pace.seconds();
+    waits.push_back(
+        {std::to_string(load->second.open) + " microbatches" + step + " from " +
+             name(*members_.find(node)),
+         pace.since(),
+         pace.since() + std::chrono::duration_cast<Duration>(std::chrono::duration<double>(due)),
+         "others are preferred to it"});
+  }
+  for (std::uint32_t s = 0; s < config_.shape.stages; ++s) {
+    const StageIndex stage(s);
+    const auto closed = closed_at_.find(stage);
+    if (book_->phase(stage) != StagePhase::kAveraging || closed == closed_at_.end()) continue;
+    const auto times = averaging_times_.find(stage);
+    const Duration expected = times == averaging_times_.end()
+                                  ? Duration(limits::kSilenceMax)
+                                  : times->second.expected(limits::kSilenceMax);
+    waits.push_back({"the average" + step + " from stage " + std::to_string(s), closed->second,
+                     closed->second + expected, "the stage is said again what it averages"});
+  }
+}
+
+/// `stage` begins, or is through with, an average.
+void Coordinator::Impl::note_averaging(StageIndex stage) {
+  if (book_->phase(stage) == StagePhase::kAveraging) {
+    closed_at_[stage] = now_;
+    return;
+  }
+  const auto closed = closed_at_.find(stage);
+  if (closed == closed_at_.end()) return;
+  averaging_times_[stage].add(now_ - closed->second);
+  closed_at_.erase(closed);
+}
+
+}  // namespace coshard::round

@@ -1,0 +1,62 @@
+// The node's machine: what it waits for, until when, and what comes then. For people. See wait.h.
+// SPDX-License-Identifier: Apache-2.0
+#include "protocol/round/participant.h"
+#include "protocol/round/participant_impl.h"
+
+namespace coshard::round {
+
+std::vector<Wait> Participant::Impl::waits() const {
+  std::vector<Wait> waits;
+  if (phase_ == ParticipantPhase::kJoining)
+    waits.push_back({"the coordinator's answer", asked_at_, asked_at_ + limits::kRepeatInterval,
+                     "it is asked again"});
+  if (coordinator_silence(now_))
+    waits.push_back({"the coordinator to come back", heard_at_,
+                     heard_at_ + config_.coordinator_patience, "the round is given up"});
+  if (leaving_since_ && !end_)
+    waits.push_back({"the coordinator to let this node go", *leaving_since_,
+                     *leaving_since_ + limits::kSettleTimeout, "it goes without an answer"});
+  if (phase_ == ParticipantPhase::kEnding)
+    waits.push_back({"the last commit, the state and the ledger", ending_since_,
+                     ending_since_ + 2 * limits::kSettleTimeout, "the node ends without them"});
+  if (const auto open = steps_.find(committed_.next()); open != steps_.end())
+    add_step_waits(waits, open->second);
+  return most_urgent(std::move(waits));
+}
+
+void Participant::Impl::add_step_waits(std::vector<Wait>& waits, const OpenStep& step) const {
+  const std::string of_step = " of step " + std::to_string(committed_.next().value);
+  for (const auto& [unit, sent] : step.awaited) {
+    const Member* peer = find_member(sent.to);
+    if (peer == nullptr) continue;
+    const auto times = gradient_times_.find(sent.to);
+    const Duration expected = times == gradient_times_.end()
+                                  ? Duration(limits::kSilenceMax)
+                                  : times->second.expected(limits::kSilenceMax);
+    waits.push_back({"the gradient of microbatch " + std::to_string(unit.microbatch.value) +
+                         of_step + " from stage " + std::to_string(peer->stage.value) +
+                         ", replica " + std::to_string(peer->replica.value),
+                     sent.at, sent.at + expected, "other replicas are preferred to it"});
+  }
+  if (!step.pull_answered)
+    waits.push_back({"microbatches" + of_step, step.pulled_at,
+                     step.pulled_at + limits::kRepeatInterval, "they are asked for again"});
+  if (step.blocked_since)
+    waits.push_back({"a slot of stage " + std::to_string(stage() + 1), *step.blocked_since,
+                     *step.blocked_since + limits::kRepeatInterval, "slots are granted again"});
+}
+
+/// An output went to a hop that was chosen here.
+void Participant::Impl::await_gradient(OpenStep& step, const Unit& unit, const NodeId& to) {
+  step.awaited[unit] = {to, now_};
+}
+
+/// The gradient of our unit `unit` came.
+void Participant::Impl::note_gradient(OpenStep& step, const Unit& unit) {
+  const auto sent = step.awaited.find(unit);
+  if (sent == step.awaited.end()) return;
+  gradient_times_[sent->second.to].add(now_ - sent->second.at);
+  step.awaited.erase(sent);
+}
+
+}  // namespace coshard::round

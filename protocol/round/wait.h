@@ -1,0 +1,45 @@
+// What a machine waits for, as people see it: what, since when, until when, and what comes then.
+// Deadlines come from measured times where there are any: the median and six deviations. Values and
+// pure functions, any thread.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <deque>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "protocol/base/clock.h"
+
+namespace coshard::round {
+
+struct Wait {
+  std::string what;  ///< "the gradient of microbatch 5 from stage 1, replica 2"
+  TimePoint since{};
+  TimePoint deadline{};
+  std::string then;  ///< at the deadline: "it counts as lost"
+  bool operator==(const Wait&) const = default;
+};
+
+/// "the gradient of microbatch 5 from stage 1, replica 2: 1.2 s; in 0.8 s others are preferred", or
+/// "…; 0.3 s late: …".
+std::string sentence(const Wait& wait, TimePoint now);
+
+/// Those that are due first, first; no more than limits::kWaitsShown.
+std::vector<Wait> most_urgent(std::vector<Wait> waits);
+
+/// How long one thing has taken the last times.
+class Times {
+ public:
+  void add(Duration time);
+  /// How long it may take this time: the median and six mean deviations from it, at most `cap`;
+  /// `cap` before the first one.
+  Duration expected(Duration cap) const;
+
+ private:
+  static constexpr std::size_t kTimes = 32;
+  std::deque<Duration> times_;
+};
+
+}  // namespace coshard::round

@@ -1,0 +1,48 @@
+// What is said of a wait, and how long something may take by the times that it took before.
+// SPDX-License-Identifier: Apache-2.0
+#include "protocol/round/wait.h"
+
+#include <gtest/gtest.h>
+
+#include "protocol/base/limits.h"
+
+namespace coshard::round {
+namespace {
+
+using std::chrono_literals::operator""ms;
+using std::chrono_literals::operator""s;
+constexpr TimePoint kStart{};
+
+TEST(Wait, SaysWhatHowLongAndWhatComesThen) {
+  const Wait wait{"the gradient of microbatch 5 from stage 1, replica 2", kStart, kStart + 2s,
+                  "other replicas are preferred to it"};
+  EXPECT_EQ(sentence(wait, kStart + 1200ms),
+            "the gradient of microbatch 5 from stage 1, replica 2: 1.2 s; in 0.8 s other replicas "
+            "are preferred to it");
+  EXPECT_EQ(sentence(wait, kStart + 2300ms),
+            "the gradient of microbatch 5 from stage 1, replica 2: 2.3 s; 0.3 s late: other "
+            "replicas are preferred to it");
+}
+
+TEST(Wait, TheMostUrgentComeFirstAndAreFew) {
+  std::vector<Wait> waits;
+  for (int i = 20; i > 0; --i) waits.push_back({std::to_string(i), kStart, kStart + i * 1s, ""});
+  const auto shown = most_urgent(waits);
+  ASSERT_EQ(shown.size(), limits::kWaitsShown);
+  for (std::size_t i = 0; i < shown.size(); ++i) EXPECT_EQ(shown[i].what, std::to_string(i + 1));
+}
+
+TEST(Times, ExpectTheMedianAndSixDeviationsAtMostTheCap) {
+  Times times;
+  EXPECT_EQ(times.expected(4s), 4s) << "nothing is measured";
+  for (int i = 0; i < 4; ++i) times.add(100ms);
+  EXPECT_EQ(times.expected(4s), 100ms) << "always the same";
+  times.add(200ms);  // deviations 0 0 0 0 100: 20 ms each
+  EXPECT_EQ(times.expected(4s), 220ms);
+  EXPECT_EQ(times.expected(150ms), 150ms);
+  for (int i = 0; i < 64; ++i) times.add(500ms);
+  EXPECT_EQ(times.expected(4s), 500ms) << "what was long ago is forgotten";
+}
+
+}  // namespace
+}  // namespace coshard::round
