@@ -2,12 +2,45 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node/daemon/engine_jobs.h"
 
+#include <cmath>
+#include <limits>
+
 #include "node/daemon/stage_host.h"
 #include "protocol/base/failpoint.h"
 
 namespace coshard::node {
 
 using round::WorkOp;
+
+namespace {
+
+/// No neighbour's fault and nothing about the unit.
+Result<shard::TokenBatch> tokens_of(EngineHome& home, const Unit& unit) {
+  auto tokens = home.tokens->batch(unit.step, unit.microbatch);
+  if (!tokens) return fail(ErrorCode::kInternal, tokens.error().message);
+  return tokens;
+}
+
+Result<ComputeOutcome> blank(EngineHome& home, const round::Work& work,
+                             const std::optional<TensorBlob>& input) {
+  ComputeOutcome outcome{{}, std::numeric_limits<double>::quiet_NaN()};
+  const bool forward = work.op == WorkOp::kForward || work.op == WorkOp::kForwardOnly;
+  if (!forward && work.unit.stage.value == 0) return outcome;
+  Shape shape;
+  if (input) {
+    shape = input->shape;
+  } else {
+    COSHARD_ASSIGN(const shard::TokenBatch tokens, tokens_of(home, work.unit));
+    shape = {tokens.sequences, tokens.length, home.hidden};
+  }
+  const auto bytes = dense_bytes(DType::kF32, shape);
+  if (!bytes) return fail(ErrorCode::kInternal, "zeros of an impossible shape");
+  outcome.output = home.codec->encode({DType::kF32, BoundaryEncoding::kNone, shape,
+                                       share(Bytes(static_cast<std::size_t>(*bytes)))});
+  return outcome;
+}
+
+}  // namespace
 
 Result<ComputeOutcome> compute(EngineHome& home, const round::Work& work,
                                const std::optional<TensorBlob>& encoded_input) {
@@ -16,6 +49,7 @@ Result<ComputeOutcome> compute(EngineHome& home, const round::Work& work,
   if (encoded_input) {
     COSHARD_ASSIGN(input, home.codec->decode(*encoded_input));
   }
+  if (work.blank) return blank(home, work, input);
   const auto accumulate = work.counts ? shard::Accumulate::kYes : shard::Accumulate::kNo;
   ComputeOutcome outcome;
   if (work.op == WorkOp::kBackward) {
@@ -23,7 +57,7 @@ Result<ComputeOutcome> compute(EngineHome& home, const round::Work& work,
   } else {
     shard::TokenBatch tokens;
     if (!input || work.op == WorkOp::kForwardLoss) {
-      COSHARD_ASSIGN(tokens, home.tokens->batch(work.unit.step, microbatch));
+      COSHARD_ASSIGN(tokens, tokens_of(home, work.unit));
     }
     const shard::StageInput from = input ? shard::StageInput(*input) : tokens;
     if (work.op == WorkOp::kForwardOnly) {
@@ -59,7 +93,8 @@ Result<void> take_averages(shard::StageEngine& engine,
                            const std::vector<ForeignAverage>& averages) {
   for (const ForeignAverage& average : averages) {
     COSHARD_ASSIGN(const double norm, engine.set_average(average.chunk, average.bytes));
-    if (norm != average.squared_norm)
+    const bool neither = std::isnan(norm) && std::isnan(average.squared_norm);
+    if (norm != average.squared_norm && !neither)
       return fail(ErrorCode::kCorruption,
                   "the average of chunk " + std::to_string(average.chunk.value) + " from node " +
                       average.reducer.short_hex() + ": expected the squared norm that it signed (" +

@@ -17,8 +17,9 @@ struct ComputeOutcome {
   double loss_sum = 0;  ///< last stage only
 };
 
-/// One unit of work. `encoded_input` is as it came over the wire, nothing where work starts from
-/// tokens; the output is as it goes out.
+/// One unit of work, or zeros in its place. Errors are StageEngine's: kUnavailable and kCorruption
+/// say that the unit is not finite, kInvalidArgument that its input is refused. `encoded_input` is
+/// as it came over the wire, nothing where work starts from tokens; the output is as it goes out.
 Result<ComputeOutcome> compute(EngineHome& home, const round::Work& work,
                                const std::optional<TensorBlob>& encoded_input);
 

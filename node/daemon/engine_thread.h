@@ -25,6 +25,7 @@ struct EngineHome {
   std::unique_ptr<shard::StageEngine> engine;
   std::optional<shard::TokenSource> tokens;
   const shard::BoundaryCodec* codec = nullptr;  ///< static life
+  std::int64_t hidden = 0;                      ///< width of boundary tensors
 };
 
 class EngineThread {

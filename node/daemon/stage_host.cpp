@@ -156,6 +156,7 @@ Result<RaisedStage> raise_stage(EngineHome& home, const StagePlan& plan) {
   COSHARD_TRY(shard::write_atomically(plan.manifest, as_bytes(manifest)));
   COSHARD_ASSIGN(home.tokens, shard::TokenSource::open(plan.manifest, plan.order));
   COSHARD_ASSIGN(home.codec, shard::boundary_codec(plan.round.boundary.compression));
+  home.hidden = plan.engine.spec.hidden;
   COSHARD_ASSIGN(home.engine, shard::make_stage_engine(plan.engine));
   if (!plan.checkpoint.empty()) {
     COSHARD_ASSIGN(const shard::ReadFile file,

@@ -28,6 +28,20 @@ TensorBlob chunk_blob(SharedBytes bytes) {
   return {DType::kF32, BoundaryEncoding::kNone, {count}, std::move(bytes)};
 }
 
+/// What an error of the engine says of the unit; nothing where the engine itself has failed.
+UnitFault fault_of(ErrorCode code) {
+  switch (code) {
+    case ErrorCode::kInvalidArgument:
+      return UnitFault::kInput;
+    case ErrorCode::kUnavailable:
+      return UnitFault::kNotFinite;
+    case ErrorCode::kCorruption:
+      return UnitFault::kSpoilsSum;
+    default:
+      return UnitFault::kNone;
+  }
+}
+
 /// An output as it is kept. The last stage's gradient comes from its targets: the chain of hashes
 /// begins there, as it does where a first stage starts from tokens.
 KeptTensor made_from(const round::Work& work, const std::optional<KeptTensor>& input,
@@ -187,8 +201,8 @@ void StageRunner::computed(const round::Work& work, const std::optional<KeptTens
                            Result<ComputeOutcome> outcome) {
   round::ComputeDone done{work, tokens_per_microbatch_, 0, ""};
   if (!outcome) {
-    // The input's fault is the neighbour's; everything else is ours.
-    if (outcome.error().code != ErrorCode::kInvalidArgument) {
+    done.fault = fault_of(outcome.error().code);
+    if (done.fault == UnitFault::kNone) {
       fail_engine(outcome.error().message);
       return;
     }

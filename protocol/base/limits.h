@@ -187,8 +187,8 @@ static_assert(kSilenceMax + kHeartbeatInterval < std::chrono::milliseconds(5000)
 static_assert(kClaimSilence >= 2 * kHeartbeatInterval, "one late heartbeat is no silence");
 static_assert(kReturnTimeout >= kClaimSilence + kReconnectMax + 2 * kRepeatInterval,
               "a node that lives has dialled and asked twice by then");
-static_assert(kMicrobatchesMax * std::size_t{120} <= kHeaderBytesMax,
-              "a held unit and a repair task take less than 120 bytes each");
+static_assert(kMicrobatchesMax * std::size_t{122} <= kHeaderBytesMax,
+              "a held unit and a repair task take less than 122 bytes each");
 static_assert(kChunkElements * 4 <= kPayloadBytesMax,
               "an averaging chunk fits in one payload frame");
 static_assert(kPayloadBytesMax <= kKeptBytesMax, "one payload may always be kept");

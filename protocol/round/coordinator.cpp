@@ -134,6 +134,7 @@ void Coordinator::Impl::handle(const Control& control) {
       return;
     case ControlVerb::kResume:
       pause_wanted_ = false;
+      if (!std::exchange(pause_why_, {}).empty()) skipped_in_a_row_ = 0;
       return;
     case ControlVerb::kFinish:
       finish_wanted_ = true;
@@ -239,18 +240,6 @@ void Coordinator::Impl::hear(const Member& from, const UnitReport& message) {
   }
   send(from.node, std::move(ack));
   note_pace(from, entered);
-}
-
-void Coordinator::Impl::hear(const Member& from, const UnitRefused& message) {
-  if (phase_ != CoordinatorPhase::kTraining || !is_open(message.unit.step)) {
-    ++counters_.stale;
-    return;
-  }
-  const Member* sender = members_.find(message.sender);
-  end_round(EndReason::kInternal,
-            name(from) + " refused microbatch " + std::to_string(message.unit.microbatch.value) +
-                (sender == nullptr ? "" : " from " + name(*sender)) + ": " + message.reason,
-            true);
 }
 
 void Coordinator::Impl::hear(const Member& from, const AverageReport& message) {
@@ -397,15 +386,14 @@ void Coordinator::Impl::commit() {
 StepRecord Coordinator::Impl::record_of_open_step() const {
   const StepId step = book_->step();
   StepRecord record;
-  record.loss_sum = book_->loss_sum();
+  record.loss_sum = book_->loss_sum();  // not finite where any unit was not
   record.tokens = book_->tokens(StageIndex(0));
   record.grad_norm = gradient_norm(book_->squared_norms());
   // A loss that is not finite skips the update just as a gradient that is not.
   const double judged = std::isfinite(record.loss_sum) ? record.grad_norm : record.loss_sum;
   record.scalars = commit_scalars(config_.optimizer, step, judged,
                                   fingerprint_key(config_.fingerprint_secret, step));
-  const bool gives_up = record.scalars.skip && skipped_in_a_row_ + 1 >= config_.skips_max;
-  const bool ends = step.value >= config_.steps || finish_wanted_ || gives_up;
+  const bool ends = step.value >= config_.steps || finish_wanted_;
   // One at a time: nobody holds two copies, and whoever is fast lets go of none that is complete.
   const bool saving = !settlement_.checkpoints_in(members_.by_stage());
   record.checkpoint = ends || (checkpoint_is_due(step) && !saving);
@@ -427,12 +415,10 @@ void Coordinator::Impl::after_commit(const StepRecord& record) {
   if (record.scalars.skip)
     note("the update of step " + std::to_string(record.step().value) +
          " is skipped: its gradient or loss is not finite");
-  if (skipped_in_a_row_ >= config_.skips_max)
-    return end_round(EndReason::kNotFinite,
-                     std::to_string(skipped_in_a_row_) + " updates in a row were not finite", true);
   if (record.step().value >= config_.steps)
     return end_round(EndReason::kFinished, "all steps are done", true);
   if (finish_wanted_) return end_round(EndReason::kFinished, "finished by the coordinator", true);
+  if (record.scalars.skip && skipped_in_a_row_ >= config_.skips_max) pause_for_skips();
   if (pause_wanted_) phase_ = CoordinatorPhase::kPaused;
   plan_join_pause();
 }

@@ -64,6 +64,14 @@ void Coordinator::Impl::finish_round() {
   act(RoundFinished{ended.reason, ended.text, ended.last_step, ended.resumable_step});
 }
 
+/// Nothing is lost: a person decides whether to go on, or to stop and change what is wrong.
+void Coordinator::Impl::pause_for_skips() {
+  pause_wanted_ = true;
+  pause_why_ = std::to_string(skipped_in_a_row_) + " updates in a row were skipped";
+  if (!last_refusal_.empty()) pause_why_ += " (last: " + last_refusal_ + ")";
+  note("the round pauses: " + pause_why_);
+}
+
 // ---- what is said again -------------------------------------------------------------------------
 
 /// The coordinator repeats its last word to whoever has not answered it; a node answers a repeated
@@ -156,7 +164,7 @@ std::string Coordinator::Impl::waiting_for() const {
                  std::to_string(book_->step().value);
       return "microbatches of step " + std::to_string(book_->step().value);
     case CoordinatorPhase::kPaused:
-      return "resume";
+      return pause_why_.empty() ? "resume" : "resume: " + pause_why_;
     case CoordinatorPhase::kEnding:
       return unsettled_epoch_ ? "the ledger" : "digests and checkpoints";
     case CoordinatorPhase::kEnded:

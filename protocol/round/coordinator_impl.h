@@ -192,6 +192,7 @@ class Coordinator::Impl {
   void end_round(EndReason reason, std::string text, bool save);
   void advance_ending();
   void finish_round();
+  void pause_for_skips();
   void repeat_unanswered();
   void repeat_to(const Member& member);
   bool owes_reports(const NodeId& node) const;
@@ -253,6 +254,8 @@ class Coordinator::Impl {
   bool checkpoint_wanted_ = false;   ///< as soon as none is under way
   std::uint64_t nodes_joined_ = 0;
   bool pause_wanted_ = false;
+  std::string pause_why_;     ///< where nobody asked for it
+  std::string last_refusal_;  ///< of a unit that was not finite
   bool finish_wanted_ = false;
 
   std::optional<RoundEnd> end_;

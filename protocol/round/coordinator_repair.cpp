@@ -101,6 +101,35 @@ void Coordinator::Impl::hear(const Member& from, const PeerComplaint& message) {
     complaints_.push_back({from.node, message.peer, message.reason, now_});
 }
 
+/// What a neighbour sent and no honest one sends is between the two of them. What is not finite is
+/// done again elsewhere, once everybody has said what it holds; a sum that took it up is of no use,
+/// and its node begins anew where its stage can spare it.
+void Coordinator::Impl::hear(const Member& from, const UnitRefused& message) {
+  if (phase_ != CoordinatorPhase::kTraining || !is_open(message.unit.step)) {
+    ++counters_.stale;
+    return;
+  }
+  if (message.unit.stage != from.stage) return fault(from.node, "refuses another stage's unit");
+  const Member* sender = members_.find(message.sender);
+  const auto is_spare = [this](const Member& member) {
+    return members_.replicas(member.stage).size() > 1;
+  };
+  const bool input = message.fault <= UnitFault::kInput;
+  const std::string what =
+      name(from) + " refused microbatch " + std::to_string(message.unit.microbatch.value) +
+      (!input || sender == nullptr ? "" : " from " + name(*sender)) + ": " + message.reason;
+  if (input && sender != nullptr && sender->node != from.node) {
+    if (is_spare(from) || is_spare(*sender))
+      return hear(from, PeerComplaint{message.sender, message.unit.step, message.reason});
+    return end_round(EndReason::kInternal, what, true);
+  }
+  if (message.fault == UnitFault::kSpoilsSum && is_spare(from)) return lose(from.node, what);
+  if (survey_ || survey_again_at_) return;  // said again, unless they make it known
+  note(what);
+  last_refusal_ = what;
+  if (is_spare(from)) survey_again_at_ = now_ + limits::kSurveyInterval;
+}
+
 void Coordinator::Impl::hear(const Member& from, const LeaveNotice& message) {
   note(name(from) + " leaves: " + message.reason);
   if (phase_ == CoordinatorPhase::kAdmitting) {

@@ -111,13 +111,8 @@ void Participant::Impl::handle(const ComputeDone& event) {
   measure(event.work.op);
   const Unit& unit = event.work.unit;
   OpenStep& step = steps_.at(unit.step);
+  if (!event.error.empty()) return refuse(step, event);
   const Flight* flight = step.pipeline.find(unit);
-  if (!event.error.empty()) {
-    const NodeId& sender = event.work.op == WorkOp::kBackward ? flight->to.node
-                           : is_first()                       ? config_.self
-                                                              : flight->from.node;
-    return tell(config_.coordinator, UnitRefused{unit, sender, event.error});
-  }
   const auto outgoing = step.pipeline.computed(event.work, event.tokens, event.loss_sum);
   if (flight->progress == UnitProgress::kDone && flight->redo == Redo::kCount) {
     step.unacknowledged.insert(unit.microbatch);
@@ -294,7 +289,14 @@ void Participant::Impl::obey(const RepairOrders& message) {
     return;
   }
   step->repaired = message.epoch;
-  for (const auto& task : message.tasks) send_out(step->pipeline.repair(task));
+  for (const auto& task : message.tasks) {
+    const Flight* flight =
+        step->pipeline.find(Unit{message.step, task.microbatch, welcome_->stage, task.attempt});
+    const bool awaited = flight != nullptr && flight->routed && !flight->gradient_here;
+    if (awaited && task.redo == Redo::kNothing && task.to.node != NodeId{})
+      router_.abandoned(flight->to.node, now_);
+    send_out(step->pipeline.repair(task));
+  }
 }
 
 void Participant::Impl::obey(const Commit& message) {
@@ -334,6 +336,7 @@ void Participant::Impl::obey(const RoundEnd& message) {
     ++counters_.repeated;
     return repeat_reports();
   }
+  if (phase_ == ParticipantPhase::kJoining) return;  // said to the process of before
   if (is_joining()) return finish(message.reason, message.text);
   end_ = message;
   phase_ = ParticipantPhase::kEnding;

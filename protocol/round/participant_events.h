@@ -40,13 +40,14 @@ struct StageFailed {
 };
 
 /// Answer to Compute. `error` empty: the result is in the shell's hands under the unit's key (and
-/// the gradient is accumulated, where `work.op` is not kForward). Not finite is no error: the
-/// commit skips the update.
+/// the gradient is accumulated, where `work.op` is not kForward). A blank unit says a loss that is
+/// not finite.
 struct ComputeDone {
   Work work;
-  std::uint64_t tokens = 0;  ///< target tokens of the microbatch
-  double loss_sum = 0;       ///< last stage only
-  std::string error;         ///< why the input was refused (false shape, not decodable)
+  std::uint64_t tokens = 0;             ///< target tokens of the microbatch
+  double loss_sum = 0;                  ///< last stage only
+  std::string error;                    ///< why there is no result
+  UnitFault fault = UnitFault::kInput;  ///< where there is none
 };
 
 /// An output that was kept in case a neighbour dies had to make room, or is gone although an action

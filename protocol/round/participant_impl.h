@@ -58,6 +58,9 @@ class Participant::Impl {
     bool pull_answered = true;
     TimePoint pulled_at{};
     TimePoint reported_at{};
+    std::optional<UnitRefused> refusal{};  ///< the newest, until everybody is asked again
+    MembershipEpoch refused_in{};
+    TimePoint refused_at{};
   };
 
   // Events.
@@ -130,6 +133,8 @@ class Participant::Impl {
   void send_out(const std::vector<Outgoing>& outgoing);
   void pull(OpenStep& step);
   void report_units(OpenStep& step);
+  void refuse(OpenStep& step, const ComputeDone& event);
+  void repeat_refusal(OpenStep& step);
   void average(OpenStep& step);
   void change_members(const MembershipTable& table);
   void use_table(const MembershipTable& table);

@@ -36,6 +36,7 @@ void Participant::Impl::pump() {
   send_outputs(*step);
   if (is_first()) pull(*step);
   report_units(*step);
+  repeat_refusal(*step);
   average(*step);
 }
 
@@ -144,6 +145,38 @@ void Participant::Impl::report_units(OpenStep& step) {
   step.unreported = false;
   step.reported_at = now_;
   tell(config_.coordinator, std::move(report));
+}
+
+/// The coordinator has it done again, by somebody else if it is not finite here; what is in the sum
+/// all the same costs this node its seat. Where nobody could take its place zeros do, and the
+/// update is skipped.
+void Participant::Impl::refuse(OpenStep& step, const ComputeDone& event) {
+  const Unit& unit = event.work.unit;
+  const Flight& flight = *step.pipeline.find(unit);
+  if (event.fault != UnitFault::kInput && replicas(stage()).size() == 1) {
+    tell(config_.coordinator, UnitRefused{unit, config_.self, event.error, event.fault});
+    computing_.push_back(step.pipeline.blanked(event.work));
+    return engine(Compute{computing_.back()});
+  }
+  NodeId sender = config_.self;
+  if (event.fault == UnitFault::kInput && event.work.op == WorkOp::kBackward)
+    sender = flight.to.node;
+  else if (event.fault == UnitFault::kInput && !is_first())
+    sender = flight.from.node;
+  const auto upstream = step.pipeline.refuse(event.work, event.fault != UnitFault::kInput);
+  if (upstream) tell(*upstream, SlotGrant{slots_.finish(*upstream)});
+  step.refusal = UnitRefused{unit, sender, event.error, event.fault};
+  step.refused_in = table_->epoch;
+  step.refused_at = now_;
+  tell(config_.coordinator, *step.refusal);
+}
+
+/// A table of a later epoch asks for what this node holds: that says it as well.
+void Participant::Impl::repeat_refusal(OpenStep& step) {
+  if (step.refused_in < table_->epoch) step.refusal.reset();
+  if (!step.refusal || now_ - step.refused_at < limits::kRepeatInterval) return;
+  step.refused_at = now_;
+  tell(config_.coordinator, *step.refusal);
 }
 
 void Participant::Impl::average(OpenStep& step) {

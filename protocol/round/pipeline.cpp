@@ -3,6 +3,8 @@
 #include "protocol/round/pipeline.h"
 
 #include <algorithm>
+#include <limits>
+#include <utility>
 
 #include "protocol/base/check.h"
 
@@ -39,7 +41,9 @@ Arrival Pipeline::judge_forward(const NodeId& from, const Unit& unit, bool order
   const UnitKey key{unit.microbatch, unit.attempt};
   if (const Flight* known = find(key)) {
     if (known->progress == UnitProgress::kAwaited) return Arrival::kAccepted;
-    return ordered || known->from.node == from ? Arrival::kRepeated : Arrival::kRefused;
+    // Once an order has named another source, what the first one sent may still come again.
+    const bool may = ordered || known->sourced || known->from.node == from;
+    return may ? Arrival::kRepeated : Arrival::kRefused;
   }
   if (!ordered) return holds_counting(unit.microbatch) ? Arrival::kRefused : Arrival::kAccepted;
   if (offers_.contains({key, Direction::kForward})) return Arrival::kRepeated;
@@ -93,9 +97,10 @@ Arrival Pipeline::backward_arrived(const NodeId& from, const Unit& unit) {
 // ---- what is computed ---------------------------------------------------------------------------
 
 std::optional<Work> Pipeline::next() {
-  const auto work = next_work(order_);
+  auto work = next_work(order_);
   if (!work) return work;
   const UnitKey key{work->unit.microbatch, work->unit.attempt};
+  work->blank = flights_.at(key).blank;
   if (work->op == WorkOp::kBackward) {
     flight(work->unit, UnitProgress::kGradient).progress = UnitProgress::kBackward;
     order_.gradients.erase(key);
@@ -134,9 +139,33 @@ std::vector<Outgoing> Pipeline::computed(const Work& work, std::uint64_t tokens,
   return outgoing;
 }
 
+std::optional<NodeId> Pipeline::refuse(const Work& work, bool not_finite) {
+  const bool backward = work.op == WorkOp::kBackward;
+  Flight& at = flight(work.unit, backward ? UnitProgress::kBackward : UnitProgress::kForward);
+  if (work.counts) --order_.forwards;
+  if (work.counts && work.op != WorkOp::kForward) --order_.backwards;
+  allow_any_order();  // it comes back in another place, or not at all
+  at.progress = UnitProgress::kDone;
+  at.redo = Redo::kForward;
+  at.refused = not_finite;
+  if (!std::exchange(at.slotted, false)) return std::nullopt;
+  return at.from.node;
+}
+
+Work Pipeline::blanked(const Work& work) {
+  const bool backward = work.op == WorkOp::kBackward;
+  flight(work.unit, backward ? UnitProgress::kBackward : UnitProgress::kForward).blank = true;
+  Work blank = work;
+  blank.blank = true;
+  return blank;
+}
+
 std::optional<Unit> Pipeline::unsent() const {
-  for (const auto& [key, flight] : flights_)
+  for (const auto& [key, flight] : flights_) {
     if (flight.progress == UnitProgress::kOutput) return unit_of(key);
+    // The next stage takes them in order: what is made anew as blank comes first all the same.
+    if (order_.in_order && flight.progress < UnitProgress::kOutput) return std::nullopt;
+  }
   return std::nullopt;
 }
 
@@ -174,6 +203,8 @@ std::vector<Outgoing> Pipeline::redo(const UnitKey& key, const RepairTask& task)
   Flight& flight = flights_[key];
   flight.progress = UnitProgress::kAwaited;
   flight.redo = task.redo;
+  flight.blank = task.blank;
+  if (task.blank) flight.loss_sum = std::numeric_limits<double>::quiet_NaN();
   flight.from = task.from;
   flight.sourced = task.from.node != kNobody;
   flight.to = task.to;
@@ -224,7 +255,8 @@ std::vector<HeldUnit> Pipeline::holdings() const {
   for (const auto& [key, flight] : flights_)
     units.push_back({key.microbatch, key.attempt, flight.progress, flight.redo == Redo::kCount,
                      flight.gradient_here, flight.output_kept, flight.gradient_kept, flight.from,
-                     flight.to, flight.tokens, flight.loss_sum, flight.sourced, flight.directed});
+                     flight.to, flight.tokens, flight.loss_sum, flight.sourced, flight.directed,
+                     flight.refused});
   return units;
 }
 

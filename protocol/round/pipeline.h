@@ -29,6 +29,8 @@ struct Flight {
   bool sourced = false;        ///< `from` was ordered
   bool directed = false;       ///< `to` was ordered; the gradient may come from any of its stage
   bool sends_output = false;   ///< directed: the output goes to `to` when it is there
+  bool refused = false;        ///< not finite here: done, and neither counted nor sent
+  bool blank = false;          ///< zeros stand for its tensors
   bool gradient_here = false;  ///< the gradient of the output came, perhaps before it was due
   bool output_kept = false;
   bool gradient_kept = false;
@@ -73,6 +75,13 @@ class Pipeline {
   std::optional<Work> next();
   /// The engine did `work`, which next() issued. What has to go to a certain node now.
   std::vector<Outgoing> computed(const Work& work, std::uint64_t tokens, double loss_sum);
+
+  /// `work`, which next() issued, came to nothing: its unit is over here. `not_finite`: and should
+  /// be done elsewhere. Who gets back the slot that it held.
+  std::optional<NodeId> refuse(const Work& work, bool not_finite);
+  /// Zeros take the place of what `work`, which next() issued, should have made: the same work,
+  /// issued anew as blank.
+  Work blanked(const Work& work);
 
   /// The lowest unit whose output waits for a hop.
   std::optional<Unit> unsent() const;

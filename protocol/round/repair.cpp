@@ -3,6 +3,7 @@
 #include "protocol/round/repair.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "protocol/base/check.h"
@@ -134,8 +135,11 @@ class MicrobatchPlanner {
     std::vector<StageFacts> path;
     for (std::size_t stage = 0; stage < units_.size(); ++stage) path.push_back(facts_of(stage));
     const auto nobody = [](const StageFacts& stage) { return stage.fate == UnitFate::kNobody; };
-    if (std::all_of(path.begin(), path.end(), nobody)) return grant_anew();
-    const std::vector<StageRepair> repairs = plan_path(path);
+    std::vector<StageRepair> repairs = plan_path(path);
+    if (std::all_of(path.begin(), path.end(), nobody)) {
+      if (refusers(0).empty()) return grant_anew();
+      repairs[0].redo = Redo::kCount;  // not by whoever pulls first: that may be who refused
+    }
     for (std::size_t stage = 0; stage < units_.size(); ++stage) order(stage, repairs[stage].redo);
     for (std::size_t stage = 0; stage < units_.size(); ++stage)
       if (repairs[stage].send_output) pass_output(stage);
@@ -191,7 +195,7 @@ class MicrobatchPlanner {
     if (live == facts_.live.end()) return;
     for (const LiveUnit& unit : units_[stage])
       if (node_of(unit) == at.node &&
-          (stage == 0 ? unit.held.counts : unit.held.attempt == at.attempt))
+          (stage == 0 ? unit.held.counts || unit.held.refused : unit.held.attempt == at.attempt))
         return;
     HeldUnit held = unit_of(at.attempt);
     held.progress = UnitProgress::kInput;
@@ -211,7 +215,8 @@ class MicrobatchPlanner {
         return true;
     for (std::size_t stage = 1; stage < units_.size(); ++stage)
       for (const LiveUnit& unit : units_[stage])
-        if (is_live(stage - 1, unit.held.from.node) && !knows(stage - 1, unit.held.from))
+        if (is_live(stage - 1, unit.held.from.node) &&
+            !knows(stage - 1, unit.held.from, unit.held.refused))
           return true;
     return false;
   }
@@ -225,10 +230,12 @@ class MicrobatchPlanner {
       return unit.held.counts && unit.done() && node_of(unit) == node;
     });
   }
-  bool knows(std::size_t stage, const Hop& at) const {
-    return facts_.ordered.contains({index(stage), microbatch_, at.attempt}) ||
-           std::any_of(units_[stage].begin(), units_[stage].end(),
-                       [&](const LiveUnit& unit) { return hop(unit) == at; });
+  /// `sent`: whose output has left, since what came to nothing looks as if it had never been sent.
+  bool knows(std::size_t stage, const Hop& at, bool sent) const {
+    return (!sent && facts_.ordered.contains({index(stage), microbatch_, at.attempt})) ||
+           std::any_of(units_[stage].begin(), units_[stage].end(), [&](const LiveUnit& unit) {
+             return hop(unit) == at && (!sent || unit.held.progress >= UnitProgress::kSent);
+           });
   }
 
   bool is_counted(std::size_t stage) const {
@@ -311,6 +318,14 @@ class MicrobatchPlanner {
 
   // ---- who does what
 
+  /// Live nodes of the stage at which the microbatch is not finite.
+  std::set<std::size_t> refusers(std::size_t stage) const {
+    std::set<std::size_t> nodes;
+    for (const LiveUnit& unit : units_[stage])
+      if (unit.held.refused) nodes.insert(unit.witness);
+    return nodes;
+  }
+
   /// Whatever is left of it is of no use: it begins again, under an attempt of its own.
   void grant_anew() {
     for (std::size_t stage = 1; stage < units_.size(); ++stage) open(stage);
@@ -323,13 +338,22 @@ class MicrobatchPlanner {
     plan_.attempts[microbatch_.value] = facts_.attempts[microbatch_.value].next();
   }
 
+  /// Not finite at a second replica either, or there is no other.
+  bool is_hopeless(std::size_t stage) const {
+    const auto replicas = std::count_if(facts_.live.begin(), facts_.live.end(),
+                                        [&](const auto& w) { return w.stage == index(stage); });
+    const std::size_t refused = refusers(stage).size();
+    return refused >= 2 || refused == static_cast<std::size_t>(replicas);
+  }
+
   /// Of those through first with what they have, the first; if possible not one that is at this
   /// microbatch already.
   std::size_t choose(std::size_t stage) const {
     std::vector<std::size_t> replicas;
+    const auto refused = is_hopeless(stage) ? std::set<std::size_t>{} : refusers(stage);
     bool rated = true;
     for (std::size_t w = 0; w < facts_.live.size(); ++w)
-      if (facts_.live[w].stage == index(stage)) {
+      if (facts_.live[w].stage == index(stage) && !refused.contains(w)) {
         replicas.push_back(w);
         rated &= facts_.live[w].units_per_second > 0;
       }
@@ -360,6 +384,8 @@ class MicrobatchPlanner {
     if (redo == Redo::kCount)
       plan_.counted.push_back({index(stage), microbatch_, node_of(unit), attempt});
     task(*again_[stage]).redo = redo;
+    task(*again_[stage]).blank = is_hopeless(stage);
+    plan_.blanks += is_hopeless(stage) ? 1 : 0;
   }
 
   const LiveUnit& again_or_holder(std::size_t stage, Redo at_least) const {

@@ -120,13 +120,15 @@ struct RepairPlan {
   std::vector<Attempt> attempts;   ///< the highest now, by microbatch
   OrderedUnits ordered;            ///< for the next plan of this step
   std::uint32_t units_redone = 0;  ///< whatever the redo
+  std::uint32_t blanks = 0;        ///< of those, not finite: the update will be skipped
 };
 
 /// The least work that completes the step, given to those who are through with theirs first.
 /// Answers are not of one instant: nodes go on meanwhile, so one's may be older than what its
 /// neighbour says. What was sent without an order, its receiver has; what stays unclear is left out
 /// until everybody has answered again.
-/// Deterministic.
+/// A unit that is not finite at one replica goes to another; at two, or at all there are, zeros
+/// take its place, so that the step can be committed without its update. Deterministic.
 RepairPlan plan_step(const StepFacts& facts);
 
 }  // namespace coshard::round

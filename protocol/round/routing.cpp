@@ -74,6 +74,12 @@ void Router::rest(TimePoint now) {
 
 void Router::returned(const NodeId& peer, TimePoint now) { hops_.at(peer).pace.ends(1, now); }
 
+void Router::abandoned(const NodeId& peer, TimePoint now) {
+  const auto found = hops_.find(peer);
+  if (found == hops_.end() || found->second.pace.held() == 0) return;
+  found->second.pace.holds(found->second.pace.held() - 1, now);
+}
+
 std::uint32_t Router::outstanding(const NodeId& peer) const {
   const auto found = hops_.find(peer);
   return found == hops_.end() ? 0 : found->second.pace.held();

@@ -42,6 +42,9 @@ class Router {
   /// The gradient of a microbatch came back from `peer`.
   void returned(const NodeId& peer, TimePoint now);
 
+  /// No gradient will come back from `peer` for a microbatch that it got.
+  void abandoned(const NodeId& peer, TimePoint now);
+
   std::uint32_t outstanding(const NodeId& peer) const;
   /// Measured seconds per microbatch while busy; nothing before the first gradient.
   std::optional<double> seconds_per_unit(const NodeId& peer) const;

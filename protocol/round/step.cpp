@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
+#include <limits>
 
 #include "protocol/base/check.h"
 
@@ -77,6 +79,7 @@ Entry StepBook::done(StageIndex stage, const NodeId& node, const UnitDone& done)
   unit.node = node;
   unit.done = done;
   ++page.done;
+  spoilt_ |= !std::isfinite(done.loss_sum);
   return Entry::kEntered;
 }
 
@@ -102,6 +105,7 @@ void StepBook::lose(StageIndex stage, const NodeId& node) {
 void StepBook::repair(const RepairPlan& plan) {
   attempts_ = plan.attempts;
   ordered_ = plan.ordered;
+  spoilt_ |= plan.blanks > 0;
   const auto reopen = [this](StageIndex stage, MicrobatchIndex microbatch) -> Unit& {
     Unit& unit = pages_.at(stage.value).units.at(microbatch.value);
     COSHARD_CHECK(!unit.node);
@@ -203,6 +207,7 @@ std::uint32_t StepBook::units_done_by(const NodeId& node) const {
 }
 
 double StepBook::loss_sum() const {
+  if (spoilt_) return std::numeric_limits<double>::quiet_NaN();
   double sum = 0;
   for (const auto& unit : pages_.back().units) sum += unit.done.loss_sum;
   return sum;

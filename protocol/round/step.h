@@ -89,7 +89,8 @@ class StepBook {
   std::uint32_t units_done() const;
   std::uint32_t units_done_by(const NodeId& node) const;
 
-  /// Of complete books. Losses add in ascending microbatch order, in double.
+  /// Of complete books. Losses add in ascending microbatch order, in double; not finite where any
+  /// unit of any stage was not.
   double loss_sum() const;
   std::uint64_t tokens(StageIndex stage) const;
   /// By stage, in chunk order.
@@ -119,6 +120,7 @@ class StepBook {
   std::vector<Page> pages_;
   std::vector<Attempt> attempts_;  ///< by microbatch
   OrderedUnits ordered_;
+  bool spoilt_ = false;  ///< a unit was not finite, and zeros took its place
 };
 
 }  // namespace coshard::round

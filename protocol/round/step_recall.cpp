@@ -3,6 +3,7 @@
 // heard, and nobody obeys that word any more. See step.h.
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <cmath>
 #include <set>
 #include <tuple>
 
@@ -75,6 +76,7 @@ std::optional<StepBook::Misfit> StepBook::recall(const NodeId& node, const Holdi
   const Attempt highest = std::max({unit.attempt, unit.from.attempt, unit.to.attempt});
   if (m >= shape_.microbatches || highest > kAttemptsRecalled) return misfit(", which cannot be");
   attempts_[m] = std::max(attempts_[m], highest);
+  spoilt_ |= !std::isfinite(unit.loss_sum);
   if (!unit.counts) return std::nullopt;
   Page& page = pages_.at(held.stage.value);
   Unit& entry = page.units[m];

@@ -22,6 +22,8 @@ struct Work {
   WorkOp op = WorkOp::kForward;
   Unit unit;
   bool counts = true;  ///< false: the gradient is passed on and not accumulated (repair)
+  /// Nothing is computed: zeros stand for the result, and nothing is accumulated.
+  bool blank = false;
   bool operator==(const Work&) const = default;
 };
 

@@ -82,12 +82,6 @@ void describe(FieldIo& io, UnitReport& m) {
       "names units that are not strictly ascending");
 }
 
-void describe(FieldIo& io, UnitRefused& m) {
-  io.nested(m.unit);
-  io.key(m.sender);
-  io.text(m.reason);
-}
-
 void describe(FieldIo& io, AverageReport& m) {
   io.number(m.step, limits::kStepsMax);
   io.number(m.stage, kStageMax);

@@ -5,6 +5,13 @@
 
 namespace coshard::wire {
 
+void describe(FieldIo& io, UnitRefused& m) {
+  io.nested(m.unit);
+  io.key(m.sender);
+  io.text(m.reason);
+  io.number(m.fault, static_cast<std::uint64_t>(UnitFault::kSpoilsSum));
+}
+
 void describe(FieldIo& io, Hop& m) {
   io.key(m.node);
   io.number(m.attempt, limits::kAttemptsMax);
@@ -24,6 +31,7 @@ void describe(FieldIo& io, HeldUnit& m) {
   io.real(m.loss_sum);
   io.flag(m.from_ordered);
   io.flag(m.to_ordered);
+  io.flag(m.refused);
 }
 
 void describe(FieldIo& io, Holdings& m) {
@@ -48,6 +56,7 @@ void describe(FieldIo& io, RepairTask& m) {
   io.nested(m.to);
   io.flag(m.send_output);
   io.flag(m.send_gradient);
+  io.flag(m.blank);
 }
 
 void describe(FieldIo& io, RepairOrders& m) {

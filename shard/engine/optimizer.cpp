@@ -77,8 +77,6 @@ Result<double> Optimizer::set_average(ChunkIndex chunk, const SharedBytes& avera
 Result<double> Optimizer::accept(ChunkIndex chunk) {
   const double norm = kernels_.squared_norm(average_at(chunk), chunks_[chunk.value].count);
   averaged_[chunk.value] = std::isfinite(norm);
-  if (!averaged_[chunk.value])
-    return fail(ErrorCode::kInvalidArgument, name(chunk) + ": the average is not finite");
   return norm;
 }
 
@@ -93,7 +91,7 @@ Result<void> Optimizer::apply(const CommitScalars& scalars) {
     if (missing != averaged_.end())
       return fail(ErrorCode::kFailedPrecondition,
                   "update of step " + std::to_string(scalars.step.value) +
-                      ": expected the average of every gradient chunk, found none of chunk " +
+                      ": expected a finite average of every gradient chunk, found none of chunk " +
                       std::to_string(missing - averaged_.begin()));
     const ParameterLayout& layout = module_.layout();
     for (std::size_t i = 0; i < layout.specs().size(); ++i) {

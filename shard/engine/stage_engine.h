@@ -79,6 +79,8 @@ struct MemoryBytes {
 ///
 /// Errors of every method: kInvalidArgument for an input whose shape, dtype, tokens or values
 /// (NaN, Inf, absurd norm) are not what this stage takes, with nothing accumulated;
+/// kUnavailable for a result that is not finite, with nothing accumulated; kCorruption for one that
+/// is in the sum all the same, which is of no use until the step ends;
 /// kFailedPrecondition for a call out of order (backward without forward, a second forward of the
 /// same microbatch, apply_update before every chunk has its average); kResourceExhausted when
 /// memory or stashes_max is spent; kInternal for an unexpected failure of libtorch.
@@ -121,7 +123,8 @@ class StageEngine {
   /// Adds the contributions of all replicas in the given order, own one included, times
   /// `inv_tokens`; keeps the result as this engine's average of the chunk and returns it. No
   /// contributions: the own sum is the only one, no bytes are copied. kInvalidArgument when a
-  /// contribution has the wrong size or the result is not finite. Until the update, this and
+  /// contribution has the wrong size. A squared norm that is not finite is that of an average that
+  /// is not: only a skipped update may follow. Until the update, this and
   /// set_average may come again for a chunk, in any mixture, also after more units were added to
   /// the sum (a later averaging attempt): the last one holds.
   virtual Result<AveragedChunk> reduce_chunk(ChunkIndex chunk,

@@ -67,8 +67,13 @@ Result<void> check_config(const StageConfig& config) {
 
 /// What this stage computed itself is beyond use: no neighbour's fault.
 tl::unexpected<Error> spoiled(const std::string& why) {
-  return fail(ErrorCode::kUnavailable,
-              why + "; it was computed here: lower the learning rate and go on from a checkpoint");
+  return fail(ErrorCode::kUnavailable, why + "; it was computed here");
+}
+
+/// Likewise, after a backward pass that may have added to the sum.
+Result<TensorBlob> after_sum(Result<TensorBlob> gradient, Accumulate accumulate) {
+  if (gradient || accumulate == Accumulate::kNo) return gradient;
+  return fail(ErrorCode::kCorruption, gradient.error().message + ", and the sum has it");
 }
 
 }  // namespace
@@ -120,16 +125,6 @@ Result<TensorBlob> TorchEngine::leave(const at::Tensor& tensor, const BatchShape
   return blob;
 }
 
-Result<void> TorchEngine::check_sum() const {
-  if (!spoiled_) return {};
-  return fail(ErrorCode::kFailedPrecondition,
-              "gradient sum: a unit that was not finite is in it; abort the step");
-}
-
-void TorchEngine::note_sum(Accumulate accumulate, bool finite) {
-  spoiled_ = spoiled_ || (accumulate == Accumulate::kYes && !finite);
-}
-
 Result<TensorBlob> TorchEngine::forward(MicrobatchIndex microbatch, const StageInput& input) {
   COSHARD_ON(role_);
   return guarded(device_, "forward", [&]() -> Result<TensorBlob> {
@@ -172,9 +167,8 @@ Result<LossResult> TorchEngine::forward_loss(MicrobatchIndex microbatch, const S
     if (!std::isfinite(head.loss_sum)) return spoiled("forward_loss: unit is not finite");
     LossResult result{head.loss_sum, static_cast<std::uint64_t>(placed.shape.rows()), {}};
     if (config_.slice.has_embedding) return result;
-    auto blob = leave(head.dx, placed.shape, "forward_loss");
-    note_sum(accumulate, blob.has_value());
-    COSHARD_ASSIGN(result.input_grad, std::move(blob));
+    COSHARD_ASSIGN(result.input_grad,
+                   after_sum(leave(head.dx, placed.shape, "forward_loss"), accumulate));
     return result;
   });
 }
@@ -197,9 +191,7 @@ Result<TensorBlob> TorchEngine::backward(MicrobatchIndex microbatch, const Tenso
     const at::Tensor dx = module_.backward(stash.shape, stash.input, stash.saved,
                                            to_tensor(output_grad, device_), accumulate);
     if (config_.slice.has_embedding) return TensorBlob{};
-    auto blob = leave(dx, stash.shape, "backward");
-    note_sum(accumulate, blob.has_value());
-    return blob;
+    return after_sum(leave(dx, stash.shape, "backward"), accumulate);
   });
 }
 
@@ -223,7 +215,6 @@ Result<SharedBytes> TorchEngine::gradient_chunk(ChunkIndex chunk) {
   COSHARD_ON(role_);
   return guarded(device_, "gradient_chunk", [&]() -> Result<SharedBytes> {
     COSHARD_TRY(optimizer_.check(chunk));
-    COSHARD_TRY(check_sum());
     const GradientChunk& range = optimizer_.chunks()[chunk.value];
     return to_bytes(module_.gradients(), module_.layout().offset(range),
                     static_cast<std::int64_t>(range.count));
@@ -236,7 +227,6 @@ Result<AveragedChunk> TorchEngine::reduce_chunk(ChunkIndex chunk,
   COSHARD_ON(role_);
   return guarded(device_, "reduce_chunk", [&]() -> Result<AveragedChunk> {
     COSHARD_TRY(optimizer_.check(chunk));
-    if (contributions.empty()) COSHARD_TRY(check_sum());
     COSHARD_ASSIGN(const double norm, optimizer_.reduce(chunk, contributions, inv_tokens));
     return AveragedChunk{contributions.empty() ? nullptr : optimizer_.average(chunk), norm};
   });
@@ -256,7 +246,6 @@ Result<StepReport> TorchEngine::apply_update(const CommitScalars& scalars) {
     COSHARD_TRY(optimizer_.apply(scalars));
     COSHARD_FAILPOINT("update.done");
     stash_.clear();
-    spoiled_ = false;
     return StepReport{optimizer_.fingerprint(scalars.fingerprint_key)};
   });
 }
@@ -266,7 +255,6 @@ void TorchEngine::abort_step() {
   const c10::DeviceGuard guard(device_);
   stash_.clear();
   optimizer_.zero_sums();
-  spoiled_ = false;
 }
 
 Result<TensorBlob> TorchEngine::view_of(const at::Tensor& flat, std::string_view name) const {

@@ -50,9 +50,6 @@ class TorchEngine final : public StageEngine {
   Result<Placed> place(const StageInput& input) const;
   Result<TensorBlob> leave(const at::Tensor& tensor, const BatchShape& shape,
                            std::string_view what) const;
-  /// After a backward pass whose input gradient was finite or not.
-  void note_sum(Accumulate accumulate, bool finite);
-  Result<void> check_sum() const;
   Result<TensorBlob> view_of(const at::Tensor& flat, std::string_view name) const;
 
   StageConfig config_;
@@ -61,7 +58,6 @@ class TorchEngine final : public StageEngine {
   DeviceKernels& kernels_;
   Optimizer optimizer_;
   ActivationStash stash_;
-  bool spoiled_ = false;  ///< the sum took up something that is not finite
   ThreadRole role_;
 };
 

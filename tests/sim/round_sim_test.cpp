@@ -242,7 +242,7 @@ TEST(RoundSim, PauseHoldsStepsBackAndFinishEndsForGood) {
   EXPECT_TRUE(again.committed.empty());
 }
 
-TEST(RoundSim, SkippedUpdatesLeaveParametersAloneAndThreeInARowEndTheRound) {
+TEST(RoundSim, SkippedUpdatesLeaveParametersAloneAndThreeInARowPauseTheRound) {
   Options options = random_options(4);
   options.shape = {2, 2, 4, 16};
   options.steps = 9;
@@ -259,11 +259,19 @@ TEST(RoundSim, SkippedUpdatesLeaveParametersAloneAndThreeInARowEndTheRound) {
   options.not_finite_to = 9;
   Disks disks;
   VirtualRound world(options, disks);
+  std::vector<std::uint64_t> paused_after;
+  world.witness = [&](const round::CoordinatorAction& action) {
+    const auto* note = std::get_if<round::Note>(&action);
+    if (note != nullptr && note->text.find("the round pauses: 3 updates in a row") == 0)
+      paused_after.push_back(world.committed.back().step().value);
+  };
+  world.control(round::ControlVerb::kResume, 60s);
+  world.control(round::ControlVerb::kStop, 120s);
   world.run();
   ASSERT_EQ(first_error(world), "") << world.describe();
-  EXPECT_EQ(world.finished->reason, EndReason::kNotFinite);
-  EXPECT_EQ(world.finished->last_step.value, 4U);
-  EXPECT_EQ(world.finished->resumable_step.value, 4U);
+  EXPECT_EQ(paused_after, (std::vector<std::uint64_t>{4, 7}));
+  EXPECT_EQ(world.finished->reason, EndReason::kStopped);
+  EXPECT_EQ(world.finished->resumable_step.value, 7U);
 }
 
 TEST(RoundSim, NodesBeyondTheShapeAreRefusedPolitely) {

@@ -331,9 +331,17 @@ void VirtualRound::Node::compute(const Work& work) {
   ComputeDone done{work, world_.options_.shape.tokens_per_microbatch, 0, ""};
   const Unit before{unit.step, unit.microbatch, StageIndex(unit.stage.value - 1), unit.attempt};
   const Unit behind{unit.step, unit.microbatch, StageIndex(unit.stage.value + 1), unit.attempt};
+  if (work.blank) done.loss_sum = std::numeric_limits<double>::quiet_NaN();
+  if (is_poisoned(work)) {  // its input stays, as it does in the programs
+    const bool in_sum = work.op == WorkOp::kBackward;
+    if (in_sum) accumulate(work, mix({unit.microbatch.value, 0xBAD}));
+    done.error = "unit is not finite";
+    done.fault = in_sum ? UnitFault::kSpoilsSum : UnitFault::kNotFinite;
+    return handle(done);
+  }
   if (work.op == WorkOp::kBackward) {
     const std::uint64_t gradient = take(TensorKey{behind, Direction::kBackward});
-    backward(work, backward_of(stash_.at(unit), parameters, gradient));
+    backward(work, work.blank ? 0 : backward_of(stash_.at(unit), parameters, gradient));
     stash_.erase(unit);
     return handle(done);
   }
@@ -341,30 +349,42 @@ void VirtualRound::Node::compute(const Work& work) {
                                   ? tokens_in(world_.options_.seed, unit.step, unit.microbatch)
                                   : take(TensorKey{before, Direction::kForward});
   if (work.op == WorkOp::kForwardLoss) {
-    done.loss_sum = loss_of(input);
-    backward(work, backward_of(input, parameters, 0));
+    if (!work.blank) done.loss_sum = loss_of(input);
+    backward(work, work.blank ? 0 : backward_of(input, parameters, 0));
   } else {
     if (work.op == WorkOp::kForward) stash_[unit] = input;
-    put(TensorKey{unit, Direction::kForward}, forward_of(input, parameters));
+    put(TensorKey{unit, Direction::kForward}, work.blank ? 0 : forward_of(input, parameters));
   }
   handle(done);
 }
 
+bool VirtualRound::Node::is_poisoned(const Work& work) const {
+  const auto& poisons = world_.options_.poisons;
+  return !work.blank && std::any_of(poisons.begin(), poisons.end(), [&](const Poison& poison) {
+    const bool backward = work.op == WorkOp::kBackward;
+    return poison.step == work.unit.step.value && poison.stage == stage_ &&
+           poison.microbatch == work.unit.microbatch.value && poison.backward == backward &&
+           poison.node.value_or(index) == index && (work.counts || !backward);
+  });
+}
+
 void VirtualRound::Node::backward(const Work& work, std::uint64_t gradient) {
-  if (work.counts) accumulate(work.unit, gradient);
+  if (work.counts) accumulate(work, gradient);
   if (stage_ > 0) put(TensorKey{work.unit, Direction::kBackward}, gradient);
 }
 
-void VirtualRound::Node::accumulate(const Unit& unit, std::uint64_t gradient) {
+void VirtualRound::Node::accumulate(const Work& work, std::uint64_t gradient) {
+  const Unit& unit = work.unit;
   auto& order = accumulated_[unit.step];
-  if (std::find(order.begin(), order.end(), unit.microbatch) != order.end())
-    error("accumulates microbatch " + std::to_string(unit.microbatch.value) + " twice");
-  if (world_.options_.shape.replicas == 1 && !order.empty() && unit.microbatch < order.back())
-    error("accumulates out of order");
+  const bool known = std::find(order.begin(), order.end(), unit.microbatch) != order.end();
+  if (known && work.blank) return;  // in a sum that is of no use
+  if (known) error("accumulates microbatch " + std::to_string(unit.microbatch.value) + " twice");
+  const bool alone = world_.options_.shape.replicas == 1 && world_.options_.poisons.empty();
+  if (alone && !order.empty() && unit.microbatch < order.back()) error("accumulates out of order");
   order.push_back(unit.microbatch);
   auto& sums = sums_[unit.step];
   sums.resize(world_.options_.chunks);
-  if (world_.planted_.strikes(Bug::kForgetUnit)) return;
+  if (work.blank || world_.planted_.strikes(Bug::kForgetUnit)) return;
   const std::uint64_t times = world_.planted_.strikes(Bug::kCountTwice) ? 2 : 1;
   for (std::uint32_t chunk = 0; chunk < sums.size(); ++chunk)
     sums[chunk] += times * chunk_gradient(gradient, chunk);
@@ -397,7 +417,8 @@ void VirtualRound::Node::check_in_flight() {
                                               shape.microbatches, world_.options_.in_flight_extra);
   // What only passes through for a repair comes on top, and who joins gets slots beside the
   // others'.
-  const bool undisturbed = world_.lost_.empty() && world_.joined == 0;
+  const bool undisturbed =
+      world_.lost_.empty() && world_.joined == 0 && world_.options_.poisons.empty();
   if (undisturbed && stash_.size() > limit) error("holds more forwards than its limit");
   std::size_t inputs = 0;
   for (const auto& [key, value] : store_)

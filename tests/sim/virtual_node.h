@@ -74,8 +74,9 @@ class VirtualRound::Node {
   void job(std::uint64_t up_to_us, std::function<void()> work);
   void next_job();
   void compute(const round::Work& work);
+  bool is_poisoned(const round::Work& work) const;
   void backward(const round::Work& work, std::uint64_t gradient);
-  void accumulate(const Unit& unit, std::uint64_t gradient);
+  void accumulate(const round::Work& work, std::uint64_t gradient);
   std::uint64_t take(const round::PayloadKey& key);
   void put(const round::PayloadKey& key, std::uint64_t payload);
   void check_in_flight();

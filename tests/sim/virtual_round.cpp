@@ -22,13 +22,15 @@ constexpr std::chrono::milliseconds kTick{20};
 
 }  // namespace
 
-std::vector<Parameters> reference(const Options& options, std::uint64_t steps) {
+std::vector<Parameters> reference(const Options& options, std::uint64_t steps,
+                                  const std::set<std::uint64_t>& skipped) {
   const std::uint32_t stages = options.shape.stages;
   std::vector<Parameters> parameters;
   for (std::uint32_t s = 0; s < stages; ++s)
     parameters.push_back(initial(options.seed, s, options.chunks));
   for (std::uint64_t step = 1; step <= steps; ++step) {
     if (step >= options.not_finite_from && step <= options.not_finite_to) continue;
+    if (skipped.contains(step)) continue;
     std::vector<std::vector<std::uint64_t>> sums(stages,
                                                  std::vector<std::uint64_t>(options.chunks));
     for (std::uint32_t m = 0; m < options.shape.microbatches; ++m) {

@@ -22,6 +22,14 @@
 
 namespace coshard::simtest {
 
+/// A unit that comes out as something that is not finite.
+struct Poison {
+  std::uint64_t step = 0;
+  std::uint32_t stage = 0, microbatch = 0;
+  std::optional<std::uint32_t> node = {};  ///< where; everywhere if nobody is named
+  bool backward = false;                   ///< only once its gradient is in the sum
+};
+
 struct Options {
   std::uint64_t seed = 1;
   round::RoundShape shape;
@@ -46,10 +54,13 @@ struct Options {
   /// How long the round waits for a stage that has lost everybody; zero: it ends.
   Duration stage_patience{0};
   std::uint64_t not_finite_from = 0, not_finite_to = 0;  ///< steps whose gradient is NaN
+  std::vector<Poison> poisons;
 };
 
-/// The same training done by one loop: parameters by stage after `steps` steps.
-std::vector<Parameters> reference(const Options& options, std::uint64_t steps);
+/// The same training done by one loop: parameters by stage after `steps` steps, of which the
+/// updates of `skipped` are left out.
+std::vector<Parameters> reference(const Options& options, std::uint64_t steps,
+                                  const std::set<std::uint64_t>& skipped = {});
 
 /// What outlives processes: the coordinator's journal and the nodes' disks.
 struct Disks {

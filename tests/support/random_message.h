@@ -133,7 +133,9 @@ class RandomMessage {
     }
     return report;
   }
-  UnitRefused make(UnitRefused) { return {unit(), node(), text()}; }
+  UnitRefused make(UnitRefused) {
+    return {unit(), node(), text(), static_cast<UnitFault>(rng_.below(4))};
+  }
   AverageReport make(AverageReport) {
     return {step(), stage(), attempt(), array<Hash>(), several(50, [&] { return magnitude(); })};
   }
@@ -216,6 +218,7 @@ class RandomMessage {
             id<StepId>(limits::kTokensPerStepMax).value,
             rng_.unit(),
             flag(),
+            flag(),
             flag()};
   }
   Holdings make(Holdings) {
@@ -226,7 +229,8 @@ class RandomMessage {
   RepairTaken make(RepairTaken) { return {step(), id<MembershipEpoch>()}; }
   RepairOrders make(RepairOrders) {
     const auto task = [&] {
-      return RepairTask{microbatch(), attempt(), static_cast<Redo>(rng_.below(4)), hop(), hop(),
+      return RepairTask{microbatch(), attempt(), static_cast<Redo>(rng_.below(4)),
+                        hop(),        hop(),     flag(),
                         flag(),       flag()};
     };
     return {step(), id<MembershipEpoch>(), several(50, task)};

@@ -260,6 +260,32 @@ TEST_P(StageEngineContract, OwnUnitThatIsNotFiniteIsSaidToBeRedoneElsewhere) {
   EXPECT_NE(result.error().message.find("unit is not finite"), std::string::npos);
 }
 
+/// As large as an input may be, and larger when it has gone through the stage.
+TEST_P(StageEngineContract, WhatIsNotFiniteAndInTheSumAllowsASkippedUpdateAndNoOther) {
+  const auto engine = make({1, 2, false, false}, 1);
+  const TensorBlob wild = boundary(3, 0.9 * std::sqrt(12.0) * limits::kBoundaryRmsMax);
+  ASSERT_TRUE(engine->forward(MicrobatchIndex(0), boundary(1, 0.01)));
+  EXPECT_EQ(code_of(engine->backward(MicrobatchIndex(0), wild, Accumulate::kNo)),
+            ErrorCode::kUnavailable);
+  EXPECT_TRUE(all_zero(sums(*engine)));
+  ASSERT_TRUE(engine->forward(MicrobatchIndex(0), boundary(1, 0.01)));
+  EXPECT_EQ(code_of(engine->backward(MicrobatchIndex(0), wild)), ErrorCode::kCorruption);
+  EXPECT_FALSE(all_zero(sums(*engine)));
+  Bytes infinite = *engine->gradient_chunk(ChunkIndex(0)).value();
+  const float infinity = std::numeric_limits<float>::infinity();
+  std::memcpy(infinite.data(), &infinity, sizeof infinity);
+  const SharedBytes part = share(std::move(infinite));
+  const auto average = engine->reduce_chunk(ChunkIndex(0), {&part, 1}, 1.0F);
+  ASSERT_TRUE(average);
+  EXPECT_FALSE(std::isfinite(average->squared_norm));
+  EXPECT_FALSE(std::isfinite(engine->set_average(ChunkIndex(0), average->bytes).value()));
+  EXPECT_EQ(code_of(engine->apply_update(scalars())), ErrorCode::kFailedPrecondition);
+  CommitScalars skipped = scalars();
+  skipped.skip = true;
+  EXPECT_TRUE(engine->apply_update(skipped));
+  EXPECT_TRUE(all_zero(sums(*engine)));
+}
+
 TEST_P(StageEngineContract, InitialWeightsDoNotDependOnTheCut) {
   const auto all = whole(), part = last();
   const StageSlice slice{1, 2, false, true};

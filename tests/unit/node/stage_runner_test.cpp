@@ -7,6 +7,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
+#include <optional>
 #include <semaphore>
 
 #include "crypto/hash.h"
@@ -17,6 +19,9 @@ namespace {
 
 using shard::Accumulate;
 
+/// Of the next forward, where it fails.
+std::optional<ErrorCode> engine_fault;
+
 /// Says what was asked of it; an output is its input with another first byte.
 class FakeEngine final : public shard::StageEngine {
  public:
@@ -26,6 +31,7 @@ class FakeEngine final : public shard::StageEngine {
   const std::vector<shard::GradientChunk>& layout() const override { return chunks_; }
   Result<TensorBlob> forward(MicrobatchIndex, const shard::StageInput& input) override {
     calls_.push_back("forward");
+    if (engine_fault) return fail(*engine_fault, "unit is not finite");
     return marked(std::get<TensorBlob>(input), 0xf0);
   }
   Result<TensorBlob> forward_only(const shard::StageInput& input) override {
@@ -120,6 +126,7 @@ class StageRunnerTest : public ::testing::Test {
  protected:
   StageRunnerTest() {
     engine_calls.clear();
+    engine_fault.reset();
     std::filesystem::create_directory(folder.path() / "site");
     engine.start();
     runner.set_package({test::round_text(three_stages()), {}, test::read_text(folder.manifest())});
@@ -288,6 +295,40 @@ TEST_F(StageRunnerTest, ACheckpointIsWrittenBehindTheEnginesBack) {
   ASSERT_EQ(saved.size(), 1U);
   EXPECT_EQ(saved[0].error, "");
   EXPECT_EQ(saved[0].file_hash, crypto::sha256(as_bytes(test::read_text(file))));
+}
+
+TEST_F(StageRunnerTest, WhatIsNotFiniteIsAUnitsFaultAndZerosMayTakeItsPlace) {
+  const std::vector<std::pair<ErrorCode, UnitFault>> faults{
+      {ErrorCode::kInvalidArgument, UnitFault::kInput},
+      {ErrorCode::kUnavailable, UnitFault::kNotFinite},
+      {ErrorCode::kCorruption, UnitFault::kSpoilsSum}};
+  receive_input(0);
+  for (const auto& [code, fault] : faults) {
+    engine_fault = code;
+    events.clear();
+    compute(WorkOp::kForward, 0, true);
+    const auto done = events_of<round::ComputeDone>();
+    ASSERT_EQ(done.size(), 1U);
+    EXPECT_EQ(done[0].fault, fault);
+    EXPECT_EQ(done[0].error, "unit is not finite");
+    EXPECT_TRUE(events_of<round::EngineFailed>().empty());
+  }
+  events.clear();
+  engine_calls.clear();
+  runner.run(round::Compute{Work{WorkOp::kForward, unit(1, 0), true, true}});
+  receive_gradient(0);
+  runner.run(round::Compute{Work{WorkOp::kBackward, unit(1, 0), true, true}});
+  settle();
+  EXPECT_TRUE(engine_calls.empty());
+  const auto done = events_of<round::ComputeDone>();
+  ASSERT_EQ(done.size(), 2U);
+  EXPECT_EQ(done[1].error, "");
+  EXPECT_TRUE(std::isnan(done[1].loss_sum));
+  for (const auto direction : {Direction::kForward, Direction::kBackward}) {
+    runner.run(round::SendTensor{kAfter, unit(1, 0), direction, 0, Attempt(0), true});
+    EXPECT_EQ(sent.back().payload, Bytes(8)) << "zeros";
+  }
+  EXPECT_EQ(std::get<ForwardTensor>(sent[0].message).tensor, header());
 }
 
 TEST_F(StageRunnerTest, WhatIsNotKeptIsSaidAndNoFailure) {

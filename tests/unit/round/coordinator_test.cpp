@@ -243,10 +243,6 @@ TEST_F(CoordinatorTest, ReplicasThatLoadedDifferentParametersDoNotStart) {
 TEST_F(CoordinatorTest, OtherFaultsOfNodesEndTheRoundByName) {
   const std::vector<std::pair<std::function<void()>, std::string>> faults{
       {[&] {
-         hear(3, UnitRefused{unit(1, 0, 1), node(0), "false shape"});
-       },
-       "false shape"},
-      {[&] {
          hear(0, UnitReport{StepId(1), StageIndex(0), {{MicrobatchIndex(1), Attempt(0), 16, 0}}});
        },
        "cannot have done"},

@@ -52,6 +52,38 @@ TEST(Pipeline, TheLastStageIsDoneInOneGo) {
   EXPECT_FALSE(pipeline.unsent().has_value());
 }
 
+TEST(Pipeline, WhatIsNotFiniteIsOverAndItsSlotComesBack) {
+  Pipeline pipeline(order(1, 3));
+  pipeline.forward_arrived(node(1), unit(7, 2, 0), false);
+  const auto work = pipeline.next();
+  EXPECT_EQ(pipeline.refuse(*work, true), node(1));
+  EXPECT_EQ(pipeline.outstanding(), 0U);
+  EXPECT_EQ(pipeline.done_count(), 0U);
+  const HeldUnit held = pipeline.holdings().at(0);
+  EXPECT_TRUE(held.refused);
+  EXPECT_FALSE(held.counts);
+  EXPECT_FALSE(pipeline.unsent().has_value());
+  EXPECT_EQ(pipeline.forward_arrived(node(1), unit(7, 2, 0), false), Arrival::kRepeated);
+}
+
+TEST(Pipeline, BlankUnitsKeepTheOrderAndStayBlankOnTheWayBack) {
+  PipelineState in_order = order(0, 2);
+  in_order.in_order = true;
+  Pipeline pipeline(in_order);
+  pipeline.granted(MicrobatchIndex(0), Attempt(0));
+  pipeline.granted(MicrobatchIndex(1), Attempt(0));
+  const auto first = pipeline.next(), second = pipeline.next();
+  const Work blank = pipeline.blanked(*first);
+  EXPECT_TRUE(blank.blank);
+  pipeline.computed(*second, 16, 0);
+  EXPECT_FALSE(pipeline.unsent().has_value()) << "the next stage takes them in order";
+  pipeline.computed(blank, 16, 0);
+  EXPECT_EQ(pipeline.unsent(), unit(7, 0, 0));
+  pipeline.sent(unit(7, 0, 0), node(9));
+  pipeline.backward_arrived(node(9), unit(7, 0, 1));
+  EXPECT_TRUE(pipeline.next()->blank);
+}
+
 TEST(Pipeline, RepeatedThingsAreRepeatedAndFalseOnesRefused) {
   Pipeline pipeline(order(1, 3));
   EXPECT_EQ(pipeline.forward_arrived(node(1), unit(7, 4, 0), false), Arrival::kRefused);  // no such
