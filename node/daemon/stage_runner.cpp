@@ -309,16 +309,15 @@ void StageRunner::run(const round::ReduceChunk& action) {
 
 void StageRunner::run(const round::SendAverage& action) {
   COSHARD_ON(net_);
-  KeptTensor* kept =
-      store_.find(round::ChunkKey{action.step, action.attempt, action.chunk, ports_.self, true});
-  if (kept == nullptr) {
+  const auto average = store_.find_average(action.step, action.attempt, action.chunk);
+  if (!average) {
     fail_engine("an average to be sent is not kept any more");
     return;
   }
   const AveragedChunk message{action.step, stage_, action.attempt, action.chunk,
                               action.squared_norm};
   for (const NodeId& to : action.to) {
-    deliver({to, message, {kept->payload()}});
+    deliver({to, message, {average->tensor->payload()}});
     COSHARD_FAILPOINT("average.half_sent");
   }
 }

@@ -239,6 +239,9 @@ struct StageClosed {
   std::vector<NodeId> reducers;   ///< chunk c is reduced by reducers[c % reducers.size()]; who must
                                   ///< end with the average
   std::vector<NodeId> joiners{};  ///< to whom reducers send the average as well
+  /// Not empty: a reducer or contributor is gone, and these have every chunk of this attempt's
+  /// average. Whoever lacks some asks them (AverageAsk).
+  std::vector<NodeId> holders{};
   bool operator==(const StageClosed&) const = default;
 };
 
@@ -341,8 +344,9 @@ struct GradientChunk {
   bool operator==(const GradientChunk&) const = default;
 };
 
-/// The average of one chunk, from its reducer. Payload 0: fp32 values. The signature covers hash
-/// and norm: two envelopes with different hashes for one chunk are evidence against the reducer.
+/// The average of one chunk, from its reducer, or from one that was named as a holder. Payload 0:
+/// fp32 values. The signature covers hash and norm: two envelopes with different hashes for one
+/// chunk are evidence against the reducer.
 struct AveragedChunk {
   StepId step;
   StageIndex stage;
@@ -350,6 +354,15 @@ struct AveragedChunk {
   ChunkIndex chunk;
   double squared_norm = 0;
   bool operator==(const AveragedChunk&) const = default;
+};
+
+/// "Send me these chunks of the average, whoever reduced them." Again until they are there.
+struct AverageAsk {
+  StepId step;
+  StageIndex stage;
+  Attempt attempt;
+  std::vector<ChunkIndex> chunks;  ///< ascending, at most limits::kAveragingWindow
+  bool operator==(const AverageAsk&) const = default;
 };
 
 /// Receipts of tensors that the sender sent to the receiver, signed by the sender. Payload 0:
@@ -403,6 +416,7 @@ using Message =
                  Welcome, Refused, MembershipTable, StepOpen, MicrobatchGrant, UnitAck, StageClosed,
                  Commit, RoundEnd, SlotGrant, ForwardTensor, BackwardTensor, GradientChunk,
                  AveragedChunk, ReceiptWindow, ReceiptCountersigned, ReaderList, StateAsk,
-                 StatePiece, StateRefused, Holdings, RepairTaken, RepairOrders, StateOffer>;
+                 StatePiece, StateRefused, Holdings, RepairTaken, RepairOrders, StateOffer,
+                 AverageAsk>;
 
 }  // namespace coshard

@@ -77,7 +77,8 @@ struct Holdings {
   StageIndex stage;
   bool lacks = false;
   std::vector<HeldUnit> units;
-  Attempt averaging{};  ///< the newest averaging attempt of the step that it has heard of
+  Attempt averaging{};    ///< the newest averaging attempt of the step that it has heard of
+  bool averaged = false;  ///< every chunk of that attempt's average is here
   bool operator==(const Holdings&) const = default;
 };
 

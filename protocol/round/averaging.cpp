@@ -26,6 +26,24 @@ Averaging::Averaging(StepId step, StageIndex stage, Attempt attempt, NodeId self
 ParticipantActions Averaging::close(const StageClosed& closed) {
   COSHARD_CHECK(!closed_known_ && closed.step == step_ && closed.stage == stage_);
   COSHARD_CHECK(closed.attempt == attempt_ && !closed.contributions.empty());
+  know(closed);
+  return advance();
+}
+
+void Averaging::fetch(const StageClosed& closed) {
+  COSHARD_CHECK(closed.attempt == attempt_ && !closed.holders.empty());
+  if (!closed_known_) know(closed);
+  closed_.holders = closed.holders;
+}
+
+std::vector<ChunkIndex> Averaging::missing(std::size_t count) const {
+  std::vector<ChunkIndex> chunks;
+  for (std::uint32_t chunk = 0; chunk < states_.size() && chunks.size() < count; ++chunk)
+    if (states_[chunk] == ChunkState::kMissing) chunks.push_back(ChunkIndex(chunk));
+  return chunks;
+}
+
+void Averaging::know(const StageClosed& closed) {
   closed_known_ = true;
   closed_ = closed;
   contributes_self_ = contributes(self_);
@@ -44,7 +62,6 @@ ParticipantActions Averaging::close(const StageClosed& closed) {
   averages_from_.clear();
   for (auto& [chunk, from] : contributions_)
     std::erase_if(from, [&](const NodeId& node) { return !contributes(node); });
-  return advance();
 }
 
 Arrival Averaging::contribution_arrived(const NodeId& from, ChunkIndex chunk) {
@@ -67,8 +84,10 @@ Arrival Averaging::average_arrived(const NodeId& from, ChunkIndex chunk, double 
     squared_norms_[chunk.value] = squared_norm;
     return Arrival::kAccepted;
   }
-  if (reducer_of(closed_, chunk) != from || from == self_) return Arrival::kRefused;
-  if (states_[chunk.value] == ChunkState::kHave) return Arrival::kRepeated;
+  const auto& holders = closed_.holders;
+  const bool holds = std::find(holders.begin(), holders.end(), from) != holders.end();
+  if (from == self_ || !(holds || reducer_of(closed_, chunk) == from)) return Arrival::kRefused;
+  if (states_[chunk.value] != ChunkState::kMissing) return Arrival::kRepeated;
   have(chunk, squared_norm);
   return Arrival::kAccepted;
 }
@@ -87,7 +106,7 @@ ParticipantActions Averaging::reduced(ChunkIndex chunk, double squared_norm) {
 
 ParticipantActions Averaging::advance() {
   ParticipantActions actions;
-  if (!closed_known_) return actions;
+  if (!closed_known_ || !closed_.holders.empty()) return actions;
   for (const std::uint32_t reducer : std::exchange(moved_, {})) advance_lane(reducer, actions);
   return actions;
 }

@@ -33,6 +33,11 @@ class Averaging {
   /// The book is closed: begin. `closed` names self as a reducer, and every reducer and contributor
   /// is a replica of the stage (checked by the caller). Early chunks that do not fit are dropped.
   ParticipantActions close(const StageClosed& closed);
+  /// `closed` names holders: what is missing comes from them, and nothing is exchanged any more.
+  /// Before or after close(); again, the last holders count.
+  void fetch(const StageClosed& closed);
+  /// Chunks whose average is not here, ascending, at most `count`.
+  std::vector<ChunkIndex> missing(std::size_t count) const;
   /// A contribution of `from` to a chunk came in. kAccepted: keep its payload.
   Arrival contribution_arrived(const NodeId& from, ChunkIndex chunk);
   /// An averaged chunk came in from `from`. kAccepted: keep its payload.
@@ -60,6 +65,7 @@ class Averaging {
     std::uint32_t next = 0;     ///< the next chunk to send to it (or, own lane, to reduce)
     std::uint32_t pending = 0;  ///< sent or issued, average not here
   };
+  void know(const StageClosed& closed);
   bool contributes(const NodeId& node) const;
   bool contributions_complete(ChunkIndex chunk) const;
   std::uint32_t lane_of(ChunkIndex chunk) const {

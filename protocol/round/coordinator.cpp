@@ -188,7 +188,7 @@ void Coordinator::Impl::join_again(const NodeId& node) {
   if (!since)
     since = now_;
   else if (now_ - *since >= 2 * limits::kRepeatInterval)
-    handle(PeerLost{node, "it was started anew"});
+    lose(node, name(*members_.find(node)) + " was lost: it was started anew", true);
 }
 
 void Coordinator::Impl::hear(const Member& from, const Heartbeat& message) {
@@ -322,7 +322,10 @@ void Coordinator::Impl::close_admission() {
   const bool waited =
       fall_back_ ? survivors_are_back()
                  : resume_step_.value > 0 && now_ - admitted_at_ >= limits::kAdmissionTimeout;
-  if (members_.weakest() < (waited ? 1 : config_.shape.replicas)) return await_stages();
+  // Seats stick: where one stage has more than it wants another waits in vain.
+  const RoundShape& shape = config_.shape;
+  const bool all_in = members_.nodes().size() >= std::size_t{shape.stages} * shape.replicas;
+  if (members_.weakest() < (waited || all_in ? 1 : shape.replicas)) return await_stages();
   fall_back_.reset();
   phase_ = CoordinatorPhase::kLoading;
   repeat_at_ = now_;

@@ -103,7 +103,8 @@ void Coordinator::Impl::repeat_to(const Member& member) {
   const bool never_pulled = member.stage.value == 0 && peer.pull_step != book_->step();
   if (heard < book_->step() || never_pulled) send(node, StepOpen{book_->step(), members_.epoch()});
   const StageClosed* closed = book_->closed(member.stage);
-  if (closed != nullptr && !book_->has_averaged(member.stage, node)) send(node, *closed);
+  const bool owes_average = closed != nullptr && !book_->has_averaged(member.stage, node);
+  if (owes_average && !book_->in_doubt(member.stage)) send(node, *closed);
 }
 
 bool Coordinator::Impl::owes_reports(const NodeId& node) const {

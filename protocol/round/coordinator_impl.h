@@ -137,7 +137,8 @@ class Coordinator::Impl {
   std::vector<NodeId> joiners_of(StageIndex stage) const;
 
   // Losses and their repair (coordinator_repair.cpp).
-  void lose(const NodeId& node, const std::string& why);
+  /// `anew`: a new process of the node asks to be let in, and need not hear of the one before.
+  void lose(const NodeId& node, const std::string& why, bool anew = false);
   void judge_complaints();
   void judge_silence();
   const Member& who_goes(const Member& from, const Member& about) const;
@@ -145,6 +146,7 @@ class Coordinator::Impl {
   void survey();
   void survey_again();
   void plan_repair();
+  void settle_averages();
 
   // Who takes how much of the open step (coordinator_flow.cpp).
   std::vector<Worker> first_stage();

@@ -14,11 +14,12 @@
 namespace coshard::round {
 
 /// `why`: a sentence that names the node, for everybody.
-void Coordinator::Impl::lose(const NodeId& node, const std::string& why) {
+void Coordinator::Impl::lose(const NodeId& node, const std::string& why, bool anew) {
   const Member lost = *members_.find(node);
   const StageIndex stage = lost.stage;
-  if (!peers_.at(node).asked_again)  // else whoever hears it is new, and asks to be let in
-    send(node, Refused{ErrorCode::kPermissionDenied, "this node is no member any more: " + why});
+  const std::string told = "this node is no member any more: " + why;
+  if (!anew && !peers_.at(node).asked_again)  // else whoever hears it is new, and asks to be let in
+    send(node, Refused{ErrorCode::kPermissionDenied, told});
   persist(NodeGone{node});
   act(MemberGone{lost, why, leaving_.contains(node) || phase_ >= CoordinatorPhase::kEnding});
   members_.remove(node);
@@ -203,8 +204,37 @@ void Coordinator::Impl::survey_again() {
   survey();
 }
 
+/// Where a replica was lost while its stage was averaging: what one live node has in full the
+/// others fetch from it.
+void Coordinator::Impl::settle_averages() {
+  for (std::uint32_t s = 0; s < config_.shape.stages; ++s) {
+    const StageIndex stage(s);
+    const StageClosed* closed = book_->closed(stage);
+    if (closed == nullptr) continue;
+    std::vector<NodeId> holders;
+    for (const auto& node : members_.replicas(stage)) {
+      const Holdings& held = survey_->at(node);
+      if (held.averaged && held.averaging == closed->attempt) holders.push_back(node);
+    }
+    book_->settle(stage, holders);
+    closed = book_->closed(stage);
+    if (closed == nullptr || closed->holders.empty()) continue;
+    bool fetched = false;
+    for (const auto& node : members_.replicas(stage)) {
+      if (book_->has_averaged(stage, node)) continue;
+      fetched |= std::find(holders.begin(), holders.end(), node) == holders.end();
+      send(node, *closed);
+    }
+    if (fetched)
+      note("stage " + std::to_string(s) + " fetches the average of step " +
+           std::to_string(closed->step.value) + " from " + std::to_string(closed->holders.size()) +
+           " of its nodes");
+  }
+}
+
 void Coordinator::Impl::plan_repair() {
   if (rebuilding_ && !rebuild_step()) return;
+  settle_averages();
   const RoundShape& shape = config_.shape;
   StepFacts facts;
   facts.step = book_->step();

@@ -266,6 +266,14 @@ void Participant::Impl::obey(const StageClosed& message) {
     return fault(config_.coordinator, "closes another stage's book here");
   // A neighbour's chunk may have told of a newer attempt before the coordinator's word on an older.
   const bool outdated = message.attempt < step->averaging.attempt();
+  if (!outdated && !message.holders.empty()) {  // of an attempt that may be known already
+    if (message.attempt > step->averaging.attempt())
+      begin_attempt(*step, message.step, message.attempt);
+    step->closed_attempt = message.attempt;
+    step->closed = message;
+    if (step->report) tell(config_.coordinator, *step->report);
+    return;
+  }
   if (outdated || (step->closed_attempt && message.attempt <= *step->closed_attempt)) {
     ++counters_.repeated;
     if (step->report) tell(config_.coordinator, *step->report);
@@ -402,6 +410,27 @@ void Participant::Impl::hear(const Member& from, const AveragedChunk& message) {
   keeps_.push_back(
       KeepPayload{ChunkKey{message.step, message.attempt, message.chunk, from.node, true}});
   sort_out(step->averaging.advance());
+}
+
+/// Every chunk that is here, whoever reduced it.
+void Participant::Impl::hear(const Member& from, const AverageAsk& message) {
+  const auto found = steps_.find(message.step);
+  const bool has = found != steps_.end() && found->second.averaging.is_complete() &&
+                   found->second.averaging.attempt() == message.attempt;
+  if (from.stage != welcome_->stage || message.stage != welcome_->stage)
+    return fault(from.node, "asks for an average without being a replica of this stage");
+  if (!has) {
+    ++counters_.stale;
+    return;
+  }
+  const Averaging& averaging = found->second.averaging;
+  for (const ChunkIndex chunk : message.chunks)
+    if (chunk.value < averaging.chunks())
+      network(SendAverage{{from.node},
+                          message.step,
+                          message.attempt,
+                          chunk,
+                          averaging.squared_norms()[chunk.value]});
 }
 
 }  // namespace coshard::round

@@ -58,6 +58,9 @@ class Participant::Impl {
     bool pull_answered = true;
     TimePoint pulled_at{};
     TimePoint reported_at{};
+    std::vector<ChunkIndex> asked{};  ///< of those who hold the average, the last time
+    std::uint32_t asks = 0;
+    TimePoint asked_at{};
     std::optional<UnitRefused> refusal{};  ///< the newest, until everybody is asked again
     MembershipEpoch refused_in{};
     TimePoint refused_at{};
@@ -108,6 +111,7 @@ class Participant::Impl {
   void hear(const Member& from, const BackwardTensor& message);
   void hear(const Member& from, const GradientChunk& message);
   void hear(const Member& from, const AveragedChunk& message);
+  void hear(const Member& from, const AverageAsk& message);
   void hear(const Member&, const Heartbeat&) {}             // the transport's
   void hear(const Member&, const ReceiptWindow&) {}         // the shell's ledger side
   void hear(const Member&, const ReceiptCountersigned&) {}  // the same
@@ -136,6 +140,7 @@ class Participant::Impl {
   void refuse(OpenStep& step, const ComputeDone& event);
   void repeat_refusal(OpenStep& step);
   void average(OpenStep& step);
+  void ask_for_average(OpenStep& step);
   void change_members(const MembershipTable& table);
   void use_table(const MembershipTable& table);
   void tell_holdings(bool lacks = false);

@@ -180,7 +180,9 @@ void Participant::Impl::repeat_refusal(OpenStep& step) {
 }
 
 void Participant::Impl::average(OpenStep& step) {
-  if (step.closed && step.averaging.phase() == AveragingPhase::kCollecting) {
+  if (step.closed && !step.closed->holders.empty()) {
+    ask_for_average(step);
+  } else if (step.closed && step.averaging.phase() == AveragingPhase::kCollecting) {
     if (!agrees_with(step, *step.closed))
       return leave("the coordinator counts other microbatches of this node than it has done");
     sort_out(step.averaging.close(*step.closed));
@@ -190,11 +192,29 @@ void Participant::Impl::average(OpenStep& step) {
   engine(SetAverage{committed_.next(), step.averaging.attempt()});
 }
 
+/// In windows, from one holder after the other until one answers.
+void Participant::Impl::ask_for_average(OpenStep& step) {
+  const std::vector<NodeId>& holders = step.closed->holders;
+  step.averaging.fetch(*step.closed);
+  const auto missing = step.averaging.missing(limits::kAveragingWindow);
+  const auto is_missing = [&](ChunkIndex chunk) {
+    return std::binary_search(missing.begin(), missing.end(), chunk);
+  };
+  const bool answered = std::none_of(step.asked.begin(), step.asked.end(), is_missing);
+  if (missing.empty() || (!answered && now_ - step.asked_at < limits::kRepeatInterval)) return;
+  const NodeId& holder = holders[(answered ? step.asks : ++step.asks) % holders.size()];
+  step.asked = missing;
+  step.asked_at = now_;
+  if (holder != config_.self)
+    tell(holder, AverageAsk{committed_.next(), welcome_->stage, step.averaging.attempt(), missing});
+}
+
 /// An attempt begins afresh, from untouched sums; what an earlier one gathered is of no use.
 void Participant::Impl::begin_attempt(OpenStep& step, StepId id, Attempt attempt) {
   step.setting_average = false;
   step.report.reset();
   step.closed.reset();
+  step.asked.clear();
   if (attempt == step.averaging.attempt()) return;
   engine(DropChunks{id, step.averaging.attempt()});
   step.averaging = Averaging(id, welcome_->stage, attempt, config_.self, chunks_);
@@ -236,10 +256,11 @@ void Participant::Impl::use_table(const MembershipTable& table) {
 void Participant::Impl::tell_holdings(bool lacks) {
   if (phase_ != ParticipantPhase::kTraining || !seated_) return;
   const auto open = steps_.find(committed_.next());
-  Holdings holdings{committed_.next(), table_->epoch, welcome_->stage, lacks, {}, {}};
+  Holdings holdings{committed_.next(), table_->epoch, welcome_->stage, lacks, {}, {}, false};
   if (open != steps_.end()) {
     holdings.units = open->second.pipeline.holdings();
     holdings.averaging = open->second.averaging.attempt();
+    holdings.averaged = open->second.averaging.is_complete();
   }
   tell(config_.coordinator, std::move(holdings));
 }

@@ -6,6 +6,7 @@
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "protocol/base/check.h"
 
@@ -86,17 +87,32 @@ Entry StepBook::done(StageIndex stage, const NodeId& node, const UnitDone& done)
 void StepBook::lose(StageIndex stage, const NodeId& node) {
   Page& page = pages_.at(stage.value);
   if (page.closed) {
-    auto& replicas = page.closed->reducers;
-    std::erase(replicas, node);
+    std::erase(page.replicas, node);
     page.averages.erase(node);
-    const bool averaged = !replicas.empty() && page.averages.size() == replicas.size();
-    if (averaged) return;
-    page.averaging = page.closed->attempt.next();
-    page.closed.reset();
-    page.averages.clear();
+    page.in_doubt = true;
+    return;
   }
   for (Unit& unit : page.units) {
     if (unit.node != node) continue;
+    unit.node.reset();
+    --page.done;
+  }
+}
+
+void StepBook::settle(StageIndex stage, const std::vector<NodeId>& holders) {
+  Page& page = pages_.at(stage.value);
+  if (!page.closed || !std::exchange(page.in_doubt, false)) return;
+  page.closed->holders = holders;
+  for (const auto& [node, report] : page.averages)
+    if (std::find(holders.begin(), holders.end(), node) == holders.end())
+      page.closed->holders.push_back(node);
+  if (!page.closed->holders.empty()) return;
+  page.averaging = page.closed->attempt.next();
+  page.closed.reset();
+  page.averages.clear();
+  for (Unit& unit : page.units) {
+    const auto& live = page.replicas;
+    if (!unit.node || std::find(live.begin(), live.end(), *unit.node) != live.end()) continue;
     unit.node.reset();
     --page.done;
   }
@@ -148,6 +164,7 @@ const StageClosed& StepBook::close(StageIndex stage, std::vector<NodeId> replica
     if (!contribution.microbatches.empty()) closed.contributions.push_back(contribution);
   }
   COSHARD_CHECK_OP(counted, ==, shape_.microbatches);
+  page.replicas = closed.reducers;
   page.closed = std::move(closed);
   return *page.closed;
 }
@@ -158,8 +175,8 @@ Entry StepBook::averaged(const NodeId& node, const AverageReport& report) {
   // Reopened since, for a loss: what was averaged before is of no use.
   if (!page.closed) return report.attempt < page.averaging ? Entry::kStale : Entry::kFalse;
   if (report.attempt != page.closed->attempt) return Entry::kStale;
-  const auto& reducers = page.closed->reducers;
-  if (std::find(reducers.begin(), reducers.end(), node) == reducers.end()) return Entry::kFalse;
+  const auto& replicas = page.replicas;
+  if (std::find(replicas.begin(), replicas.end(), node) == replicas.end()) return Entry::kFalse;
   if (!page.averages.empty()) {  // all that stand there are the same
     const AverageReport& said = page.averages.begin()->second;
     const bool same = said.average_hash == report.average_hash &&
@@ -174,8 +191,7 @@ Entry StepBook::averaged(const NodeId& node, const AverageReport& report) {
 StagePhase StepBook::phase(StageIndex stage) const {
   const Page& at = page(stage);
   if (!at.closed) return StagePhase::kWorking;
-  return at.averages.size() == at.closed->reducers.size() ? StagePhase::kAveraged
-                                                          : StagePhase::kAveraging;
+  return at.averages.size() == at.replicas.size() ? StagePhase::kAveraged : StagePhase::kAveraging;
 }
 
 const StageClosed* StepBook::closed(StageIndex stage) const {

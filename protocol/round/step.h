@@ -54,9 +54,13 @@ class StepBook {
   /// Closes a complete stage: its replicas, in replica order, average over its contributors.
   const StageClosed& close(StageIndex stage, std::vector<NodeId> replicas,
                            std::vector<NodeId> joiners);
-  /// `node` of `stage` is fenced: its units reopen, and the averaging under way is void, unless all
-  /// the stage's other replicas hold the average already.
+  /// `node` of `stage` is fenced: its units reopen, unless the stage is averaging: then it depends
+  /// on settle().
   void lose(StageIndex stage, const NodeId& node);
+  /// Of a closed stage that has lost a replica since: with `holders`, who say that they have the
+  /// whole average, or with reports of such, nothing reopens, and closed() names them. Without any
+  /// the averaging is void, and the units of all who are gone reopen.
+  void settle(StageIndex stage, const std::vector<NodeId>& holders);
   /// `node` says that it holds the average of a closed stage.
   Entry averaged(const NodeId& node, const AverageReport& report);
   /// What cannot be, or not together with what others hold.
@@ -76,6 +80,8 @@ class StepBook {
   StagePhase phase(StageIndex stage) const;
   /// The word that closed the stage; nothing while it works.
   const StageClosed* closed(StageIndex stage) const;
+  /// Closed, and what becomes of it depends on settle().
+  bool in_doubt(StageIndex stage) const { return page(stage).in_doubt; }
   bool has_averaged(StageIndex stage, const NodeId& node) const;
   bool all_averaged() const;
   /// Whether the unit is in a sum that counts.
@@ -109,6 +115,8 @@ class StepBook {
     std::uint32_t done = 0;
     Attempt averaging;  ///< of the next close
     std::optional<StageClosed> closed;
+    std::vector<NodeId> replicas;  ///< who must end with the average
+    bool in_doubt = false;         ///< one of them was lost since
     std::map<NodeId, AverageReport> averages;
   };
   std::optional<Misfit> recall(const NodeId& node, const Holdings& held, const HeldUnit& unit);

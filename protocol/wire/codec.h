@@ -50,6 +50,7 @@ enum class MessageKind : std::uint8_t {
   kRepairTaken = 33,
   kRepairOrders = 34,
   kStateOffer = 35,
+  kAverageAsk = 36,
 };
 inline constexpr std::size_t kMessageKinds = std::variant_size_v<Message>;
 

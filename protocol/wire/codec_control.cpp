@@ -191,6 +191,7 @@ void describe(FieldIo& io, StageClosed& m) {
   io.list(m.contributions, limits::kReplicasMax);
   io.keys(m.reducers, limits::kReplicasMax);
   io.keys(m.joiners, limits::kReplicasMax);
+  io.keys(m.holders, limits::kReplicasMax);
   std::vector<NodeId> nodes;
   std::vector<MicrobatchIndex> microbatches;
   for (const Contribution& part : m.contributions) {
@@ -201,6 +202,7 @@ void describe(FieldIo& io, StageClosed& m) {
   io.require(distinct(std::move(microbatches)), "counts a microbatch twice");
   io.require(!m.reducers.empty() && distinct(m.reducers), "names no reducer, or one twice");
   io.require(distinct(m.joiners), "names a joiner twice");
+  io.require(distinct(m.holders), "names a holder twice");
 }
 
 void describe(FieldIo& io, StateOffer& m) {

@@ -56,6 +56,15 @@ void describe(FieldIo& io, AveragedChunk& m) {
   io.magnitude(m.squared_norm);
 }
 
+void describe(FieldIo& io, AverageAsk& m) {
+  io.number(m.step, limits::kStepsMax);
+  io.number(m.stage, limits::kStagesMax - 1);
+  io.number(m.attempt, limits::kAttemptsMax);
+  io.ascending(m.chunks, limits::kListItemsMax);
+  io.require(!m.chunks.empty() && m.chunks.size() <= limits::kAveragingWindow,
+             "asks for no chunk, or for more than a window of them");
+}
+
 void describe(FieldIo& io, ReceiptWindow& m) { io.number(m.window); }
 
 void describe(FieldIo& io, ReceiptCountersigned& m) {

@@ -56,6 +56,7 @@ void describe(FieldIo& io, ForwardTensor& m);
 void describe(FieldIo& io, BackwardTensor& m);
 void describe(FieldIo& io, GradientChunk& m);
 void describe(FieldIo& io, AveragedChunk& m);
+void describe(FieldIo& io, AverageAsk& m);
 void describe(FieldIo& io, ReceiptWindow& m);
 void describe(FieldIo& io, ReceiptCountersigned& m);
 void describe(FieldIo& io, StateAsk& m);

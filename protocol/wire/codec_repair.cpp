@@ -41,6 +41,7 @@ void describe(FieldIo& io, Holdings& m) {
   io.flag(m.lacks);
   io.list(m.units);
   io.number(m.averaging, limits::kAttemptsMax);
+  io.flag(m.averaged);
 }
 
 void describe(FieldIo& io, RepairTaken& m) {

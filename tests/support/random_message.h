@@ -187,6 +187,7 @@ class RandomMessage {
     }
     for (const Contribution& part : closed.contributions) closed.reducers.push_back(part.node);
     if (flag()) closed.joiners.push_back(node());
+    if (flag()) closed.holders.push_back(node());
     return closed;
   }
   StateOffer make(StateOffer) { return {step(), stage(), array<Hash>(), any_number()}; }
@@ -242,6 +243,13 @@ class RandomMessage {
   }
   AveragedChunk make(AveragedChunk) {
     return {step(), stage(), attempt(), id<ChunkIndex>(limits::kListItemsMax - 1), magnitude()};
+  }
+  AverageAsk make(AverageAsk) {
+    AverageAsk ask{step(), stage(), attempt(), {}};
+    for (std::uint64_t chunk = up_to(9); chunk > 0; --chunk)
+      ask.chunks.push_back(ChunkIndex(static_cast<std::uint32_t>(10 - chunk)));
+    if (ask.chunks.empty()) ask.chunks.push_back(ChunkIndex(limits::kListItemsMax - 1));
+    return ask;
   }
   ReceiptWindow make(ReceiptWindow) { return {any_number()}; }
   ReceiptCountersigned make(ReceiptCountersigned) { return {any_number(), text()}; }

