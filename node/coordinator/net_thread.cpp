@@ -111,7 +111,8 @@ void CoordinatorNet::join(const NodeId& from, wire::Opened opened) {
 }
 
 /// A node that has its seat shows what was signed with our key: by a newer coordinator, whom it
-/// obeys, or a commit that this journal lacks. Then nothing may be decided here.
+/// obeys, or a commit that this journal lacks. Then nothing may be decided here. (A commit that was
+/// rolled back is no such: who shows it has slept meanwhile.)
 bool CoordinatorNet::is_outdated(const NodeId& from, const wire::Opened& opened) {
   const round::CoordinatorStatus status = machine_.status();
   StepId proved = status.newest_step;
@@ -135,7 +136,7 @@ bool CoordinatorNet::is_outdated(const NodeId& from, const wire::Opened& opened)
   if (claimed <= proved && proved > status.newest_step)
     stop_on({ErrorCode::kFailedPrecondition,
              "node " + from.hex() + " has a signed commit of step " + std::to_string(proved.value) +
-                 ", this journal ends with step " + std::to_string(status.last_step.value) +
+                 ", this journal ends with step " + std::to_string(status.newest_step.value) +
                  ": start with the newest copy of the journal; where there is none, --roll-back "
                  "goes on after the last complete checkpoint, step " +
                  std::to_string(status.resumable_step.value)});

@@ -74,10 +74,8 @@ void Coordinator::Impl::come_anew(const Received& event) {
   const NodeId& node = event.from;
   return_->newcomers = true;
   if (members_.seat(node) != nullptr) return_->seated[node] = event;
-  if (const Member* member = members_.find(node)) {
-    peers_.at(node).asked_again = now_;
-    return lose(node, name(*member) + " was started anew");
-  }
+  if (const Member* member = members_.find(node))
+    return lose(node, name(*member) + " was started anew", true);
   if (return_->expected.erase(node) > 0) persist(NodeGone{node});
 }
 

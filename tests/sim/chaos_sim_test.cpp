@@ -1,7 +1,10 @@
 // Everything at once: nodes are killed, frozen, started again and come anew, links are silent one
 // way and then speak, messages come twice, late or never, kept tensors are gone, disks are slow.
 // Every step commits over exactly its microbatches, and all end with the parameters of a loop that
-// nothing disturbed. Clocks need no jumps: machines are told the time, and only the monotonic one.
+// nothing disturbed. The same with a coordinator that dies at any instant, with a torn tail of its
+// journal, or freezes; and with stages that are lost, whose rounds go on from a checkpoint. Clocks
+// need no jumps: machines are told the time, and only the monotonic one, which leaps when somebody
+// thaws.
 // A failing seed prints the command that replays it.
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
@@ -70,6 +73,70 @@ TEST(ChaosSim, EveryStepCommitsAndEverybodyEndsWhereALoopDoes) {
   EXPECT_GT(losses, 1000U);
   EXPECT_GT(joined, 1000U);
   EXPECT_GT(repaired, 1000U);
+}
+
+/// Once all are at work, for a node that never was in is not waited for by the next coordinator.
+void disturb_coordinator(VirtualRound& world, Rng& rng) {
+  for (std::uint64_t times = 1 + rng.below(3); times > 0; --times) {
+    const Duration at = milliseconds(3500 + rng.below(10'000));
+    if (rng.below(4) == 0)
+      world.freeze_coordinator(at, milliseconds(500 + rng.below(8000)));
+    else
+      world.restart_coordinator(at,
+                                milliseconds(rng.below(2) == 0 ? rng.below(500) : rng.below(9000)));
+  }
+}
+
+/// A node that dies while nobody is there to notice is known to be gone only when it is back: with
+/// its stage's last other replica away as well, its round goes back to a checkpoint.
+TEST(ChaosSim, TheSameWhileCoordinatorsDieAndFreeze) {
+  std::uint64_t losses = 0, joined = 0, returns = 0, lives = 0;
+  const auto all = seeds(1000);
+  for (const std::uint64_t seed : all) {
+    Rng rng(seed, 61);
+    Options options = chaotic_options(seed, rng);
+    options.coordinator_patience = std::chrono::minutes(5);
+    SCOPED_TRACE(shape_name(options));
+    Disks disks;
+    for (int life = 0;; ++life) {
+      ASSERT_LT(life, 6) << "resumed five times and not finished";
+      ++lives;
+      VirtualRound world(options, disks);
+      if (life == 0) {
+        world.spare_the_last();
+        disturb(world, options, rng, true);
+        block_links(world, options, rng);
+        disturb_coordinator(world, rng);
+        for (std::uint32_t node = 0; node < world.nodes(); ++node)  // the first start needs all
+          world.start_node(node, milliseconds(1500 + rng.below(10'000)));
+      }
+      world.run(std::chrono::hours(1));
+      ASSERT_TRUE(world.errors.empty()) << world.errors.front() << "\n" << world.describe();
+      ASSERT_TRUE(world.finished) << world.describe();
+      losses += world.losses();
+      joined += world.joined;
+      returns += world.returns;
+      if (world.finished->reason != EndReason::kFinished) {
+        ASSERT_NE(world.finished->reason, EndReason::kInternal) << world.finished->text;
+        continue;
+      }
+      const auto expected = reference(options, options.steps);
+      for (std::uint32_t node = 0; node < world.nodes(); ++node)
+        if (world.is_member(node)) {
+          ASSERT_EQ(world.parameters_of(node), expected[*world.stage_of(node)])
+              << "node " << node << "\n"
+              << world.describe();
+        }
+      ASSERT_EQ(world.finished->last_step.value, options.steps);
+      break;
+    }
+  }
+  std::printf("%llu disturbances, %llu nodes joined, %llu returns, %llu lives\n",
+              static_cast<unsigned long long>(losses), static_cast<unsigned long long>(joined),
+              static_cast<unsigned long long>(returns), static_cast<unsigned long long>(lives));
+  if (all.size() == 1) return;
+  EXPECT_GT(losses, all.size());
+  EXPECT_GT(returns, all.size() / 2);
 }
 
 }  // namespace

@@ -18,6 +18,15 @@ inline Options crowded_options(std::uint64_t seed) {
   return options;
 }
 
+/// Rounds in which a replica that dies while its stage averages leaves two others.
+inline Options averaging_options(std::uint64_t seed) {
+  Options options = crowded_options(seed);
+  options.shape.replicas = 3;
+  options.shape.microbatches += 2;
+  options.chunks += 3;
+  return options;
+}
+
 /// Every replica of a stage but one may go, in any order, at any time. Which node holds which stage
 /// is only known as the round runs: a node is spared when its stage has nobody else.
 inline void disturb(VirtualRound& world, const Options& options, Rng& rng, bool freeze) {

@@ -22,18 +22,36 @@ enum class Bug : std::uint8_t {
   kSkipUpdate,           ///< an update is said to be applied, and is not
   kStaleMember,          ///< a step commits before a replica has its average
   kSpeakBeforeWriting,   ///< a commit is announced that no disk has
+  kWrongHolder,          ///< an average is handed on with other bytes than it was got with
   kDeafNode,             ///< a node hears no step open, however often it is said
+  kForgottenCommit,      ///< a dead coordinator's journal lacks what was written and spoken last
+  kEmptyHoldings,        ///< a node says that it holds nothing of a step
+  kOldGeneration,        ///< a node obeys a coordinator that was replaced
   kLostRecord,           ///< a dead coordinator's journal lacks its last record
   kUntoldRollback,       ///< the ledger is not told that steps are done again
   kForgottenEpoch,       ///< the ledger is not told of an epoch
 };
-inline constexpr int kBugs = 14;
+inline constexpr int kBugs = 18;
 
 constexpr std::string_view name_of(Bug bug) {
-  constexpr std::string_view kNames[kBugs] = {
-      "None",        "CountTwice", "ForgetUnit",     "MissingContribution", "FencedGradient",
-      "WrongTensor", "ApplyTwice", "SkipUpdate",     "StaleMember",         "SpeakBeforeWriting",
-      "DeafNode",    "LostRecord", "UntoldRollback", "ForgottenEpoch"};
+  constexpr std::string_view kNames[kBugs] = {"None",
+                                              "CountTwice",
+                                              "ForgetUnit",
+                                              "MissingContribution",
+                                              "FencedGradient",
+                                              "WrongTensor",
+                                              "ApplyTwice",
+                                              "SkipUpdate",
+                                              "StaleMember",
+                                              "SpeakBeforeWriting",
+                                              "WrongHolder",
+                                              "DeafNode",
+                                              "ForgottenCommit",
+                                              "EmptyHoldings",
+                                              "OldGeneration",
+                                              "LostRecord",
+                                              "UntoldRollback",
+                                              "ForgottenEpoch"};
   return kNames[static_cast<int>(bug)];
 }
 

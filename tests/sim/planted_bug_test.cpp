@@ -29,6 +29,47 @@ std::string crowded_life(Bug bug, std::uint64_t seed) {
   return difference(options, world);
 }
 
+/// A coordinator dies in the middle of the round, and another takes over its journal.
+std::string taken_over_life(Bug bug, std::uint64_t seed) {
+  Options options = crowded_options(seed);
+  options.bug = bug;
+  Rng rng(seed, 38);
+  Disks disks;
+  VirtualRound world(options, disks);
+  world.spare_the_last();
+  for (int times = 0; times < 2; ++times)
+    world.restart_coordinator(1500ms + std::chrono::milliseconds(rng.below(3000)),
+                              std::chrono::milliseconds(rng.below(500)));
+  world.run();
+  return difference(options, world);
+}
+
+/// Two coordinators live, each reached by some of the nodes.
+std::string divided_life(Bug bug, std::uint64_t seed) {
+  Options options = crowded_options(seed);
+  options.steps += 8;
+  options.bug = bug;
+  Rng rng(seed, 39);
+  Disks disks;
+  VirtualRound world(options, disks);
+  world.split_coordinator(2500ms + std::chrono::milliseconds(rng.below(1500)));
+  world.stand_still_after(std::chrono::seconds(30));
+  world.run();
+  return world.errors.empty() ? "" : world.errors.front();
+}
+
+/// One that loses nodes while their stages average.
+std::string averaging_life(Bug bug, std::uint64_t seed) {
+  Options options = averaging_options(seed);
+  options.bug = bug;
+  Disks disks;
+  VirtualRound world(options, disks);
+  world.spare_the_last();
+  world.kill_averaging(options.shape.stages);
+  world.run();
+  return difference(options, world);
+}
+
 /// Lives of coordinators that die, until the round is finished, with the ledger behind them.
 std::string lives_with_ledger(Bug bug, std::uint64_t seed) {
   Options options = random_options(seed);
@@ -78,12 +119,16 @@ void expect_found(Bug bug, Story story) {
               how.substr(0, how.find('\n')).c_str());
 }
 
+Story story_of(Bug bug) {
+  if (bug >= Bug::kLostRecord) return lives_with_ledger;
+  if (bug == Bug::kOldGeneration) return divided_life;
+  if (bug >= Bug::kForgottenCommit) return taken_over_life;
+  return bug == Bug::kWrongHolder ? averaging_life : crowded_life;
+}
+
 class PlantedBugs : public testing::TestWithParam<Bug> {};
 
-TEST_P(PlantedBugs, AreFound) {
-  const bool lives = GetParam() >= Bug::kLostRecord;
-  expect_found(GetParam(), lives ? lives_with_ledger : crowded_life);
-}
+TEST_P(PlantedBugs, AreFound) { expect_found(GetParam(), story_of(GetParam())); }
 
 std::vector<Bug> all_bugs() {
   std::vector<Bug> bugs;
@@ -97,6 +142,13 @@ INSTANTIATE_TEST_SUITE_P(Each, PlantedBugs, testing::ValuesIn(all_bugs()),
 TEST(NoPlantedBug, NothingIsFoundInACrowdedLife) {
   for (const std::uint64_t seed : seeds(kSeeds))
     ASSERT_EQ(crowded_life(Bug::kNone, seed), "") << "seed " << seed;
+}
+
+TEST(NoPlantedBug, NothingIsFoundWhereCoordinatorsAreReplaced) {
+  for (const std::uint64_t seed : seeds(kSeeds)) {
+    ASSERT_EQ(taken_over_life(Bug::kNone, seed), "") << "seed " << seed;
+    ASSERT_EQ(averaging_life(Bug::kNone, seed), "") << "seed " << seed;
+  }
 }
 
 TEST(NoPlantedBug, CreditsEqualCommittedWorkAlsoOverRollbacks) {

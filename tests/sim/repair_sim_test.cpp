@@ -43,6 +43,31 @@ TEST(RepairSim, KilledNodesCostNothingButTime) { run_disturbed(400, false); }
 
 TEST(RepairSim, FrozenAndThawedNodesDoNoHarm) { run_disturbed(400, true); }
 
+/// Whoever misses some of an average that another replica has in full gets it there, and no unit is
+/// done again for it.
+TEST(RepairSim, AnAverageThatALiveReplicaHoldsIsFetched) {
+  std::uint64_t losses = 0, fetched = 0;
+  const auto all = seeds(400);
+  for (const std::uint64_t seed : all) {
+    const Options options = averaging_options(seed);
+    SCOPED_TRACE(shape_name(options));
+    Disks disks;
+    VirtualRound world(options, disks);
+    world.spare_the_last();
+    world.kill_averaging(options.shape.stages);
+    world.run();
+    expect_undisturbed_result(options, world);
+    losses += world.losses();
+    fetched += world.averages_fetched;
+    if (HasFailure()) return;
+  }
+  std::printf("%llu losses, %llu chunks from holders of an average\n",
+              static_cast<unsigned long long>(losses), static_cast<unsigned long long>(fetched));
+  if (all.size() == 1) return;
+  EXPECT_GT(losses, all.size());
+  EXPECT_GT(fetched, all.size() / 10);
+}
+
 /// New nodes come at any time, killed ones come back with their disks, thawed ones as soon as they
 /// learn that they were given up; all the while others go.
 TEST(RepairSim, NodesThatComeWhileTheRoundRunsEndWhereAllAre) {

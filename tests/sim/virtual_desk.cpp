@@ -23,17 +23,29 @@ VirtualRound::Desk::Desk(VirtualRound& world, CoordinatorConfig config,
       committed_(world.committed) {
   // A commit that was written down is one, whoever was told.
   const JournalState state = replay(journal_);
+  while (!committed_.empty() && committed_.back().step() > state.last_step)
+    committed_.pop_back();  // never durable, and never spoken
   const bool missed = committed_.empty() || state.last_step == committed_.back().step().next();
   if (index > 0 && state.last && missed) committed_.push_back(*state.last);
   world_.committed = committed_;
 }
 
-void VirtualRound::Desk::start() { execute(machine->start(world_.now_)); }
+void VirtualRound::Desk::start() { execute(machine->start(clock())); }
+
+void VirtualRound::Desk::freeze(Duration how_long) { frozen_until_ = world_.now_ + how_long; }
 
 void VirtualRound::Desk::coordinate(const CoordinatorEvent& event) {
   if (!alive || finished_) return;
+  if (frozen_until_ > world_.now_) {
+    if (!std::holds_alternative<Tick>(event))
+      world_.after(frozen_until_ - world_.now_, [this, event] { coordinate(event); });
+    return;
+  }
   if (const auto* heard = std::get_if<Received>(&event); heard != nullptr && vouch(*heard)) return;
-  execute(machine->on(event, world_.now_));
+  execute(machine->on(event, clock()));
+  if (const auto* heard = std::get_if<Received>(&event);
+      heard != nullptr && std::holds_alternative<AverageReport>(heard->message))
+    world_.averaged(heard->from);
   if (!world_.watching_ || !leads()) return;
   const CoordinatorStatus status = machine->status();
   world_.microbatches_repaired = status.microbatches_repaired;
@@ -55,13 +67,14 @@ bool VirtualRound::Desk::vouch(const Received& heard) {
   if (average == nullptr || !world_.planted_.strikes(Bug::kStaleMember)) return false;
   for (const auto& node : world_.nodes_)
     if (world_.members_.contains(node->id) && world_.stage_of(node->index) == average->stage.value)
-      execute(machine->on(Received{node->id, heard.message, {}}, world_.now_));
+      execute(machine->on(Received{node->id, heard.message, {}}, clock()));
   return true;
 }
 
 void VirtualRound::Desk::tick() {
   coordinate(Tick{});
-  if (!alive || finished_ || world_.now_ - heartbeat_at_ < limits::kHeartbeatInterval) return;
+  const bool silent = !alive || finished_ || frozen_until_ > world_.now_;
+  if (silent || world_.now_ - heartbeat_at_ < limits::kHeartbeatInterval) return;
   heartbeat_at_ = world_.now_;
   const CoordinatorStatus status = machine->status();
   for (const auto& node : status.nodes) execute(Send{node.member.node, Heartbeat{}});
@@ -74,6 +87,7 @@ void VirtualRound::Desk::doom(std::function<void()> dead) {
 bool VirtualRound::Desk::is_outdated(const Node& sender, const Message& message) const {
   const auto* request = std::get_if<JoinRequest>(&message);
   if (request == nullptr || !alive || world_.options_.junk > 0) return false;
+  if (world_.options_.bug == Bug::kOldGeneration) return false;
   return sender.generation > generation() || request->seat.committed > replay(journal_).newest_step;
 }
 
@@ -85,8 +99,20 @@ void VirtualRound::Desk::execute(CoordinatorActions actions) {
     std::visit([this](const auto& what) { execute(what); }, actions[i]);
   }
   if (lives == actions.size()) return;
-  alive = false;
+  die();
   std::exchange(doomed_, nullptr)();
+}
+
+/// Of what the disk had not confirmed any part may be there, in order; the first record that is
+/// torn ends the journal. Nothing of it was spoken.
+void VirtualRound::Desk::die() {
+  alive = false;
+  died_at_ = world_.now_;
+  const auto lost =
+      std::ranges::count_if(durable_at_, [this](const TimePoint at) { return at > world_.now_; });
+  for (auto n = world_.rng_.below(static_cast<std::uint64_t>(lost) + 1); n > 0; --n)
+    journal_.pop_back();
+  if (world_.planted_.is(Bug::kForgottenCommit) && journal_.size() > 1) journal_.pop_back();
 }
 
 void VirtualRound::Desk::execute(const Send& action) {
@@ -107,9 +133,11 @@ void VirtualRound::Desk::execute(const Persist& action) {
   if (is_step && world_.planted_.strikes(Bug::kSpeakBeforeWriting)) return;
   if (std::holds_alternative<EpochClosed>(action.record)) return;
   journal_.push_back(action.record);
+  durable_at_.push_back(world_.now_);
   const std::uint64_t writing = world_.options_.journal_us;
   if (writing > 0)
-    world_.written_at_ = std::max(world_.written_at_, world_.now_) + world_.delay(writing);
+    durable_at_.back() = world_.written_at_ =
+        std::max(world_.written_at_, world_.now_) + world_.delay(writing);
 }
 
 void VirtualRound::Desk::execute(const StepCommitted& action) {
@@ -138,6 +166,7 @@ void VirtualRound::Desk::execute(const EpochFinished& action) {
   world_.after(world_.delay(50'000), [this, epoch = action.epoch] {
     if (!alive) return;
     journal_.push_back(EpochClosed{epoch});
+    durable_at_.push_back(world_.written_at_);
     coordinate(EpochSettled{epoch});
   });
 }

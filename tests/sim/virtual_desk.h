@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "tests/sim/virtual_round.h"
@@ -22,6 +23,10 @@ class VirtualRound::Desk {
   void tick();
   /// It dies at the next thing that it has to do, somewhere in the middle of it; then `dead`.
   void doom(std::function<void()> dead);
+  /// It does and hears nothing for so long; then everything at once.
+  void freeze(Duration how_long);
+  /// Whether it lived to say what waited until `when` for the disk.
+  bool has_spoken(TimePoint when) const { return !died_at_ || when <= *died_at_; }
   /// What the sender's node can prove with the coordinator's own signatures: there is a newer one,
   /// or a commit that this journal lacks. The program ends by name.
   bool is_outdated(const Node& sender, const Message& message) const;
@@ -33,6 +38,8 @@ class VirtualRound::Desk {
  private:
   bool leads() const { return &world_.desk() == this; }
   bool vouch(const round::Received& heard);
+  void die();
+  TimePoint clock() const { return world_.now_ - slept_; }
   void execute(round::CoordinatorActions actions);
   void execute(const round::Send& action);
   void execute(const round::Persist& action);
@@ -52,6 +59,10 @@ class VirtualRound::Desk {
   std::vector<round::StepRecord> committed_;
   std::optional<round::RoundFinished> finished_;
   std::function<void()> doomed_;
+  std::vector<TimePoint> durable_at_;  ///< by record of this life
+  std::optional<TimePoint> died_at_;
+  TimePoint frozen_until_{};
+  Duration slept_{};  ///< its clock stands still meanwhile (node/awake_clock.h)
   TimePoint heartbeat_at_{};
 };
 

@@ -78,6 +78,17 @@ void VirtualRound::kill_node(std::uint32_t node, Duration at) {
   });
 }
 
+void VirtualRound::averaged(const NodeId& first) {
+  if (kills_averaging_ == 0 || rng_.below(4) != 0) return;
+  for (const auto& node : nodes_) {
+    if (node->id == first || stage_of(node->index) != stage_of(find(first)->index)) continue;
+    if (!is_member(node->index) || !may_lose(*node)) continue;
+    --kills_averaging_;
+    node->alive = false;
+    return lose(node->id);
+  }
+}
+
 void VirtualRound::freeze_node(std::uint32_t node, Duration at, Duration how_long) {
   after(at, [this, node, how_long] {
     Node& victim = *nodes_[node];
@@ -194,6 +205,10 @@ void VirtualRound::restart_coordinator(Duration at, Duration later) {
       });
     });
   });
+}
+
+void VirtualRound::freeze_coordinator(Duration at, Duration how_long) {
+  after(at, [this, how_long] { desk().freeze(how_long); });
 }
 
 void VirtualRound::split_coordinator(Duration at) {
@@ -316,6 +331,9 @@ Duration VirtualRound::delay(std::uint64_t up_to_us) {
 void VirtualRound::transmit(const NodeId& from, const NodeId& to, Message message,
                             std::uint64_t payload) {
   const bool control = from == coordinator_id() || to == coordinator_id();
+  if (auto* holdings = std::get_if<Holdings>(&message);
+      holdings != nullptr && planted_.strikes(Bug::kEmptyHoldings))
+    holdings->units.clear();
   const bool opens = std::holds_alternative<StepOpen>(message);
   if (opens && to == node_id(0) && planted_.is(Bug::kDeafNode)) return;
   if (control && rng_.unit() < options_.control_loss) return;
@@ -335,8 +353,9 @@ void VirtualRound::transmit(const NodeId& from, const NodeId& to, Message messag
   };
   auto then = lives();
   if (from == coordinator_id() && heard_lives_.contains(to)) then.second = heard_lives_.at(to);
-  const auto arrive = [this, from, to, message, payload, lives, then, desk] {
+  const auto arrive = [this, from, to, message, payload, lives, then, desk, said] {
     if (lives() != then) return;
+    if (from == coordinator_id() && !desks_[desk]->has_spoken(said)) return;
     // What was under way on a connection that ended is gone.
     if (const Node* receiver = find(to == coordinator_id() ? from : to);
         receiver != nullptr && (from == coordinator_id() || to == coordinator_id()) &&
@@ -366,8 +385,8 @@ void VirtualRound::deliver(const NodeId& from, const NodeId& to, const Message& 
   if (node == nullptr) return;
   if (from == coordinator_id()) {  // the fence that wire::open() is in the programs
     const Desk& speaker = *desks_[node->desk];
-    if (speaker.generation() < node->generation) return;
-    node->generation = speaker.generation();
+    if (speaker.generation() < node->generation && !planted_.is(Bug::kOldGeneration)) return;
+    node->generation = std::max(node->generation, speaker.generation());
   }
   node->receive(from, message, payload);
 }

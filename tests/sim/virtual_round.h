@@ -81,6 +81,9 @@ class VirtualRound {
   /// Node `node` dies at `at`; the others' transports notice each at its own time, within
   /// limits::kSilenceMax.
   void kill_node(std::uint32_t node, Duration at);
+  /// So many times a node dies when another replica of its stage has just told the coordinator that
+  /// it has the whole average.
+  void kill_averaging(std::uint32_t times) { kills_averaging_ = times; }
   /// Node `node` does and hears nothing for `how_long`, and then goes on as if nothing had been.
   void freeze_node(std::uint32_t node, Duration at, Duration how_long);
   /// What node `from` says to node `to` (or to kCoordinator) does not come through for `how_long`,
@@ -98,6 +101,8 @@ class VirtualRound {
   /// The coordinator dies at the first thing that it has to do after `at`, with any part of that
   /// done: written down and not spoken, spoken to some. Another takes over its journal `later`.
   void restart_coordinator(Duration at, Duration later);
+  /// The coordinator does and hears nothing for `how_long`.
+  void freeze_coordinator(Duration at, Duration how_long);
   /// At `at` a second coordinator starts from a copy of the first one's journal. The first lives
   /// on; each node changes between them at times of its own, and reaches the second in the end.
   void split_coordinator(Duration at);
@@ -126,6 +131,7 @@ class VirtualRound {
   std::uint64_t joined = 0;  ///< became members while the round ran
   std::uint64_t events = 0;
   std::uint64_t refused = 0;
+  std::uint64_t averages_fetched = 0;  ///< chunks that came from others than their reducers
   std::uint64_t commits_of_first = 0;  ///< of a coordinator after a second one had begun
   std::uint64_t returns = 0;           ///< coordinators that went on in the step that was open
 
@@ -135,6 +141,7 @@ class VirtualRound {
   std::uint64_t losses() const { return lost_.size(); }
   /// Whether the coordinator counted on this node when the round ended.
   bool is_member(std::uint32_t node) const { return members_.contains(node_id(node)); }
+  std::uint32_t nodes() const { return static_cast<std::uint32_t>(nodes_.size()); }
   std::optional<std::uint32_t> stage_of(std::uint32_t node) const;
   const Parameters& parameters_of(std::uint32_t node) const;
   std::string describe() const;  ///< states of all machines, for a failed run
@@ -151,6 +158,7 @@ class VirtualRound {
   Desk& desk() { return *desks_.back(); }
   const Desk& desk() const { return *desks_.back(); }
   void lose(const NodeId& node);
+  void averaged(const NodeId& first);
   void revive(Node& node);
   bool may_lose(const Node& victim) const;
   bool may_be_cut_off(const NodeId& node) const;
@@ -183,6 +191,7 @@ class VirtualRound {
   std::uint32_t opening_ = 0;  ///< coordinators that are about to take over
   bool sparing_ = false;
   bool watching_ = false;         ///< whom the coordinator counts on
+  std::uint32_t kills_averaging_ = 0;
   std::set<NodeId> members_;      ///< as the coordinator last saw them
   std::vector<NodeId> lost_;      ///< killed or frozen, in this order
   std::set<NodeId> away_;         ///< of those, who does not work again

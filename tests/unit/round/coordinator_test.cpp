@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <functional>
 
 #include "tests/unit/round/coordinator_fixture.h"
@@ -126,10 +127,41 @@ TEST_F(CoordinatorTest, AStageThatLosesAContributorAveragesAgain) {
   open_training();
   do_units(1);
   happen(PeerLost{node(2), "silent"});
-  EXPECT_EQ(machine->status().units_done, 3U) << "its unit reopened";
+  EXPECT_EQ(machine->status().units_done, 4U) << "somebody may hold the average";
+  for (const std::uint32_t n : {0U, 1U, 3U})
+    hear(n, Holdings{StepId(1),
+                     last_to<MembershipTable>(0)->epoch,
+                     StageIndex(n % 2),
+                     false,
+                     {},
+                     {},
+                     false});
+  EXPECT_LT(machine->status().units_done, 4U) << "nobody does";
   report_average(0, 1);  // of the attempt that is void
   for (const std::uint32_t n : {1U, 3U}) report_average(n, 1);
   EXPECT_FALSE(last<StepCommitted>().has_value());
+}
+
+TEST_F(CoordinatorTest, AnAverageThatIsHeldIsFetched) {
+  open_training();
+  do_units(1);
+  happen(PeerLost{node(2), "silent"});
+  HeldUnit done;
+  done.progress = UnitProgress::kDone;
+  for (const std::uint32_t n : {0U, 1U, 3U}) {
+    done.microbatch = MicrobatchIndex(n / 2);
+    hear(n, Holdings{StepId(1),
+                     last_to<MembershipTable>(0)->epoch,
+                     StageIndex(n % 2),
+                     false,
+                     {done},
+                     Attempt(0),
+                     n == 0});
+  }
+  EXPECT_EQ(machine->status().units_done, 4U);
+  EXPECT_EQ(last_to<StageClosed>(0)->holders, std::vector{node(0)});
+  for (const std::uint32_t n : {0U, 1U, 3U}) report_average(n, 1);
+  EXPECT_TRUE(last<StepCommitted>().has_value());
 }
 
 TEST_F(CoordinatorTest, NothingReopensOnceTheOthersHoldTheAverage) {
@@ -325,6 +357,19 @@ TEST_F(CoordinatorTest, AnEpochThatACrashCutShortIsClosedAtTheNextOpening) {
   EXPECT_TRUE(last<EpochFinished>()->steps[0].digests[0].has_value()) << "the next step committed";
   EXPECT_FALSE(last<EpochFinished>()->steps[1].digests[0].has_value());
   EXPECT_EQ(last<RolledBack>()->to_step.value, 0U);
+}
+
+/// The ledger has not taken the epoch yet when the coordinator dies: the next one hands it over
+/// again, although nobody reports the digests of a step before the last once more.
+TEST_F(CoordinatorTest, DigestsOfAnEpochThatIsHandedOverAreWrittenDown) {
+  config.ledger_epoch_steps = 1;
+  open_training();
+  do_step(1);
+  const auto agreed = std::ranges::find_if(journal, [](const JournalRecord& record) {
+    const auto* digests = std::get_if<DigestsAgreed>(&record);
+    return digests != nullptr && digests->step == StepId(1) && digests->digests.size() == 2;
+  });
+  EXPECT_NE(agreed, journal.end());
 }
 
 TEST_F(CoordinatorTest, AResumedRoundStartsWithFewerNodesAfterAWhile) {
