@@ -1,5 +1,6 @@
 // coshard demo: the product on one machine.
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
@@ -81,15 +82,13 @@ int conclude(const DemoCommand& command, const DemoPlan& plan, const DemoEnd& en
 
 /// Before anything is prepared where flags give the round's shape, and against the round itself.
 Result<void> check(const DemoCommand& command, const std::optional<node::RoundFile>& round) {
-  const std::uint64_t any = limits::kStepsMax;
-  for (const Disturbance& disturbance : command.disturbances) {
-    if (round)
-      COSHARD_TRY(check_disturbance(disturbance, round->model.stages(), round->admission.replicas,
-                                    round->training.steps));
-    else if (!command.round)
-      COSHARD_TRY(check_disturbance(disturbance, command.stages, command.replicas,
-                                    command.steps.value_or(any)));
-  }
+  if (!round && command.round) return {};
+  DemoShape shape{command.stages, command.replicas, 0, command.steps.value_or(limits::kStepsMax)};
+  if (round) shape = {round->model.stages(), round->admission.replicas, 0, round->training.steps};
+  shape.joins = static_cast<std::uint32_t>(
+      std::ranges::count(command.disturbances, Disturbance::Kind::kJoin, &Disturbance::kind));
+  for (const Disturbance& disturbance : command.disturbances)
+    COSHARD_TRY(check_disturbance(disturbance, shape));
   return {};
 }
 

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node/cli/demo_disturbance.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "protocol/base/limits.h"
@@ -43,19 +44,22 @@ Result<Disturbance> parse_disturbance(Disturbance::Kind kind, std::string_view t
                   (joins ? "" : "or coordinator@STEP, ") + "found \"" + std::string(text) + "\"");
 }
 
-Result<void> check_disturbance(const Disturbance& disturbance, std::uint32_t stages,
-                               std::uint32_t replicas, std::uint64_t steps) {
+Result<void> check_disturbance(const Disturbance& disturbance, const DemoShape& shape) {
   const auto refuse = [&](const std::string& expected) {
     return fail(ErrorCode::kInvalidArgument,
                 "disturbance " + to_string(disturbance) + ": expected " + expected);
   };
   const bool joins = disturbance.kind == Disturbance::Kind::kJoin;
-  if (joins) replicas = limits::kReplicasMax;
+  const std::uint32_t replicas =
+      std::min(shape.replicas + (joins ? shape.joins : 0), limits::kReplicasMax);
   if (const auto& seat = disturbance.seat) {
-    if (seat->stage >= stages) return refuse("a stage below " + std::to_string(stages));
-    if (seat->replica >= replicas) return refuse("a replica below " + std::to_string(replicas));
+    if (seat->stage >= shape.stages) return refuse("a stage below " + std::to_string(shape.stages));
+    if (seat->replica >= replicas)
+      return refuse("a replica below " + std::to_string(replicas) +
+                    (joins ? ", since nobody comes for the seats before it" : ""));
   }
-  if (disturbance.step >= steps) return refuse("a step before the last, " + std::to_string(steps));
+  if (disturbance.step >= shape.steps)
+    return refuse("a step before the last, " + std::to_string(shape.steps));
   return {};
 }
 

@@ -33,9 +33,14 @@ struct Disturbance {
 /// kInvalidArgument says what was expected.
 Result<Disturbance> parse_disturbance(Disturbance::Kind kind, std::string_view text);
 
-/// kInvalidArgument when a round of this shape has no such stage, replica or step.
-Result<void> check_disturbance(const Disturbance& disturbance, std::uint32_t stages,
-                               std::uint32_t replicas, std::uint64_t steps);
+/// What a disturbance is held against; `joins`: how many nodes come on the way.
+struct DemoShape {
+  std::uint32_t stages = 0, replicas = 0, joins = 0;
+  std::uint64_t steps = 0;
+};
+/// kInvalidArgument when a round of this shape has no such stage, replica or step, or not enough
+/// nodes come for such a seat.
+Result<void> check_disturbance(const Disturbance& disturbance, const DemoShape& shape);
 
 /// "1:0@20" or "coordinator@20".
 std::string to_string(const Disturbance& disturbance);

@@ -75,6 +75,7 @@ class DemoRun {
   void thaw(bool all);
   bool was_disturbed(const ChildProcess& node) const;
   DemoEnd interrupted();
+  DemoEnd paused();
   DemoEnd ended();
   std::string explain(ChildProcess& died, int status) const;
   ChildProcess* culprit();
@@ -252,6 +253,8 @@ ChildProcess* DemoRun::culprit() {
 DemoEnd DemoRun::follow() {
   while (look()) {
     if (signals_.wait(kLookInterval) == node::Wake::kSignal) return interrupted();
+    if (last_ && last_->state == "paused" && last_->waiting_for.starts_with("resume: "))
+      return paused();
   }
   printer_.leave();
   return ended();
@@ -283,6 +286,14 @@ void DemoRun::stop_all(seconds ordered, seconds nodes) {
   coordinator_->process.signal(SIGKILL);
   for (ChildProcess& node : nodes_) node.wait_exit(kNodeStop);
   coordinator_->process.wait_exit(kNodeStop);
+}
+
+/// By itself, and nobody is there to resume a demo.
+DemoEnd DemoRun::paused() {
+  printer_.leave();
+  stop_all(kOrderedStop, kNodeStop);
+  return {DemoEnd::Kind::kFailed, "the round paused; it waits for " + last_->waiting_for + "\n",
+          last_, disturbed_.size()};
 }
 
 DemoEnd DemoRun::interrupted() {

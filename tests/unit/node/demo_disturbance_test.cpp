@@ -33,7 +33,7 @@ TEST(DemoDisturbance, AnythingElseIsRefusedWithAnExample) {
 
 TEST(DemoDisturbance, ARoundHasOnlyItsOwnSeats) {
   const auto check = [](const char* text) {
-    return check_disturbance(*parse_disturbance(Kind::kKill, text), 2, 3, 50).has_value();
+    return check_disturbance(*parse_disturbance(Kind::kKill, text), {2, 3, 1, 50}).has_value();
   };
   EXPECT_TRUE(check("1:2@49"));
   EXPECT_TRUE(check("coordinator@49"));
@@ -41,6 +41,20 @@ TEST(DemoDisturbance, ARoundHasOnlyItsOwnSeats) {
   EXPECT_FALSE(check("0:3@1"));
   EXPECT_FALSE(check("0:0@50"));
   EXPECT_FALSE(check("coordinator@50"));
+}
+
+TEST(DemoDisturbance, OneThatJoinsTakesTheNextSeatAtMost) {
+  const auto check = [](const char* text, std::uint32_t joins) {
+    return check_disturbance(*parse_disturbance(Kind::kJoin, text), {2, 3, joins, 50});
+  };
+  EXPECT_TRUE(check("0:0@3", 1)) << "it may be free then";
+  EXPECT_TRUE(check("0:3@3", 1));
+  EXPECT_TRUE(check("0:4@3", 2));
+  EXPECT_FALSE(check("0:4@3", 1));
+  const auto far = check("0:999@3", 1);
+  ASSERT_FALSE(far);
+  EXPECT_NE(far.error().message.find("0:999@3: expected a replica below 4"), std::string::npos)
+      << far.error().message;
 }
 
 }  // namespace
