@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <csignal>
+#include <ostream>
 
 #include "tests/support/round_fixture.h"
 #include "tests/support/round_reference.h"
@@ -30,6 +31,8 @@ struct Loss {
   std::uint64_t after_step;  ///< a checkpoint every ten
   Heir heir;
 };
+
+void PrintTo(const Loss& loss, std::ostream* out) { *out << loss.name; }
 
 class RollbackProcess : public testing::TestWithParam<Loss> {
  protected:
@@ -60,6 +63,7 @@ class RollbackProcess : public testing::TestWithParam<Loss> {
         for (const std::size_t i : lost) round_.node(i).signal(SIGCONT);
         return;
       case Heir::kDisk:
+        std::filesystem::create_directories(round_.node_dir(stranger));
         std::filesystem::copy(disk, round_.node_dir(stranger) / "checkpoints",
                               std::filesystem::copy_options::recursive);
         round_.start_node(stranger);
@@ -87,8 +91,7 @@ TEST_P(RollbackProcess, TheRoundGoesBackAndEndsAsIfNothingHadBeen) {
   const auto lost = nodes_of(1), survivors = nodes_of(0);
   ASSERT_EQ(lost.size(), GetParam().replicas);
   strike(lost);
-  ASSERT_TRUE(coordinator_says("the round goes back to "))
-      << round_.outputs();
+  ASSERT_TRUE(coordinator_says("the round goes back to ")) << round_.outputs();
   ASSERT_TRUE(coordinator_says("waiting for a node of stage 1")) << round_.outputs();
   const std::string name = round_.node_status(lost[0], "node").substr(0, 8);
   if (GetParam().after_step > 10) {
