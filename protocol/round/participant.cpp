@@ -381,8 +381,8 @@ void Participant::Impl::hear(const Member& from, const BackwardTensor& message) 
   if (step == nullptr) return;
   const Arrival arrival = step->pipeline.backward_arrived(from.node, message.unit);
   if (!judge(arrival, from.node, "a gradient that cannot be")) return;
-  note_gradient(*step, {message.unit.step, message.unit.microbatch, welcome_->stage,
-                        message.unit.attempt});
+  note_gradient(
+      *step, {message.unit.step, message.unit.microbatch, welcome_->stage, message.unit.attempt});
   const Flight* flight = step->pipeline.find(message.unit);
   if (flight != nullptr && flight->routed && flight->to.node == from.node)
     router_.returned(from.node, now_);
