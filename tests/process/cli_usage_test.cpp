@@ -47,7 +47,7 @@ TEST(CliUsage, WrongWordsAreNamedWithTheHelpToRead) {
        "--device: expected \"cpu\", \"cuda\" or \"auto\", found \"tpu\""},
       {{"demo", "--round", "r.toml", "--steps", "3"}, "excludes"},
       {{"demo", "--kill", "1:0"},
-       "--kill: expected STAGE:REPLICA@STEP, for example 1:0@20, or coordinator@STEP, found \"1:0\""},
+       "expected STAGE:REPLICA@STEP, for example 1:0@20, or coordinator@STEP, found \"1:0\""},
       {{"simulate"}, "file is required"},
       {{"simulate", "r.toml", "--churn", "5%"},
        "--churn: expected a share per hour like 5%/h, found \"5%\"; see coshard simulate --help"},
