@@ -415,7 +415,7 @@ void Participant::Impl::hear(const Member& from, const AveragedChunk& message) {
 /// Every chunk that is here, whoever reduced it.
 void Participant::Impl::hear(const Member& from, const AverageAsk& message) {
   const auto found = steps_.find(message.step);
-  const bool has = found != steps_.end() && found->second.averaging.is_complete() &&
+  const bool has = found != steps_.end() && found->second.report.has_value() &&
                    found->second.averaging.attempt() == message.attempt;
   if (from.stage != welcome_->stage || message.stage != welcome_->stage)
     return fault(from.node, "asks for an average without being a replica of this stage");

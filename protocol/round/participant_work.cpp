@@ -260,7 +260,7 @@ void Participant::Impl::tell_holdings(bool lacks) {
   if (open != steps_.end()) {
     holdings.units = open->second.pipeline.holdings();
     holdings.averaging = open->second.averaging.attempt();
-    holdings.averaged = open->second.averaging.is_complete();
+    holdings.averaged = open->second.report.has_value();  // checked, not just here
   }
   tell(config_.coordinator, std::move(holdings));
 }
