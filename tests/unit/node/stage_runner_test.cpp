@@ -286,7 +286,7 @@ TEST_F(StageRunnerTest, ACheckpointIsWrittenBehindTheEnginesBack) {
   compute(WorkOp::kForward, 0, true);
   EXPECT_EQ(engine_calls.back(), "forward") << "the engine goes on";
   EXPECT_TRUE(events_of<round::CheckpointSaved>().empty());
-  const Path file = folder.path() / "kept/step-00000003/stage-1.safetensors";
+  const std::filesystem::path file = folder.path() / "kept/step-00000003/stage-1.safetensors";
   EXPECT_FALSE(std::filesystem::exists(file));
   const BulkThread::Reply reply = behind[0]();
   EXPECT_TRUE(events_of<round::CheckpointSaved>().empty()) << "the word is for cs-net to say";
