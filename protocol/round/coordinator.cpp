@@ -164,7 +164,8 @@ void Coordinator::Impl::join(const Received& event, const JoinRequest& request) 
   if (member != nullptr && peers_.at(event.from).loaded) return join_again(event.from);
   if (member == nullptr && waits_for_survivors(event.from)) return;
   if (member == nullptr) {
-    const auto seat = members_.admit(event.from, request, event.certificate);
+    const auto seat =
+        members_.admit(event.from, request, event.certificate, newest_step_ > StepId(0));
     if (!seat && keep_waiting(event, request, seat.error())) return;
     if (!seat) return send(event.from, Refused{seat.error().code, seat.error().message});
     asking_.erase(event.from);

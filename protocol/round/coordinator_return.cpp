@@ -88,7 +88,8 @@ void Coordinator::Impl::await_return() {
     give_up_missing();
     return return_.reset();
   }
-  const bool begun = return_->working || journal_.last_step > resume_step_;
+  // Else who has lived on is as good as one who has just loaded the beginning.
+  const bool begun = return_->working || journal_.last_step > StepId(0);
   if (!begun && heard) {
     give_up_missing();
     hand_over(journal_.unclosed, journal_.digests);

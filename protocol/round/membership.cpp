@@ -22,15 +22,16 @@ Membership::Membership(const RoundShape& shape, std::uint32_t replicas_max,
       by_stage_(shape.stages) {}
 
 Result<NodeAssigned> Membership::admit(const NodeId& node, const JoinRequest& request,
-                                       Bytes certificate) {
+                                       Bytes certificate, bool trained) {
   COSHARD_CHECK(find(node) == nullptr);
   if (!allowed_.empty() && std::find(allowed_.begin(), allowed_.end(), node) == allowed_.end())
     return fail(ErrorCode::kPermissionDenied, "this round admits listed node keys only");
   const auto seat = seats_.find(node);
   const bool returns = seat != seats_.end();
-  // A seat sticks: a node that was let in once never gets another stage (design 3.4).
+  // A seat sticks: a node that was let in once never gets another trained stage (design 3.4).
+  const bool moves = returns && !trained && !free_replica(seat->second.stage, ReplicaIndex(0));
   std::optional<StageIndex> stage;
-  if (!returns)
+  if (!returns || moves)
     stage = weakest_stage_for(request, false);
   else if (may_hold(request, seat->second.stage))
     stage = seat->second.stage;

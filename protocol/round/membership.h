@@ -33,7 +33,9 @@ class Membership {
   /// Lets `node` in and gives it a seat: its old one, or a free one of the stage with the fewest
   /// members. kPermissionDenied: not allowed; kResourceExhausted: no seat free;
   /// kFailedPrecondition: it lacks the checkpoint of every stage that has one. Not for members.
-  Result<NodeAssigned> admit(const NodeId& node, const JoinRequest& request, Bytes certificate);
+  /// `trained`: else stages are what their seed makes of them; whose old one is full gets another.
+  Result<NodeAssigned> admit(const NodeId& node, const JoinRequest& request, Bytes certificate,
+                             bool trained = true);
   /// The same for one that gets its state from the others (no file is asked for): a seat without
   /// the work.
   Result<NodeAssigned> admit_joiner(const NodeId& node, const JoinRequest& request,

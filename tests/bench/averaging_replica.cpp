@@ -79,9 +79,7 @@ class FlatEngine final : public shard::StageEngine {
     return shard::StepReport{};
   }
   void abort_step() override {}
-  Result<shard::StageCheckpointHashes> save(const std::filesystem::path&, StepId) override {
-    return none();
-  }
+  Result<shard::StageSnapshot> snapshot(StepId) override { return none(); }
   Result<StepId> load(const std::filesystem::path&) override { return none(); }
   Result<void> load_hugging_face(const std::filesystem::path&) override { return none(); }
   Result<TensorBlob> parameter(std::string_view) override { return none(); }

@@ -120,7 +120,7 @@ INSTANTIATE_TEST_SUITE_P(Losses, RollbackProcess,
                                          Loss{"NothingWasSavedYet", 1, 5, Heir::kNobodys},
                                          Loss{"OneOfTwoComesBack", 2, 25, Heir::kSelf},
                                          Loss{"TwoThaw", 2, 12, Heir::kThawed}),
-                         [](const auto& info) { return info.param.name; });
+                         [](const auto& loss) { return std::string(loss.param.name); });
 
 }  // namespace
 }  // namespace coshard::test

@@ -190,7 +190,7 @@ class VirtualRound {
   std::optional<Duration> standstill_;
   std::uint32_t opening_ = 0;  ///< coordinators that are about to take over
   bool sparing_ = false;
-  bool watching_ = false;         ///< whom the coordinator counts on
+  bool watching_ = false;  ///< whom the coordinator counts on
   std::uint32_t kills_averaging_ = 0;
   std::set<NodeId> members_;      ///< as the coordinator last saw them
   std::vector<NodeId> lost_;      ///< killed or frozen, in this order

@@ -1,12 +1,14 @@
 // A stage engine that waits instead of computing: so long per forward and per backward as
 // COSHARD_PACE says, "FORWARD_MS BACKWARD_MS SLOW_STAGE FACTOR FILE". Of the stage SLOW_STAGE the
-// process that creates FILE is slower by FACTOR. What it averages and updates is a small vector of
-// integers, added as the real engine adds, so that digests agree or the round ends. Linked with
-// node/daemon/main.cpp it is a node for measurements of everything but computing.
+// process that creates FILE is slower by FACTOR. What it averages, updates, saves and loads has the
+// stage's size; the gradients are integers, added as the real engine adds, so that digests agree or
+// the round ends. Linked with node/daemon/main.cpp it is a node for measurements of everything but
+// computing.
 // SPDX-License-Identifier: Apache-2.0
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstdlib>
@@ -21,8 +23,6 @@
 
 namespace coshard::shard {
 namespace {
-
-constexpr std::uint64_t kElements = 1024;
 
 struct WaitTimes {
   std::chrono::duration<double, std::milli> forward{}, backward{};
@@ -46,11 +46,12 @@ WaitTimes wait_times(StageIndex stage) {
 class PacedEngine final : public StageEngine {
  public:
   explicit PacedEngine(const StageConfig& config)
-      : config_(config), times_(wait_times(config.stage)) {
-    ParameterSpec whole;
-    whole.elements = kElements;
-    layout_ = gradient_layout({&whole, 1});
-    for (std::uint64_t i = 0; i < kElements; ++i) weights_[i] = static_cast<float>(i % 97);
+      : config_(config),
+        times_(wait_times(config.stage)),
+        layout_(gradient_layout(parameters(config.spec, config.slice))) {
+    const std::size_t elements = layout_.back().offset + layout_.back().count;
+    for (Vector* state : {&weights_, &first_, &second_, &sum_, &average_}) state->resize(elements);
+    for (std::size_t i = 0; i < elements; ++i) weights_[i] = static_cast<float>(i % 97) / 97;
   }
 
   const std::vector<GradientChunk>& layout() const override { return layout_; }
@@ -78,35 +79,48 @@ class PacedEngine final : public StageEngine {
   void drop_stash(MicrobatchIndex) override {}
   Result<TensorBlob> logits(const StageInput&) override { return none(); }
 
-  Result<SharedBytes> gradient_chunk(ChunkIndex) override { return bytes_of(sum_); }
-  Result<AveragedChunk> reduce_chunk(ChunkIndex, std::span<const SharedBytes> contributions,
+  Result<SharedBytes> gradient_chunk(ChunkIndex chunk) override {
+    return bytes_of(part_of(sum_, chunk));
+  }
+  Result<AveragedChunk> reduce_chunk(ChunkIndex chunk, std::span<const SharedBytes> contributions,
                                      float inv_tokens) override {
     std::vector<const float*> parts;
     for (const auto& part : contributions)
       parts.push_back(reinterpret_cast<const float*>(part->data()));
-    if (parts.empty()) parts.push_back(sum_.data());
-    cpu_kernels().reduce_in_order(average_.data(), parts, kElements, inv_tokens);
-    return AveragedChunk{bytes_of(average_),
-                         cpu_kernels().squared_norm(average_.data(), kElements)};
+    if (parts.empty()) parts.push_back(part_of(sum_, chunk).data());
+    const std::span<float> average = part_of(average_, chunk);
+    cpu_kernels().reduce_in_order(average.data(), parts, average.size(), inv_tokens);
+    return AveragedChunk{bytes_of(average), norm_of(average)};
   }
-  Result<double> set_average(ChunkIndex, const SharedBytes& average) override {
-    std::memcpy(average_.data(), average->data(), average->size());
-    return cpu_kernels().squared_norm(average_.data(), kElements);
+  Result<double> set_average(ChunkIndex chunk, const SharedBytes& average) override {
+    const std::span<float> here = part_of(average_, chunk);
+    std::memcpy(here.data(), average->data(), here.size_bytes());
+    return norm_of(here);
   }
   Result<StepReport> apply_update(const CommitScalars& scalars) override {
-    const UpdateSlice all{weights_.data(), first_.data(), second_.data(),
-                          average_.data(), kElements,     false};
+    const UpdateSlice all{weights_.data(), first_.data(),   second_.data(),
+                          average_.data(), weights_.size(), false};
     if (!scalars.skip) cpu_kernels().adamw_update(all, scalars);
     abort_step();
     return StepReport{digest(scalars.fingerprint_key)};
   }
-  void abort_step() override { sum_.fill(0); }
+  void abort_step() override { std::ranges::fill(sum_, 0); }
 
-  Result<StageCheckpointHashes> save(const std::filesystem::path& path, StepId) override {
-    COSHARD_TRY(write_atomically(path, *bytes_of(weights_)));
-    return StageCheckpointHashes{crypto::sha256(*bytes_of(weights_)), {}};
+  Result<StageSnapshot> snapshot(StepId step) override {
+    StageSnapshot copy({config_.spec, config_.slice, config_.stage, step});
+    COSHARD_TRY(each_tensor([&](std::size_t parameter, StateKind kind, std::span<float> values) {
+      std::ranges::copy(values, copy.values(parameter, kind).begin());
+      return Result<void>();
+    }));
+    return copy;
   }
-  Result<StepId> load(const std::filesystem::path&) override { return none(); }
+  Result<StepId> load(const std::filesystem::path& path) override {
+    COSHARD_ASSIGN(const StageCheckpoint saved, StageCheckpoint::open(path));
+    COSHARD_TRY(each_tensor([&](std::size_t parameter, StateKind kind, std::span<float> values) {
+      return saved.read(parameter, kind, 0, values);
+    }));
+    return saved.info().step;
+  }
   Result<void> load_hugging_face(const std::filesystem::path&) override { return none(); }
   Result<TensorBlob> parameter(std::string_view) override { return none(); }
   Result<TensorBlob> gradient(std::string_view) override { return none(); }
@@ -116,19 +130,40 @@ class PacedEngine final : public StageEngine {
   MemoryBytes memory_bytes() const override { return {}; }
 
  private:
-  using Vector = std::array<float, kElements>;
+  using Vector = std::vector<float>;
 
   static tl::unexpected<Error> none() {
     return fail(ErrorCode::kInternal, "the paced engine has no model");
   }
-  static SharedBytes bytes_of(const Vector& values) {
+  static SharedBytes bytes_of(std::span<const float> values) {
     const auto* begin = reinterpret_cast<const std::uint8_t*>(values.data());
-    return share(Bytes(begin, begin + sizeof(Vector)));
+    return share(Bytes(begin, begin + values.size_bytes()));
+  }
+  static double norm_of(std::span<const float> values) {
+    return cpu_kernels().squared_norm(values.data(), values.size());
+  }
+  std::span<float> part_of(Vector& values, ChunkIndex chunk) const {
+    const GradientChunk& part = layout_.at(chunk.value);
+    return std::span(values).subspan(part.offset, part.count);
+  }
+  /// `visit`(parameter, kind, its values), of the whole state.
+  template <class Visit>
+  Result<void> each_tensor(const Visit& visit) {
+    std::size_t first = 0, parameter = 0;
+    for (const ParameterSpec& spec : parameters(config_.spec, config_.slice)) {
+      for (const auto& [kind, values] : {std::pair{StateKind::kWeight, &weights_},
+                                         {StateKind::kMomentM, &first_},
+                                         {StateKind::kMomentV, &second_}})
+        COSHARD_TRY(visit(parameter, kind, std::span(*values).subspan(first, spec.elements)));
+      first += spec.elements;
+      ++parameter;
+    }
+    return {};
   }
   /// Integers, so that every order of adding is exact.
   void add(MicrobatchIndex microbatch, Accumulate accumulate) {
     if (accumulate == Accumulate::kNo) return;
-    for (std::uint64_t i = 0; i < kElements; ++i)
+    for (std::size_t i = 0; i < sum_.size(); ++i)
       sum_[i] += static_cast<float>(1 + (microbatch.value * 31 + i) % 7);
   }
   /// What passes a boundary is of the right shape and says nothing.
@@ -152,7 +187,7 @@ class PacedEngine final : public StageEngine {
   const StageConfig config_;
   const WaitTimes times_;
   std::vector<GradientChunk> layout_;
-  Vector weights_{}, first_{}, second_{}, sum_{}, average_{};
+  Vector weights_, first_, second_, sum_, average_;
 };
 
 }  // namespace

@@ -58,6 +58,11 @@ TEST(Membership, ASeatSticksEvenWhenItsStageIsTaken) {
   const auto back = members.admit(node(0), {}, {});
   ASSERT_FALSE(back.has_value());
   EXPECT_EQ(back.error().code, ErrorCode::kResourceExhausted);
+  // Of what nobody has trained there is nothing to collect.
+  const auto moved = members.admit(node(0), {}, {}, /*trained=*/false);
+  ASSERT_TRUE(moved.has_value());
+  EXPECT_EQ(moved->stage, StageIndex(1));
+  EXPECT_EQ(moved->incarnation, Incarnation(2));
 }
 
 TEST(Membership, AnAllowListAdmitsListedNodesOnly) {
