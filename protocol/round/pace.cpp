@@ -14,7 +14,10 @@ namespace {
 constexpr double kNewestWeight = 0.3;  ///< of the newest sample in the moving average
 constexpr double kSecondsMin = 1e-6;
 constexpr double kTolerance = 1.1;  ///< measured times are not better than that
-constexpr double kForgotten = 0.02;
+constexpr double kForgotten = 0.03;
+/// So many samples make a measurement; fewer may have met a box that was just warming up.
+constexpr std::uint32_t kSamples = 4;
+constexpr double kForgottenSoon = 0.3;
 
 }  // namespace
 
@@ -57,10 +60,11 @@ void Pace::take_sample() {
   const double sample = *running();
   measured_ = measured_ ? *measured_ + kNewestWeight * (sample - *measured_) : sample;
   done_ = 0;
+  ++samples_;
 }
 
 void Pace::rests() {
-  if (measured_) *measured_ *= 1 - kForgotten;
+  if (measured_) *measured_ *= 1 - (samples_ < kSamples ? kForgottenSoon : kForgotten);
 }
 
 std::optional<double> Pace::running() const {

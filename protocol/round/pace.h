@@ -55,7 +55,8 @@ class Pace {
   void take_sample();
 
   std::uint32_t held_ = 0;
-  std::uint32_t done_ = 0;  ///< since he had nothing
+  std::uint32_t done_ = 0;     ///< since he had nothing
+  std::uint32_t samples_ = 0;  ///< that measured_ was made of
   TimePoint busy_since_{}, returned_at_{};
   std::optional<double> measured_;  ///< of the times before that he was busy
 };

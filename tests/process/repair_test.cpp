@@ -46,7 +46,8 @@ TEST_P(RepairProcess, TheRoundGoesOnAsIfNothingHadBeen) {
   }
   expect_survived(round_, struck_);
   for (const std::size_t i : struck_) {
-    round_.node(i).signal(SIGCONT);  // a thawed node finds out and ends
+    round_.node(i).signal(SIGCONT);  // a thawed node asks for its coordinator, which is gone
+    round_.node(i).signal(SIGTERM);
     EXPECT_TRUE(round_.node(i).wait_exit(seconds(30)).has_value()) << "node " << i;
   }
 }

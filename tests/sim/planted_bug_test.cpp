@@ -47,12 +47,12 @@ std::string taken_over_life(Bug bug, std::uint64_t seed) {
 /// Two coordinators live, each reached by some of the nodes.
 std::string divided_life(Bug bug, std::uint64_t seed) {
   Options options = crowded_options(seed);
-  options.steps += 8;
+  options.steps += 24;
   options.bug = bug;
   Rng rng(seed, 39);
   Disks disks;
   VirtualRound world(options, disks);
-  world.split_coordinator(2500ms + std::chrono::milliseconds(rng.below(1500)));
+  world.split_coordinator(1000ms + std::chrono::milliseconds(rng.below(2000)), 1000ms);
   world.stand_still_after(std::chrono::seconds(30));
   world.run();
   return world.errors.empty() ? "" : world.errors.front();

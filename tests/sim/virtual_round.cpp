@@ -211,15 +211,15 @@ void VirtualRound::freeze_coordinator(Duration at, Duration how_long) {
   after(at, [this, how_long] { desk().freeze(how_long); });
 }
 
-void VirtualRound::split_coordinator(Duration at) {
-  after(at, [this] {
+void VirtualRound::split_coordinator(Duration at, Duration between) {
+  after(at, [this, between] {
     if (finished) return;
     copy_ = disks_.journal;
     open_desk(copy_, true);
     desk().start();
     for (const auto& node : nodes_)
       for (std::uint64_t changes = 1 + 2 * rng_.below(3); changes > 0; --changes)
-        after(changes * delay(3'000'000),
+        after(changes * delay(static_cast<std::uint64_t>(between.count() / 1000)),
               [this, &node = *node] { dial(node, node.desk == 0 ? 1 : 0); });
   });
 }

@@ -104,8 +104,9 @@ class VirtualRound {
   /// The coordinator does and hears nothing for `how_long`.
   void freeze_coordinator(Duration at, Duration how_long);
   /// At `at` a second coordinator starts from a copy of the first one's journal. The first lives
-  /// on; each node changes between them at times of its own, and reaches the second in the end.
-  void split_coordinator(Duration at);
+  /// on; each node changes between them, up to `between` after it did before, and reaches the
+  /// second in the end.
+  void split_coordinator(Duration at, Duration between = std::chrono::seconds(3));
   /// A round that does not get on is left at `time`, without an error.
   void stand_still_after(Duration time) { standstill_ = time; }
   /// At `at`, do something to the coordinator.

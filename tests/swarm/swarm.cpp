@@ -56,6 +56,7 @@ void Swarm::open_coordinator() {
   options.directory = directory;
   options.key = directory / "coordinator.key";
   options.listen = endpoint(1);
+  options.stage_patience = 0;  // a lost stage ends the round
   coordinator_ = must(node::open_coordinator(options, world()));
   must(node::open_network(*coordinator_));
 }
