@@ -35,7 +35,7 @@ Result<Disturbance> parse_disturbance(Disturbance::Kind kind, std::string_view t
   const bool joins = kind == Disturbance::Kind::kJoin;
   bool whole = !joins && take(rest, kCoordinator);
   if (!whole) {
-    Disturbance::Seat& seat = parsed.seat.emplace();
+    DemoSeat& seat = parsed.seat.emplace();
     whole = take_number(rest, seat.stage) && take(rest, ":") && take_number(rest, seat.replica);
   }
   if (whole && take(rest, "@") && take_number(rest, parsed.step) && rest.empty()) return parsed;

@@ -12,20 +12,21 @@
 
 namespace coshard::cli {
 
+struct DemoSeat {
+  std::uint32_t stage = 0;
+  std::uint32_t replica = 0;
+  bool operator==(const DemoSeat&) const = default;
+};
+
 struct Disturbance {
   enum class Kind : std::uint8_t {
     kKill = 0,    ///< SIGKILL; a coordinator is started again at once
     kFreeze = 1,  ///< SIGSTOP, and SIGCONT some seconds later
     kJoin = 2,    ///< a node of a new owner, for a seat that is free then or beyond the first ones
   };
-  struct Seat {
-    std::uint32_t stage = 0;
-    std::uint32_t replica = 0;
-    bool operator==(const Seat&) const = default;
-  };
   Kind kind = Kind::kKill;
-  std::optional<Seat> seat;  ///< none: the coordinator
-  std::uint64_t step = 0;    ///< as soon as this step is committed
+  std::optional<DemoSeat> seat;  ///< none: the coordinator
+  std::uint64_t step = 0;        ///< as soon as this step is committed
   bool operator==(const Disturbance&) const = default;
 };
 

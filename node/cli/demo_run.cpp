@@ -69,7 +69,7 @@ class DemoRun {
   bool disturb(const Disturbance& disturbance);
   const char* consequence(const Disturbance& disturbance) const;
   bool join(const Disturbance& disturbance);
-  ChildProcess* node_at(const Disturbance::Seat& wanted);
+  ChildProcess* node_at(const DemoSeat& wanted);
   CoordinatorLaunch launch() const;
   void bring_back_coordinator();
   void thaw(bool all);
@@ -174,7 +174,7 @@ bool DemoRun::join(const Disturbance& disturbance) {
 }
 
 /// Who sits there: nobody, for now.
-ChildProcess* DemoRun::node_at(const Disturbance::Seat& wanted) {
+ChildProcess* DemoRun::node_at(const DemoSeat& wanted) {
   const auto seat = std::ranges::find_if(last_->nodes, [&](const node::RoundStatus::Node& node) {
     return node.stage == wanted.stage && node.replica == wanted.replica;
   });

@@ -11,7 +11,7 @@ using Kind = Disturbance::Kind;
 
 TEST(DemoDisturbance, SeatsAndTheCoordinatorAreNamed) {
   EXPECT_EQ(parse_disturbance(Kind::kKill, "1:2@30"),
-            (Disturbance{Kind::kKill, Disturbance::Seat{1, 2}, 30}));
+            (Disturbance{Kind::kKill, DemoSeat{1, 2}, 30}));
   EXPECT_EQ(parse_disturbance(Kind::kFreeze, "coordinator@7"),
             (Disturbance{Kind::kFreeze, std::nullopt, 7}));
 }
