@@ -76,6 +76,7 @@ HostileNode::HostileNode(const RoundFixture& round, std::size_t index, Mischief 
   COSHARD_CHECK_OP(context ? "" : context.error().message, ==, "");
   context_ = std::move(*context);
   context_->engine->start();
+  context_->writer->start();
   net_ = std::thread([this] {
     const auto opened = node::open_network(*context_);
     COSHARD_CHECK_OP(opened ? "" : opened.error().message, ==, "");
@@ -92,6 +93,7 @@ HostileNode::~HostileNode() {
 void HostileNode::join() {
   if (net_.joinable()) net_.join();
   context_->engine->close();
+  context_->writer->close();
 }
 
 }  // namespace coshard::test
