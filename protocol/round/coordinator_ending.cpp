@@ -69,7 +69,8 @@ void Coordinator::Impl::pause_for_skips() {
   pause_wanted_ = true;
   pause_why_ = std::to_string(skipped_in_a_row_) + " updates in a row were skipped";
   if (!last_refusal_.empty()) pause_why_ += " (last: " + last_refusal_ + ")";
-  note("the round pauses: " + pause_why_);
+  note("the round pauses: " + pause_why_ +
+       "; a lower learning rate needs a new round, to try again: coshard round resume");
 }
 
 // ---- what is said again -------------------------------------------------------------------------
