@@ -9,6 +9,12 @@
 #include "protocol/round/coordinator_impl.h"
 
 namespace coshard::round {
+namespace {
+
+/// Units are reported in batches: what is less than that apart is not known to be apart.
+const double kNoise = seconds(limits::kUnitReportInterval);
+
+}  // namespace
 
 /// In replica order. They take note of what the book says that they hold.
 std::vector<Worker> Coordinator::Impl::first_stage() {
@@ -46,7 +52,7 @@ std::vector<GrantedMicrobatch> Coordinator::Impl::top_up(const NodeId& node) {
     const auto& replicas = members_.replicas(StageIndex(0));
     const auto at = std::find(replicas.begin(), replicas.end(), node) - replicas.begin();
     Worker& self = workers.at(static_cast<std::size_t>(at));
-    for (; slots < wanted && left > 0 && is_worth_it(self, workers, left); ++slots, --left)
+    for (; slots < wanted && left > 0 && is_worth_it(self, workers, left, kNoise); ++slots, --left)
       self.free_in += self.seconds;
   }
   auto granted = book_->grant(node, slots);

@@ -37,8 +37,9 @@ double finish_in(std::span<const Worker> workers, std::uint32_t units) {
   return last;
 }
 
-bool is_worth_it(const Worker& worker, std::span<const Worker> workers, std::uint32_t units) {
-  return worker.done_in(1) <= kTolerance * finish_in(workers, units);
+bool is_worth_it(const Worker& worker, std::span<const Worker> workers, std::uint32_t units,
+                 double noise) {
+  return worker.done_in(1) <= kTolerance * finish_in(workers, units) + noise;
 }
 
 void Pace::holds(std::uint32_t units, TimePoint now) {

@@ -26,8 +26,10 @@ struct Worker {
 double finish_in(std::span<const Worker> workers, std::uint32_t units);
 
 /// Whether the next of the `units` that are left had better go to `worker`, one of `workers`: he is
-/// through with it before all of them could be, but for the error of measured times.
-bool is_worth_it(const Worker& worker, std::span<const Worker> workers, std::uint32_t units);
+/// through with it before all of them could be, but for the error of measured times: a tenth, and
+/// `noise` seconds.
+bool is_worth_it(const Worker& worker, std::span<const Worker> workers, std::uint32_t units,
+                 double noise = 0);
 
 /// Time per unit of one worker, from when units were given and came back. What counts is how long
 /// he was busy for all that he did, not how long a single unit was on its way: that is longer where

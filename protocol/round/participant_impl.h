@@ -229,6 +229,7 @@ class Participant::Impl {
   std::vector<Work> computing_;         ///< issued, unanswered, oldest first
   TimePoint computing_since_{};         ///< the oldest of them
   std::array<double, 4> op_seconds_{};  ///< of the engine, by WorkOp; 0: not measured
+  std::array<bool, 4> op_warm_{};       ///< one was done
   std::optional<Commit> commit_;        ///< heard, its update not applied yet
   bool updating_ = false;               ///< ApplyUpdate is issued
   std::optional<StepId> saving_;        ///< SaveCheckpoint is issued

@@ -72,6 +72,8 @@ void Participant::Impl::measure(WorkOp op) {
   constexpr double kNewestWeight = 0.2;
   double& average = op_seconds_[static_cast<std::size_t>(op)];
   const double sample = seconds(now_ - std::exchange(computing_since_, now_));
+  // The first of a kind warms caches up, and nobody would give work to one that is so slow.
+  if (!std::exchange(op_warm_[static_cast<std::size_t>(op)], true)) return;
   average = average == 0 ? sample : average + kNewestWeight * (sample - average);
 }
 

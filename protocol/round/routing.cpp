@@ -69,7 +69,10 @@ void Router::sent(const NodeId& peer, TimePoint now) {
 }
 
 void Router::rest(TimePoint now) {
-  for (auto& [peer, hop] : hops_) hop.pace.holds(0, now);
+  for (auto& [peer, hop] : hops_) {
+    hop.pace.holds(0, now);
+    if (std::exchange(hop.sent_before, hop.sent_total) == hop.sent_total) hop.pace.rests();
+  }
 }
 
 void Router::returned(const NodeId& peer, TimePoint now) { hops_.at(peer).pace.ends(1, now); }

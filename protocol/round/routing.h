@@ -53,8 +53,9 @@ class Router {
   struct Hop {
     std::uint64_t slots_total = 0;
     std::uint64_t sent_total = 0;
-    Pace pace;                   ///< from sending to the gradient
-    std::optional<double> says;  ///< seconds of its engine
+    std::uint64_t sent_before = 0;  ///< up to the last rest()
+    Pace pace;                      ///< from sending to the gradient
+    std::optional<double> says;     ///< seconds of its engine
   };
   std::optional<double> seconds_of(const Hop& hop) const;
   double typical_seconds() const;

@@ -20,9 +20,9 @@ struct Place {
 };
 
 constexpr Place kPlaces[] = {
-    {"BeforeSend", "tensor.send", 12, 30},
+    {"BeforeSend", "tensor.send", 5, 11},
     {"MidMessage", "message.half", 60, 150},  // tensors, chunks, receipts
-    {"BetweenForwardAndBackward", "backward.begin", 12, 30},
+    {"BetweenForwardAndBackward", "backward.begin", 5, 11},
     {"Averaging", "average.reduce", 20, 50},
     {"AverageHalfSent", "average.half_sent", 41, 81},  // odd: sent to one of two
     {"OptimizerStep", "update.half", 65, 125},         // ten or eleven parameters a step
