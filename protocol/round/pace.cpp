@@ -17,7 +17,7 @@ constexpr double kTolerance = 1.1;  ///< measured times are not better than that
 constexpr double kForgotten = 0.03;
 /// So many samples make a measurement; fewer may have met a box that was just warming up.
 constexpr std::uint32_t kSamples = 4;
-constexpr double kForgottenSoon = 0.3;
+constexpr double kForgottenSoon = 0.15;
 
 }  // namespace
 
