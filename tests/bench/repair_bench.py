@@ -17,6 +17,7 @@ p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDes
 p.add_argument("--replicas", type=int, default=3)
 p.add_argument("--repeats", type=int, default=3)
 p.add_argument("--steps", type=int, default=40)
+p.add_argument("--seats", nargs="+", default=["0:0", "1:0", "coordinator"])
 a = p.parse_args()
 
 
@@ -49,7 +50,7 @@ with tempfile.TemporaryDirectory() as name:
     scratch = pathlib.Path(name)
     programs.prepare_data(scratch)
     for disturbance in ("--kill", "--freeze"):
-        for seat in ("0:0", "1:0", "coordinator"):
+        for seat in a.seats:
             runs = [run(scratch, f"{disturbance}{seat}{i}".replace(":", "-"), disturbance, seat) for i in range(a.repeats)]
             extra = [r["extra_seconds"] for r in runs]
             print(json.dumps(dict(bench="repair", what=disturbance[2:], seat=seat, extra_seconds_median=statistics.median(extra),
