@@ -309,8 +309,7 @@ void Coordinator::Impl::advance() {
   if (phase_ == CoordinatorPhase::kTraining && book_ && book_->all_averaged() &&
       settlement_.digests_in(members_.by_stage()))
     commit();
-  if (phase_ == CoordinatorPhase::kTraining && !book_ && !waits_for_joiner())
-    open_step(last_step_.next());
+  if (phase_ == CoordinatorPhase::kTraining && !book_) go_ahead();
   if (!return_) {  // until then nobody knows whose reports are owed
     take_checkpoints();
     take_epochs(false);
@@ -338,6 +337,18 @@ void Coordinator::Impl::begin_training() {
   for (const auto& [node, peer] : peers_)
     if (!peer.loaded) return;
   if (!pause_wanted_) phase_ = CoordinatorPhase::kTraining;
+}
+
+/// Between two steps.
+void Coordinator::Impl::go_ahead() {
+  if (all_steps_done())
+    finish();
+  else if (!waits_for_joiner())
+    open_step(last_step_.next());
+}
+
+bool Coordinator::Impl::all_steps_done() const {
+  return last_step_.value >= config_.steps || finish_wanted_;
 }
 
 void Coordinator::Impl::open_step(StepId step) {
@@ -419,9 +430,7 @@ void Coordinator::Impl::after_commit(const StepRecord& record) {
   if (record.scalars.skip)
     note("the update of step " + std::to_string(record.step().value) +
          " is skipped: its gradient or loss is not finite");
-  if (record.step().value >= config_.steps)
-    return end_round(EndReason::kFinished, "all steps are done", true);
-  if (finish_wanted_) return end_round(EndReason::kFinished, "finished by the coordinator", true);
+  if (all_steps_done()) return;
   if (record.scalars.skip && skipped_in_a_row_ >= config_.skips_max) pause_for_skips();
   if (pause_wanted_) phase_ = CoordinatorPhase::kPaused;
   plan_join_pause();

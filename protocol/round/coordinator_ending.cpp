@@ -34,6 +34,18 @@ void Coordinator::Impl::end_round(EndReason reason, std::string text, bool save)
   note("the round ends: " + end_->text);
 }
 
+/// Nothing is left to do but to save the last state. Until it is, the round has not ended: a stage
+/// that is lost now can still be brought back.
+void Coordinator::Impl::finish() {
+  if (!finishing_since_) finishing_since_ = now_;
+  const bool late = now_ - *finishing_since_ >= limits::kSettleTimeout;
+  if (!settlement_.checkpoints_in(members_.by_stage()) && !late) return;
+  end_round(
+      EndReason::kFinished,
+      last_step_.value >= config_.steps ? "all steps are done" : "finished by the coordinator",
+      true);
+}
+
 /// Ends when digests and checkpoints are in and the ledger has settled the last epoch, or when
 /// waiting for them has lasted limits::kSettleTimeout.
 void Coordinator::Impl::advance_ending() {
@@ -157,6 +169,7 @@ std::string Coordinator::Impl::waiting_for() const {
     case CoordinatorPhase::kLoading:
       return "nodes to load their stages";
     case CoordinatorPhase::kTraining:
+      if (!book_ && all_steps_done()) return "the last checkpoint";
       if (!book_) return "a node that joins to apply step " + std::to_string(last_step_.value);
       if (survey_)
         return "nodes to say what they hold of step " + std::to_string(book_->step().value);

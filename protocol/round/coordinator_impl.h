@@ -111,6 +111,8 @@ class Coordinator::Impl {
   void close_admission();
   void begin_training();
   void hear_ready(const Member& from, const UpdateReport& message);
+  void go_ahead();
+  bool all_steps_done() const;
   void open_step(StepId step);
   void close_stages();
   void commit();
@@ -192,6 +194,7 @@ class Coordinator::Impl {
 
   // Ending (coordinator_ending.cpp).
   void end_round(EndReason reason, std::string text, bool save);
+  void finish();
   void advance_ending();
   void finish_round();
   void pause_for_skips();
@@ -260,6 +263,7 @@ class Coordinator::Impl {
   std::string last_refusal_;  ///< of a unit that was not finite
   bool finish_wanted_ = false;
 
+  std::optional<TimePoint> finishing_since_;  ///< all is done but to save the last state
   std::optional<RoundEnd> end_;
   TimePoint end_deadline_{};
 

@@ -139,7 +139,7 @@ void Coordinator::Impl::hear(const Member& from, const LeaveNotice& message) {
     peers_.erase(from.node);
     return;
   }
-  if (!running()) return;
+  if (!running() || (!book_ && all_steps_done())) return;  // it ends anyway
   // It lives: where nobody could take its place, what it holds can still be saved.
   if (members_.replicas(from.stage).size() == 1)
     return end_round(EndReason::kNodeLost, name(from) + " leaves: " + message.reason, true);

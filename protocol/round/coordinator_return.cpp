@@ -119,6 +119,7 @@ void Coordinator::Impl::wait_again(Member member) {
   return_->expected.insert(member.node);
   if (phase_ != CoordinatorPhase::kTraining) return;
   phase_ = CoordinatorPhase::kAdmitting;
+  finishing_since_.reset();
   rebuilding_.reset();
   book_.reset();
   survey_.reset();

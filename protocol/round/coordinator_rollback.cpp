@@ -16,6 +16,7 @@ namespace coshard::round {
 void Coordinator::Impl::fall_back(const std::string& why) {
   if (config_.stage_patience == Duration{0}) return end_round(EndReason::kNodeLost, why, true);
   take_checkpoints();  // who was lost may have been the last that it waited for
+  if (all_steps_done() && !book_ && resumable_step() == last_step_) return;  // and nothing is lost
   resume_step_ = resumable_step();
   fall_back_.emplace(FallBack{now_, {}, why});
   send_everybody_back(why);
@@ -26,6 +27,7 @@ void Coordinator::Impl::fall_back(const std::string& why) {
   settlement_ = Settlement(config_.shape.stages);
   last_step_ = resume_step_;
   last_commit_.reset();
+  finishing_since_.reset();
   book_.reset();
   survey_.reset();
   survey_again_at_.reset();

@@ -259,6 +259,8 @@ void Participant::Impl::obey(const UnitAck& message) {
 }
 
 void Participant::Impl::obey(const StageClosed& message) {
+  if (message.contributions.empty() || message.reducers.empty())
+    return fault(config_.coordinator, "closes a book without contributions or reducers");
   if (is_joining()) return sort_out(catch_up_->closed(message));
   OpenStep* step = ready() ? find_step(message.step) : nullptr;
   if (step == nullptr) return;
