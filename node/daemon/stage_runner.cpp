@@ -353,6 +353,14 @@ void StageRunner::run(const round::SetAverage& action) {
   });
 }
 
+void StageRunner::run(const round::DropUnit& action) {
+  COSHARD_ON(net_);
+  submit([microbatch = action.unit.microbatch](EngineHome& home) -> EngineThread::Reply {
+    if (home.engine) home.engine->drop_stash(microbatch);
+    return {};
+  });
+}
+
 void StageRunner::run(const round::DropChunks& action) {
   COSHARD_ON(net_);
   store_.drop_chunks(action.step, action.attempt);

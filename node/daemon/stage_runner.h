@@ -61,6 +61,7 @@ class StageRunner {
   void run(const round::ReduceChunk& action);
   void run(const round::SendAverage& action);
   void run(const round::SetAverage& action);
+  void run(const round::DropUnit& action);
   void run(const round::DropChunks& action);
   void run(const round::ApplyUpdate& action);
   void run(const round::SaveCheckpoint& action);

@@ -66,6 +66,7 @@ struct HeldUnit {
   bool from_ordered = false;   ///< `from` was named by an order, and so was the unit at that end
   bool to_ordered = false;     ///< likewise `to`
   bool refused = false;        ///< not finite here: somebody else should do it
+  bool relieved = false;       ///< given back, and not in the sum: likewise
   bool operator==(const HeldUnit&) const = default;
 };
 
@@ -77,8 +78,9 @@ struct Holdings {
   StageIndex stage;
   bool lacks = false;
   std::vector<HeldUnit> units;
-  Attempt averaging{};    ///< the newest averaging attempt of the step that it has heard of
-  bool averaged = false;  ///< every chunk of that attempt's average is here
+  Attempt averaging{};        ///< the newest averaging attempt of the step that it has heard of
+  bool averaged = false;      ///< every chunk of that attempt's average is here
+  std::uint64_t unit_us = 0;  ///< that a unit takes the sender's engine now; 0: not known
   bool operator==(const Holdings&) const = default;
 };
 
@@ -109,6 +111,8 @@ struct RepairTask {
   bool send_output = false;    ///< to `to`, as soon as it is there
   bool send_gradient = false;  ///< to `from`, once more
   bool blank = false;          ///< not finite whoever does it: zeros stand for it, nothing is added
+  bool relieve =
+      false;  ///< with kNothing: give the unit back, unless it is on its way into the sum
   bool operator==(const RepairTask&) const = default;
 };
 

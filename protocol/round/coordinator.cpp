@@ -122,6 +122,7 @@ void Coordinator::Impl::handle(const Tick&) {
   judge_complaints();
   take_leave();
   survey_again();
+  look_for_stragglers();
   offer_the_rest();
   if (now_ - repeat_at_ >= limits::kRepeatInterval) repeat_unanswered();
 }
@@ -240,6 +241,8 @@ void Coordinator::Impl::hear(const Member& from, const UnitReport& message) {
                        false);
   }
   send(from.node, std::move(ack));
+  const bool last = book_->units_done() == config_.shape.stages * config_.shape.microbatches;
+  if (entered > 0 && last) note_units_done();
   note_pace(from, entered);
 }
 
@@ -355,6 +358,7 @@ void Coordinator::Impl::open_step(StepId step) {
   COSHARD_CHECK(step == last_step_.next());
   let_joiners_in(step);
   book_.emplace(step, config_.shape, rebuilding_.value_or(now_));
+  expect_units();
   repeat_at_ = now_;
   if (rebuilding_) return survey();  // said once it is known what is done of it
   send_all(StepOpen{step, members_.epoch()});

@@ -25,7 +25,9 @@ std::vector<Worker> Coordinator::Impl::first_stage() {
   for (const auto& node : replicas) {
     Pace& pace = peers_.at(node).pace;
     const auto load = loads.find(node);
-    pace.holds(load == loads.end() ? 0 : load->second.open, now_);
+    const std::uint32_t open = load == loads.end() ? 0 : load->second.open;
+    pace.relieved(pace.held() - std::min(open, pace.held()), now_);
+    pace.holds(open, now_);
     sum += pace.seconds().value_or(0);
     measured += pace.seconds() ? 1 : 0;
   }

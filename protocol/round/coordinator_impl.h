@@ -158,6 +158,12 @@ class Coordinator::Impl {
   void note_pace(const Member& from, std::uint32_t units);
   void rest_idle();
 
+  // Stragglers (coordinator_relief.cpp).
+  void expect_units();
+  void note_units_done();
+  void look_for_stragglers();
+  bool add_relief(const StepFacts& facts, RepairPlan& plan);
+
   // What it waits for (coordinator_waits.cpp).
   std::vector<Wait> waits() const;
   void add_step_waits(std::vector<Wait>& waits) const;
@@ -243,6 +249,10 @@ class Coordinator::Impl {
   std::optional<Commit> last_commit_;
   std::map<StageIndex, TimePoint> closed_at_;    ///< of stages that average
   std::map<StageIndex, Times> averaging_times_;  ///< from a stage's closing to its last report
+  Times work_times_;                             ///< from a step's opening to its last unit
+  std::optional<TimePoint> relief_at_;  ///< if units are missing then, somebody may be slow
+  bool relieving_ = false;              ///< the survey under way is to find out who
+  MembershipEpoch opened_in_;           ///< of the open step
   std::vector<Complaint> complaints_;
   std::map<NodeId, TimePoint> leaving_;  ///< asked to go, and when; gone after the open step
   bool survey_wanted_ = false;           ///< not everybody is known to have the table of this epoch

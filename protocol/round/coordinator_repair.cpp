@@ -242,9 +242,10 @@ void Coordinator::Impl::plan_repair() {
   facts.microbatches = shape.microbatches;
   facts.ordered = book_->ordered();
   for (const auto& node : members_.nodes()) {
-    const Heartbeat& beat = peers_.at(node).heartbeat;
-    facts.live.push_back({node, members_.find(node)->stage, &survey_->at(node),
-                          static_cast<double>(beat.tokens_per_second), beat.outstanding});
+    const Holdings& held = survey_->at(node);
+    const double rate = held.unit_us > 0 ? 1e6 / static_cast<double>(held.unit_us) : 0;
+    facts.live.push_back(
+        {node, members_.find(node)->stage, &held, rate, peers_.at(node).heartbeat.outstanding});
   }
   for (std::uint32_t s = 0; s < shape.stages; ++s) {
     auto& row = facts.book.emplace_back();
@@ -256,8 +257,9 @@ void Coordinator::Impl::plan_repair() {
     facts.granted.push_back(book_->holder(StageIndex(0), MicrobatchIndex(m)));
     facts.attempts.push_back(book_->attempt(MicrobatchIndex(m)));
   }
-  const RepairPlan plan = plan_step(facts);
+  RepairPlan plan = plan_step(facts);
   book_->repair(plan);
+  const bool relieves = std::exchange(relieving_, false) && add_relief(facts, plan);
   for (const auto& [node, tasks] : plan.tasks) {
     orders_[node] = RepairOrders{book_->step(), members_.epoch(), tasks};
     send(node, orders_[node]);
@@ -265,6 +267,7 @@ void Coordinator::Impl::plan_repair() {
   survey_.reset();
   survey_again_at_.reset();
   if (plan.unclear > 0) survey_again_at_ = now_ + limits::kSurveyInterval;
+  if (relieves) survey_again_at_ = now_;  // when they have been told, to hear what they gave back
   std::set<MicrobatchIndex> repaired(plan.grant_anew.begin(), plan.grant_anew.end());
   for (const auto& [node, tasks] : plan.tasks)
     for (const auto& task : tasks)

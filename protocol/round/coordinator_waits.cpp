@@ -52,6 +52,9 @@ std::vector<Wait> Coordinator::Impl::waits() const {
 /// Of the open step: by stage what is missing, and at stage 0, where it is known, from whom.
 void Coordinator::Impl::add_step_waits(std::vector<Wait>& waits) const {
   const std::string step = " of step " + std::to_string(book_->step().value);
+  if (relief_at_ && book_->units_done() > 0)
+    waits.push_back({"the units" + step + ", " + std::to_string(book_->units_done()) + " are done",
+                     book_->opened(), *relief_at_, "others take over what slow nodes hold"});
   const auto loads = book_->loads();
   for (const auto& node : members_.replicas(StageIndex(0))) {
     const Pace& pace = peers_.at(node).pace;

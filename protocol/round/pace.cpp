@@ -48,6 +48,16 @@ void Pace::holds(std::uint32_t units, TimePoint now) {
   held_ = units;
 }
 
+void Pace::relieved(std::uint32_t units, TimePoint now) {
+  COSHARD_CHECK_OP(held_, >=, units);
+  if (units == 0) return;
+  const double so_far = coshard::seconds(now - returned_at_) / held_;
+  measured_ = std::max(seconds().value_or(0), so_far);
+  held_ -= units;
+  done_ = 0;
+  busy_since_ = returned_at_ = now;
+}
+
 void Pace::ends(std::uint32_t units, TimePoint now) {
   COSHARD_CHECK_OP(held_, >=, units);
   held_ -= units;

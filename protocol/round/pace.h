@@ -38,6 +38,8 @@ class Pace {
  public:
   /// So many units are with him now; more than before were given just now.
   void holds(std::uint32_t units, TimePoint now);
+  /// `units` of them were taken away from him before they were done: he is as slow as that.
+  void relieved(std::uint32_t units, TimePoint now);
   /// `units` of them have come back; he goes on with the others.
   void ends(std::uint32_t units, TimePoint now);
   /// For a whole step he got nothing: what was measured is believed a little less, so that who was

@@ -111,8 +111,9 @@ void Participant::Impl::handle(const ComputeDone& event) {
   measure(event.work.op);
   const Unit& unit = event.work.unit;
   OpenStep& step = steps_.at(unit.step);
-  if (!event.error.empty()) return refuse(step, event);
   const Flight* flight = step.pipeline.find(unit);
+  if (flight->relieved) return;
+  if (!event.error.empty()) return refuse(step, event);
   const auto outgoing = step.pipeline.computed(event.work, event.tokens, event.loss_sum);
   if (flight->progress == UnitProgress::kDone && flight->redo == Redo::kCount) {
     step.unacknowledged.insert(unit.microbatch);
@@ -300,6 +301,10 @@ void Participant::Impl::obey(const RepairOrders& message) {
   }
   step->repaired = message.epoch;
   for (const auto& task : message.tasks) {
+    if (task.relieve) {
+      relieve(*step, task);
+      continue;
+    }
     const Flight* flight =
         step->pipeline.find(Unit{message.step, task.microbatch, welcome_->stage, task.attempt});
     const bool awaited = flight != nullptr && flight->routed && !flight->gradient_here;
@@ -358,6 +363,7 @@ void Participant::Impl::obey(const RoundEnd& message) {
 
 void Participant::Impl::hear(const Member& from, const SlotGrant& message) {
   if (from.stage.value != stage() + 1) return fault(from.node, "grants slots without being next");
+  if (is_joining()) return;  // meant for the process before this one; it is said again
   router_.grant(from.node, message.slots_total);
   if (message.unit_us > 0) router_.says(from.node, static_cast<double>(message.unit_us) * 1e-6);
 }

@@ -214,6 +214,11 @@ struct SetAverage {
   Attempt attempt;
 };
 
+/// The unit is given back: forget what its forward kept for its backward, if anything.
+struct DropUnit {
+  Unit unit;
+};
+
 /// Forget contributions and averages of an attempt that came to nothing.
 struct DropChunks {
   StepId step;
@@ -263,7 +268,7 @@ struct Ended {
 
 using ParticipantAction =
     std::variant<SendMessage, Begin, FetchState, UseTable, KeepPayload, Compute, SendTensor,
-                 SendChunk, ReduceChunk, SendAverage, SetAverage, DropChunks, ApplyUpdate,
+                 SendChunk, ReduceChunk, SendAverage, SetAverage, DropUnit, DropChunks, ApplyUpdate,
                  SaveCheckpoint, DropStep, Release, SettleEpoch, PeerFault, Ended>;
 using ParticipantActions = std::vector<ParticipantAction>;
 

@@ -129,6 +129,7 @@ class Participant::Impl {
   void take_seat();
   void feed_engine(OpenStep& step);
   void measure(WorkOp op);
+  double unit_seconds() const;
   SlotGrant slot_grant(const NodeId& upstream) const;
   void add_step_waits(std::vector<Wait>& waits, const OpenStep& step) const;
   void await_gradient(OpenStep& step, const Unit& unit, const NodeId& to);
@@ -138,6 +139,7 @@ class Participant::Impl {
   void pull(OpenStep& step);
   void report_units(OpenStep& step);
   void refuse(OpenStep& step, const ComputeDone& event);
+  void relieve(OpenStep& step, const RepairTask& task);
   void repeat_refusal(OpenStep& step);
   void average(OpenStep& step);
   void ask_for_average(OpenStep& step);
@@ -232,8 +234,9 @@ class Participant::Impl {
   std::array<bool, 4> op_warm_{};       ///< one was done
   std::optional<Commit> commit_;        ///< heard, its update not applied yet
   bool updating_ = false;               ///< ApplyUpdate is issued
-  std::optional<StepId> saving_;        ///< SaveCheckpoint is issued
-  std::optional<StepId> to_save_;       ///< as soon as that is answered
+  TimePoint updating_since_{};
+  std::optional<StepId> saving_;   ///< SaveCheckpoint is issued
+  std::optional<StepId> to_save_;  ///< as soon as that is answered
   std::optional<UpdateReport> update_report_;
   std::optional<CheckpointReport> checkpoint_report_;
   std::optional<LedgerEpoch> open_epoch_;      ///< has steps and was not asked to settle

@@ -60,11 +60,17 @@ void Participant::Impl::grant_slots() {
   for (const auto& node : replicas(stage() - 1)) tell(node, slot_grant(node));
 }
 
-SlotGrant Participant::Impl::slot_grant(const NodeId& upstream) const {
+/// As measured, or so far, where what the engine works on takes longer; 0 before the first.
+double Participant::Impl::unit_seconds() const {
   const auto takes = [this](WorkOp op) { return op_seconds_[static_cast<std::size_t>(op)]; };
   const double unit =
       is_last() ? takes(WorkOp::kForwardLoss) : takes(WorkOp::kForward) + takes(WorkOp::kBackward);
-  return {slots_.total(upstream), static_cast<std::uint64_t>(unit * 1e6)};
+  if (unit == 0 || computing_.empty()) return unit;
+  return std::max(unit, seconds(now_ - computing_since_));
+}
+
+SlotGrant Participant::Impl::slot_grant(const NodeId& upstream) const {
+  return {slots_.total(upstream), static_cast<std::uint64_t>(unit_seconds() * 1e6)};
 }
 
 /// The engine works through what it was given one after the other, and is through with the oldest.
@@ -173,6 +179,20 @@ void Participant::Impl::refuse(OpenStep& step, const ComputeDone& event) {
   tell(config_.coordinator, *step.refusal);
 }
 
+/// Others are faster: what is not on its way into the sum is theirs, once the coordinator has heard
+/// so. What its neighbours still send here is of no use.
+void Participant::Impl::relieve(OpenStep& step, const RepairTask& task) {
+  const Unit unit{committed_.next(), task.microbatch, welcome_->stage, task.attempt};
+  const Flight* flight = step.pipeline.find(unit);
+  if (flight == nullptr) return;
+  const Flight before = *flight;
+  if (!step.pipeline.relieve(unit)) return;
+  if (before.slotted) tell(before.from.node, SlotGrant{slots_.finish(before.from.node)});
+  if (before.routed && !before.gradient_here) router_.abandoned(before.to.node, now_);
+  step.awaited.erase(unit);
+  engine(DropUnit{unit});
+}
+
 /// A table of a later epoch asks for what this node holds: that says it as well.
 void Participant::Impl::repeat_refusal(OpenStep& step) {
   if (step.refused_in < table_->epoch) step.refusal.reset();
@@ -257,12 +277,15 @@ void Participant::Impl::use_table(const MembershipTable& table) {
 /// What this node holds of the open step, for the coordinator to plan with.
 void Participant::Impl::tell_holdings(bool lacks) {
   if (phase_ != ParticipantPhase::kTraining || !seated_) return;
+  const double update = updating_ ? seconds(now_ - updating_since_) : 0;
+  const double unit = unit_seconds();  // nobody is faster than his update, while it keeps him
   const auto open = steps_.find(committed_.next());
   Holdings holdings{committed_.next(), table_->epoch, welcome_->stage, lacks, {}, {}, false};
   if (open != steps_.end()) {
     holdings.units = open->second.pipeline.holdings();
     holdings.averaging = open->second.averaging.attempt();
     holdings.averaged = open->second.report.has_value();  // checked, not just here
+    holdings.unit_us = static_cast<std::uint64_t>((unit == 0 ? 0 : std::max(unit, update)) * 1e6);
   }
   tell(config_.coordinator, std::move(holdings));
 }
@@ -300,6 +323,7 @@ void Participant::Impl::save(StepId step) {
 void Participant::Impl::apply_commit() {
   if (!commit_ || updating_ || to_save_) return;
   updating_ = true;
+  updating_since_ = now_;
   engine(ApplyUpdate{commit_->scalars});
 }
 

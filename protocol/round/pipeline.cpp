@@ -152,6 +152,26 @@ std::optional<NodeId> Pipeline::refuse(const Work& work, bool not_finite) {
   return at.from.node;
 }
 
+bool Pipeline::relieve(const Unit& unit) {
+  const UnitKey key{unit.microbatch, unit.attempt};
+  const auto found = flights_.find(key);
+  if (found == flights_.end() || found->second.redo != Redo::kCount) return false;
+  Flight& at = found->second;
+  const bool begun = at.progress >= UnitProgress::kForward;
+  const bool accumulates = at.progress >= UnitProgress::kBackward || (begun && order_.is_last());
+  if (accumulates || at.progress == UnitProgress::kAwaited) return false;
+  if (begun) --order_.forwards;
+  order_.inputs.erase(key);
+  order_.gradients.erase(key);
+  allow_any_order();  // it is another's now
+  at.redo = Redo::kForward;
+  at.relieved = true;
+  if (at.progress < UnitProgress::kSent) at.to = {};  // nobody has anything of it
+  at.progress = UnitProgress::kDone;
+  at.slotted = at.routed = false;
+  return true;
+}
+
 Work Pipeline::blanked(const Work& work) {
   const bool backward = work.op == WorkOp::kBackward;
   flight(work.unit, backward ? UnitProgress::kBackward : UnitProgress::kForward).blank = true;
@@ -256,7 +276,7 @@ std::vector<HeldUnit> Pipeline::holdings() const {
     units.push_back({key.microbatch, key.attempt, flight.progress, flight.redo == Redo::kCount,
                      flight.gradient_here, flight.output_kept, flight.gradient_kept, flight.from,
                      flight.to, flight.tokens, flight.loss_sum, flight.sourced, flight.directed,
-                     flight.refused});
+                     flight.refused, flight.relieved});
   return units;
 }
 

@@ -30,6 +30,7 @@ struct Flight {
   bool directed = false;       ///< `to` was ordered; the gradient may come from any of its stage
   bool sends_output = false;   ///< directed: the output goes to `to` when it is there
   bool refused = false;        ///< not finite here: done, and neither counted nor sent
+  bool relieved = false;       ///< given back: likewise, whatever the engine still makes of it
   bool blank = false;          ///< zeros stand for its tensors
   bool gradient_here = false;  ///< the gradient of the output came, perhaps before it was due
   bool output_kept = false;
@@ -79,6 +80,9 @@ class Pipeline {
   /// `work`, which next() issued, came to nothing: its unit is over here. `not_finite`: and should
   /// be done elsewhere. Who gets back the slot that it held.
   std::optional<NodeId> refuse(const Work& work, bool not_finite);
+  /// Gives a unit back that is neither in the sum nor on its way into it: it is over here. False
+  /// where it has to stay.
+  bool relieve(const Unit& unit);
   /// Zeros take the place of what `work`, which next() issued, should have made: the same work,
   /// issued anew as blank.
   Work blanked(const Work& work);

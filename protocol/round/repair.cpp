@@ -1,4 +1,4 @@
-// The least work that completes one microbatch, and a step: see repair.h.
+// The least work that completes a step: see repair.h.
 // SPDX-License-Identifier: Apache-2.0
 #include "protocol/round/repair.h"
 
@@ -9,82 +9,6 @@
 #include "protocol/base/check.h"
 
 namespace coshard::round {
-namespace {
-
-/// The closure of the needs along one path. Each need is met once; meeting it may raise others.
-class PathPlanner {
- public:
-  explicit PathPlanner(std::span<const StageFacts> stages)
-      : facts_(stages), repairs_(stages.size()) {}
-
-  std::vector<StageRepair> plan() {
-    const auto last_begun = std::find_if(facts_.rbegin(), facts_.rend(), [](const auto& facts) {
-      return facts.fate != UnitFate::kNobody;
-    });
-    begun_ = static_cast<std::size_t>(facts_.rend() - last_begun);
-    if (begun_ == 0) return repairs_;
-    for (std::size_t stage = 0; stage < begun_; ++stage) {
-      if (facts_[stage].fate == UnitFate::kNobody) redo(stage, Redo::kCount);
-      if (facts_[stage].fate == UnitFate::kHeld) complete(stage);
-    }
-    if (begun_ < facts_.size() && !goes_on_by_itself()) redo(begun_, Redo::kCount);
-    return repairs_;
-  }
-
- private:
-  bool goes_on_by_itself() const {
-    const StageFacts& last = facts_[begun_ - 1];
-    return last.fate == UnitFate::kHeld && last.routes_itself;
-  }
-
-  /// A held unit gets what it lacks.
-  void complete(std::size_t stage) {
-    if (!facts_[stage].has_input) need_output_before(stage);
-    if (!facts_[stage].has_gradient) need_gradient_behind(stage);
-  }
-
-  void redo(std::size_t stage, Redo what) {
-    Redo& redo = repairs_[stage].redo;
-    if (redo >= what) return;
-    const bool had_input = redo != Redo::kNothing;
-    redo = what;
-    if (!had_input) need_output_before(stage);
-    if (what != Redo::kForward) need_gradient_behind(stage);
-  }
-
-  void need_output_before(std::size_t stage) {
-    if (stage == 0) return;  // derives its tokens
-    const StageFacts& facts = facts_[stage - 1];
-    StageRepair& repair = repairs_[stage - 1];
-    if (std::exchange(repair.send_output, true)) return;
-    const bool coming = facts.fate == UnitFate::kHeld && !facts.has_output;
-    if (!facts.output_kept && !coming) redo(stage - 1, Redo::kForward);
-  }
-
-  void need_gradient_behind(std::size_t stage) {
-    const std::size_t behind = stage + 1;
-    if (behind >= facts_.size()) return;  // derives its targets
-    if (behind > begun_ || (behind == begun_ && goes_on_by_itself())) return;
-    const StageFacts& facts = facts_[behind];
-    if (std::exchange(repairs_[behind].send_gradient, true)) return;
-    // Nobody's unit is counted by somebody anyhow.
-    const bool made = facts.fate != UnitFate::kCounted;
-    if (!facts.gradient_kept && !made) redo(behind, Redo::kPass);
-  }
-
-  std::span<const StageFacts> facts_;
-  std::vector<StageRepair> repairs_;
-  std::size_t begun_ = 0;  ///< stages up to the last that anybody has
-};
-
-}  // namespace
-
-std::vector<StageRepair> plan_path(std::span<const StageFacts> stages) {
-  return PathPlanner(stages).plan();
-}
-
-// ---- a whole step -------------------------------------------------------------------------------
-
 namespace {
 
 /// The other end of no hop.
@@ -102,6 +26,7 @@ struct LiveUnit {
 
   bool made_output() const { return held.progress >= UnitProgress::kOutput; }
   bool done() const { return held.progress == UnitProgress::kDone; }
+  bool came_to_nothing() const { return held.refused || held.relieved; }
   bool got_gradient() const {
     return held.has_gradient || held.progress >= UnitProgress::kGradient;
   }
@@ -137,8 +62,8 @@ class MicrobatchPlanner {
     const auto nobody = [](const StageFacts& stage) { return stage.fate == UnitFate::kNobody; };
     std::vector<StageRepair> repairs = plan_path(path);
     if (std::all_of(path.begin(), path.end(), nobody)) {
-      if (refusers(0).empty()) return grant_anew();
-      repairs[0].redo = Redo::kCount;  // not by whoever pulls first: that may be who refused
+      if (refusers(0).empty() && relieved(0).empty()) return grant_anew();
+      repairs[0].redo = Redo::kCount;  // not by whoever pulls first: that may be who gave it up
     }
     for (std::size_t stage = 0; stage < units_.size(); ++stage) order(stage, repairs[stage].redo);
     for (std::size_t stage = 0; stage < units_.size(); ++stage)
@@ -194,8 +119,8 @@ class MicrobatchPlanner {
     });
     if (live == facts_.live.end()) return;
     for (const LiveUnit& unit : units_[stage])
-      if (node_of(unit) == at.node &&
-          (stage == 0 ? unit.held.counts || unit.held.refused : unit.held.attempt == at.attempt))
+      if (node_of(unit) == at.node && (stage == 0 ? unit.held.counts || unit.came_to_nothing()
+                                                  : unit.held.attempt == at.attempt))
         return;
     HeldUnit held = unit_of(at.attempt);
     held.progress = UnitProgress::kInput;
@@ -216,9 +141,28 @@ class MicrobatchPlanner {
     for (std::size_t stage = 1; stage < units_.size(); ++stage)
       for (const LiveUnit& unit : units_[stage])
         if (is_live(stage - 1, unit.held.from.node) &&
-            !knows(stage - 1, unit.held.from, unit.held.refused))
+            !knows(stage - 1, unit.held.from, unit.came_to_nothing() && !unit.held.from_ordered))
+          return true;
+    return is_on_its_way();
+  }
+  /// What somebody sent before he gave his unit back, and its receiver does not list yet: only once
+  /// it is there can it get another neighbour.
+  bool is_on_its_way() const {
+    for (std::size_t stage = 0; stage + 1 < units_.size(); ++stage)
+      for (const LiveUnit& unit : units_[stage])
+        if (unit.held.relieved && is_live(stage + 1, unit.held.to.node) &&
+            !is_listed(stage + 1, unit.held.to))
           return true;
     return false;
+  }
+  bool is_listed(std::size_t stage, const Hop& at) const {
+    const auto live = std::ranges::find(facts_.live, at.node, &Witness::node);
+    return std::ranges::any_of(live->holdings->units,
+                               [&](const HeldUnit& unit) {
+                                 return unit.microbatch == microbatch_ &&
+                                        unit.attempt == at.attempt;
+                               }) ||
+           facts_.ordered.contains({index(stage), microbatch_, at.attempt});
   }
   bool is_live(std::size_t stage, const NodeId& node) const {
     return std::any_of(facts_.live.begin(), facts_.live.end(), [&](const Witness& witness) {
@@ -320,9 +264,16 @@ class MicrobatchPlanner {
 
   /// Live nodes of the stage at which the microbatch is not finite.
   std::set<std::size_t> refusers(std::size_t stage) const {
+    return nodes_with(stage, &HeldUnit::refused);
+  }
+  /// Likewise those that were too slow for it.
+  std::set<std::size_t> relieved(std::size_t stage) const {
+    return nodes_with(stage, &HeldUnit::relieved);
+  }
+  std::set<std::size_t> nodes_with(std::size_t stage, bool HeldUnit::*what) const {
     std::set<std::size_t> nodes;
     for (const LiveUnit& unit : units_[stage])
-      if (unit.held.refused) nodes.insert(unit.witness);
+      if (unit.held.*what) nodes.insert(unit.witness);
     return nodes;
   }
 
@@ -346,8 +297,8 @@ class MicrobatchPlanner {
     return refused >= 2 || refused == static_cast<std::size_t>(replicas);
   }
 
-  /// Of those through first with what they have, the first; if possible not one that is at this
-  /// microbatch already.
+  /// Of those through first with what they have, the first; if possible not one that was relieved
+  /// of this microbatch, or is at it already.
   std::size_t choose(std::size_t stage) const {
     std::vector<std::size_t> replicas;
     const auto refused = is_hopeless(stage) ? std::set<std::size_t>{} : refusers(stage);
@@ -366,9 +317,11 @@ class MicrobatchPlanner {
       return std::any_of(units_[stage].begin(), units_[stage].end(),
                          [&](const LiveUnit& unit) { return unit.witness == w && !unit.done(); });
     };
-    return *std::min_element(replicas.begin(), replicas.end(), [&](std::size_t a, std::size_t b) {
-      return std::pair(is_at_it(a), seconds(a)) < std::pair(is_at_it(b), seconds(b));
-    });
+    const auto slow = relieved(stage);
+    const auto rank = [&](std::size_t w) {
+      return std::tuple(slow.contains(w), is_at_it(w), seconds(w));
+    };
+    return *std::ranges::min_element(replicas, {}, rank);
   }
 
   void order(std::size_t stage, Redo redo) {

@@ -80,7 +80,7 @@ void Router::returned(const NodeId& peer, TimePoint now) { hops_.at(peer).pace.e
 void Router::abandoned(const NodeId& peer, TimePoint now) {
   const auto found = hops_.find(peer);
   if (found == hops_.end() || found->second.pace.held() == 0) return;
-  found->second.pace.holds(found->second.pace.held() - 1, now);
+  found->second.pace.relieved(1, now);
 }
 
 std::uint32_t Router::outstanding(const NodeId& peer) const {

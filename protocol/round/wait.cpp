@@ -37,13 +37,15 @@ void Times::add(Duration time) {
 
 Duration Times::expected(Duration cap) const {
   if (times_.empty()) return cap;
-  std::vector<Duration> sorted(times_.begin(), times_.end());
-  const auto middle = sorted.begin() + static_cast<std::ptrdiff_t>(sorted.size() / 2);
-  std::nth_element(sorted.begin(), middle, sorted.end());
-  Duration deviations{};
-  for (const Duration time : times_) deviations += time > *middle ? time - *middle : *middle - time;
-  return std::min<Duration>(*middle + 6 * (deviations / static_cast<Duration::rep>(times_.size())),
-                            cap);
+  std::vector<Duration> values(times_.begin(), times_.end());
+  const auto median = [&values] {
+    const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+    std::ranges::nth_element(values, middle);
+    return *middle;
+  };
+  const Duration usual = median();
+  for (Duration& value : values) value = value > usual ? value - usual : usual - value;
+  return std::min<Duration>(usual + 6 * median(), cap);
 }
 
 }  // namespace coshard::round

@@ -1,5 +1,6 @@
 // What a machine waits for, as people see it: what, since when, until when, and what comes then.
-// Deadlines come from measured times where there are any: the median and six deviations. Values and
+// Deadlines come from measured times where there are any: the median and six median deviations, so
+// that a slow start or a single mishap does not put up with everything. Values and
 // pure functions, any thread.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
@@ -33,9 +34,10 @@ std::vector<Wait> most_urgent(std::vector<Wait> waits);
 class Times {
  public:
   void add(Duration time);
-  /// How long it may take this time: the median and six mean deviations from it, at most `cap`;
+  /// How long it may take this time: the median and six median deviations from it, at most `cap`;
   /// `cap` before the first one.
   Duration expected(Duration cap) const;
+  std::size_t count() const { return times_.size(); }
 
  private:
   static constexpr std::size_t kTimes = 32;

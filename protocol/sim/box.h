@@ -73,6 +73,7 @@ class Box {
   // There are no bytes to keep or to drop, and no connections to make.
   void execute(const round::UseTable&) {}
   void execute(const round::KeepPayload&) {}
+  void execute(const round::DropUnit&) {}
   void execute(const round::DropChunks&) {}
   void execute(const round::DropStep&) {}
   void execute(const round::Release&) {}

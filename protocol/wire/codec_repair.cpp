@@ -32,6 +32,7 @@ void describe(FieldIo& io, HeldUnit& m) {
   io.flag(m.from_ordered);
   io.flag(m.to_ordered);
   io.flag(m.refused);
+  io.flag(m.relieved);
 }
 
 void describe(FieldIo& io, Holdings& m) {
@@ -42,6 +43,7 @@ void describe(FieldIo& io, Holdings& m) {
   io.list(m.units);
   io.number(m.averaging, limits::kAttemptsMax);
   io.flag(m.averaged);
+  io.number(m.unit_us);
 }
 
 void describe(FieldIo& io, RepairTaken& m) {
@@ -58,6 +60,7 @@ void describe(FieldIo& io, RepairTask& m) {
   io.flag(m.send_output);
   io.flag(m.send_gradient);
   io.flag(m.blank);
+  io.flag(m.relieve);
 }
 
 void describe(FieldIo& io, RepairOrders& m) {

@@ -1,11 +1,10 @@
 // Everything at once: nodes are killed, frozen, started again and come anew, links are silent one
-// way and then speak, messages come twice, late or never, kept tensors are gone, disks are slow.
-// Every step commits over exactly its microbatches, and all end with the parameters of a loop that
-// nothing disturbed. The same with a coordinator that dies at any instant, with a torn tail of its
-// journal, or freezes; and with stages that are lost, whose rounds go on from a checkpoint. Clocks
-// need no jumps: machines are told the time, and only the monotonic one, which leaps when somebody
-// thaws.
-// A failing seed prints the command that replays it.
+// way and then speak, engines become slow, messages come twice, late or never, kept tensors are
+// gone, disks are slow. Every step commits over exactly its microbatches, and all end with the
+// parameters of a loop that nothing disturbed. The same with a coordinator that dies at any
+// instant, with a torn tail of its journal, or freezes; and with stages that are lost, whose rounds
+// go on from a checkpoint. Clocks need no jumps: machines are told the time, and only the monotonic
+// one, which leaps when somebody thaws. A failing seed prints the command that replays it.
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
@@ -23,6 +22,7 @@ Options chaotic_options(std::uint64_t seed, Rng& rng) {
   options.replicas_max = options.shape.replicas + static_cast<std::uint32_t>(rng.below(2));
   options.extra_nodes = static_cast<std::uint32_t>(rng.below(3));
   options.steps = 20 + rng.below(30);
+  if (rng.below(3) == 0) options.shape.microbatches += 6;  // what a slow node could give back
   if (rng.below(3) == 0) options.checkpoint_us = 500'000;  // ten times that on a slow node
   if (rng.below(3) == 0) options.journal_us = 300'000;
   return options;
@@ -48,7 +48,7 @@ void start_again(VirtualRound& world, const Options& options, Rng& rng) {
 }
 
 TEST(ChaosSim, EveryStepCommitsAndEverybodyEndsWhereALoopDoes) {
-  std::uint64_t losses = 0, joined = 0, repaired = 0, steps = 0;
+  std::uint64_t losses = 0, joined = 0, repaired = 0, steps = 0, given_back = 0;
   for (const std::uint64_t seed : seeds(1000)) {
     Rng rng(seed, 37);
     const Options options = chaotic_options(seed, rng);
@@ -59,20 +59,26 @@ TEST(ChaosSim, EveryStepCommitsAndEverybodyEndsWhereALoopDoes) {
     disturb(world, options, rng, true);
     block_links(world, options, rng);
     start_again(world, options, rng);
+    slow_down(world, options, rng, 6, 3000);
     world.run(std::chrono::hours(1));
     ASSERT_EQ(difference(options, world), "") << world.describe();
     losses += world.losses();
     joined += world.joined;
     repaired += world.microbatches_repaired;
     steps += world.committed.size();
+    given_back += world.units_given_back;
   }
-  std::printf("%llu steps, %llu disturbances, %llu nodes joined, %llu microbatches repaired\n",
-              static_cast<unsigned long long>(steps), static_cast<unsigned long long>(losses),
-              static_cast<unsigned long long>(joined), static_cast<unsigned long long>(repaired));
+  std::printf(
+      "%llu steps, %llu disturbances, %llu nodes joined, %llu microbatches repaired, "
+      "%llu units given back\n",
+      static_cast<unsigned long long>(steps), static_cast<unsigned long long>(losses),
+      static_cast<unsigned long long>(joined), static_cast<unsigned long long>(repaired),
+      static_cast<unsigned long long>(given_back));
   if (std::getenv("COSHARD_SIM_SEED") != nullptr) return;
   EXPECT_GT(losses, 1000U);
   EXPECT_GT(joined, 1000U);
   EXPECT_GT(repaired, 1000U);
+  EXPECT_GT(given_back, 20U);
 }
 
 /// Once all are at work, for a node that never was in is not waited for by the next coordinator.
@@ -107,6 +113,7 @@ TEST(ChaosSim, TheSameWhileCoordinatorsDieAndFreeze) {
         disturb(world, options, rng, true);
         block_links(world, options, rng);
         disturb_coordinator(world, rng);
+        slow_down(world, options, rng, 6, 3000);
         for (std::uint32_t node = 0; node < world.nodes(); ++node)  // the first start needs all
           world.start_node(node, milliseconds(1500 + rng.below(10'000)));
       }

@@ -43,6 +43,28 @@ inline void disturb(VirtualRound& world, const Options& options, Rng& rng, bool 
   }
 }
 
+/// Some engines become slow, for a while or for good, as a box does that has something else to do.
+inline void slow_down(VirtualRound& world, const Options& options, Rng& rng, std::uint32_t times,
+                      std::uint64_t longest_ms) {
+  using std::chrono::milliseconds;
+  const std::uint32_t nodes = options.shape.stages * options.shape.replicas;
+  for (; times > 0; --times)
+    world.slow_node(static_cast<std::uint32_t>(rng.below(nodes)),
+                    milliseconds(500 + rng.below(6000)), milliseconds(100 + rng.below(longest_ms)),
+                    10 + static_cast<double>(rng.below(90)));
+}
+
+/// Rounds in which that happens often enough, and to nodes that hold enough, for units to be given
+/// back.
+inline Options slow_options(std::uint64_t seed) {
+  Options options = crowded_options(seed);
+  options.shape.replicas = 3;
+  options.shape.microbatches = 12;
+  options.steps += 20;
+  options.slow_node = 1;
+  return options;
+}
+
 /// What differs from the same round without disturbances, in a sentence; empty where nothing does.
 inline std::string difference(const Options& options, const VirtualRound& world) {
   if (!world.errors.empty()) return world.errors.front();

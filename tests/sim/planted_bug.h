@@ -30,8 +30,10 @@ enum class Bug : std::uint8_t {
   kLostRecord,           ///< a dead coordinator's journal lacks its last record
   kUntoldRollback,       ///< the ledger is not told that steps are done again
   kForgottenEpoch,       ///< the ledger is not told of an epoch
+  kKeepsRelieved,        ///< a unit that was given back is added to the sum all the same
+  kUnasked,              ///< a unit counts as given back that nobody was asked for
 };
-inline constexpr int kBugs = 18;
+inline constexpr int kBugs = 20;
 
 constexpr std::string_view name_of(Bug bug) {
   constexpr std::string_view kNames[kBugs] = {"None",
@@ -51,7 +53,9 @@ constexpr std::string_view name_of(Bug bug) {
                                               "OldGeneration",
                                               "LostRecord",
                                               "UntoldRollback",
-                                              "ForgottenEpoch"};
+                                              "ForgottenEpoch",
+                                              "KeepsRelieved",
+                                              "Unasked"};
   return kNames[static_cast<int>(bug)];
 }
 

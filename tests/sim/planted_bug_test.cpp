@@ -70,6 +70,18 @@ std::string averaging_life(Bug bug, std::uint64_t seed) {
   return difference(options, world);
 }
 
+/// One with engines that become slow.
+std::string slow_life(Bug bug, std::uint64_t seed) {
+  Options options = slow_options(seed);
+  options.bug = bug;
+  Rng rng(seed, 40);
+  Disks disks;
+  VirtualRound world(options, disks);
+  slow_down(world, options, rng, 20, 400);
+  world.run();
+  return difference(options, world);
+}
+
 /// Lives of coordinators that die, until the round is finished, with the ledger behind them.
 std::string lives_with_ledger(Bug bug, std::uint64_t seed) {
   Options options = random_options(seed);
@@ -120,6 +132,7 @@ void expect_found(Bug bug, Story story) {
 }
 
 Story story_of(Bug bug) {
+  if (bug >= Bug::kKeepsRelieved) return slow_life;
   if (bug >= Bug::kLostRecord) return lives_with_ledger;
   if (bug == Bug::kOldGeneration) return divided_life;
   if (bug >= Bug::kForgottenCommit) return taken_over_life;
@@ -142,6 +155,11 @@ INSTANTIATE_TEST_SUITE_P(Each, PlantedBugs, testing::ValuesIn(all_bugs()),
 TEST(NoPlantedBug, NothingIsFoundInACrowdedLife) {
   for (const std::uint64_t seed : seeds(kSeeds))
     ASSERT_EQ(crowded_life(Bug::kNone, seed), "") << "seed " << seed;
+}
+
+TEST(NoPlantedBug, NothingIsFoundWhereEnginesBecomeSlow) {
+  for (const std::uint64_t seed : seeds(kSeeds))
+    ASSERT_EQ(slow_life(Bug::kNone, seed), "") << "seed " << seed;
 }
 
 TEST(NoPlantedBug, NothingIsFoundWhereCoordinatorsAreReplaced) {

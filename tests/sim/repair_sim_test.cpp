@@ -100,6 +100,27 @@ TEST(RepairSim, NodesThatComeWhileTheRoundRunsEndWhereAllAre) {
   }
 }
 
+TEST(RepairSim, SlowNodesGiveBackWhatOthersDoSooner) {
+  std::uint64_t given_back = 0;
+  for (const std::uint64_t seed : seeds(200)) {
+    const Options options = slow_options(seed);
+    SCOPED_TRACE(shape_name(options));
+    Rng rng(seed, 41);
+    Disks disks;
+    VirtualRound world(options, disks);
+    slow_down(world, options, rng, 20, 400);
+    world.run();
+    expect_undisturbed_result(options, world);
+    EXPECT_EQ(world.losses(), 0U) << "nobody is given up for being slow";
+    given_back += world.units_given_back;
+    if (HasFailure()) return;
+  }
+  std::printf("%llu units given back\n", static_cast<unsigned long long>(given_back));
+  if (std::getenv("COSHARD_SIM_SEED") == nullptr) {
+    EXPECT_GT(given_back, 100U);
+  }
+}
+
 TEST(RepairSim, ANodeThatLeavesIsLetGoBetweenSteps) {
   for (const std::uint64_t seed : seeds(100)) {
     Options options = crowded_options(seed);

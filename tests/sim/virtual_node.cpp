@@ -39,6 +39,7 @@ void VirtualRound::Node::restart() {
   alive = true;
   ended = refused = busy_ = false;
   frozen_until = {};
+  slowness = 1;
   saving_ = false;
   computes_unanswered_ = 0;
   store_.clear();
@@ -225,6 +226,15 @@ void VirtualRound::Node::execute(const SetAverage& action) {
   });
 }
 
+void VirtualRound::Node::execute(const DropUnit& action) {
+  ++world_.units_given_back;
+  job(0, [this, unit = action.unit] {
+    stash_.erase(unit);
+    if (world_.planted_.is(Bug::kKeepsRelieved))
+      accumulate(Work{WorkOp::kBackward, unit, true}, mix({unit.microbatch.value, 0xBAD}));
+  });
+}
+
 void VirtualRound::Node::execute(const DropChunks& action) {
   for (const auto& [key, value] : store_)
     if (const auto* chunk = std::get_if<ChunkKey>(&key); chunk != nullptr && !chunk->averaged &&
@@ -313,9 +323,8 @@ void VirtualRound::Node::execute(const Ended& action) {
 
 void VirtualRound::Node::job(std::uint64_t up_to_us, std::function<void()> work) {
   Duration takes = world_.delay(up_to_us);
-  if (index == 0)
-    takes = Duration(
-        static_cast<std::int64_t>(static_cast<double>(takes.count()) * world_.options_.slow_node));
+  const double factor = index == 0 ? slowness * world_.options_.slow_node : slowness;
+  takes = Duration(static_cast<std::int64_t>(static_cast<double>(takes.count()) * factor));
   jobs_.emplace_back(takes, std::move(work));
   if (!busy_) next_job();
 }

@@ -37,6 +37,7 @@ class VirtualRound::Node {
   bool started = false;
   bool ended = false;
   TimePoint frozen_until{};
+  double slowness = 1;  ///< factor on the times of its engine
   bool refused = false;
   std::uint32_t index;
   NodeId id;
@@ -59,6 +60,7 @@ class VirtualRound::Node {
   void execute(const round::ReduceChunk& action);
   void execute(const round::SendAverage& action);
   void execute(const round::SetAverage& action);
+  void execute(const round::DropUnit& action);
   void execute(const round::DropChunks& action);
   void execute(const round::ApplyUpdate& action);
   void execute(const round::SaveCheckpoint& action);

@@ -98,6 +98,11 @@ void VirtualRound::freeze_node(std::uint32_t node, Duration at, Duration how_lon
   });
 }
 
+void VirtualRound::slow_node(std::uint32_t node, Duration at, Duration how_long, double factor) {
+  after(at, [this, node, factor] { nodes_[node]->slowness = factor; });
+  after(at + how_long, [this, node] { nodes_[node]->slowness = 1; });
+}
+
 void VirtualRound::block(std::uint32_t from, std::uint32_t to, Duration at, Duration how_long) {
   after(at, [this, from, to, how_long] {
     const bool to_desk = to == kCoordinator;
@@ -328,12 +333,26 @@ Duration VirtualRound::delay(std::uint64_t up_to_us) {
   return std::chrono::microseconds(rng_.below(up_to_us) + 1);
 }
 
+/// Where it is planted that a unit counts as given back although its node goes on with it.
+void VirtualRound::claim_relieved(Holdings& holdings) {
+  for (HeldUnit& unit : holdings.units) {
+    const bool open = unit.counts && unit.progress >= UnitProgress::kInput &&
+                      unit.progress < UnitProgress::kBackward;
+    if (!open || !planted_.strikes(Bug::kUnasked)) continue;
+    unit.counts = false;
+    unit.relieved = true;
+    unit.progress = UnitProgress::kDone;
+  }
+}
+
 void VirtualRound::transmit(const NodeId& from, const NodeId& to, Message message,
                             std::uint64_t payload) {
   const bool control = from == coordinator_id() || to == coordinator_id();
   if (auto* holdings = std::get_if<Holdings>(&message);
       holdings != nullptr && planted_.strikes(Bug::kEmptyHoldings))
     holdings->units.clear();
+  if (auto* holdings = std::get_if<Holdings>(&message); holdings != nullptr)
+    claim_relieved(*holdings);
   const bool opens = std::holds_alternative<StepOpen>(message);
   if (opens && to == node_id(0) && planted_.is(Bug::kDeafNode)) return;
   if (control && rng_.unit() < options_.control_loss) return;

@@ -86,6 +86,8 @@ class VirtualRound {
   void kill_averaging(std::uint32_t times) { kills_averaging_ = times; }
   /// Node `node` does and hears nothing for `how_long`, and then goes on as if nothing had been.
   void freeze_node(std::uint32_t node, Duration at, Duration how_long);
+  /// The engine of node `node` takes `factor` times as long for what it is given for `how_long`.
+  void slow_node(std::uint32_t node, Duration at, Duration how_long, double factor);
   /// What node `from` says to node `to` (or to kCoordinator) does not come through for `how_long`,
   /// and then all of it does, as after a silence of TCP; the other way is open.
   void block(std::uint32_t from, std::uint32_t to, Duration at, Duration how_long);
@@ -134,6 +136,7 @@ class VirtualRound {
   std::uint64_t refused = 0;
   std::uint64_t averages_fetched = 0;  ///< chunks that came from others than their reducers
   std::uint64_t commits_of_first = 0;  ///< of a coordinator after a second one had begun
+  std::uint64_t units_given_back = 0;  ///< by nodes that were slow
   std::uint64_t returns = 0;           ///< coordinators that went on in the step that was open
 
   NodeId node_id(std::uint32_t node) const;
@@ -153,6 +156,7 @@ class VirtualRound {
   void after(Duration delay, std::function<void()> what);
   void transmit(const NodeId& from, const NodeId& to, Message message, std::uint64_t payload);
   void deliver(const NodeId& from, const NodeId& to, const Message& message, std::uint64_t payload);
+  void claim_relieved(Holdings& holdings);
   void open_desk(std::vector<round::JournalRecord>& journal, bool is_copy);
   void dial(Node& node, std::size_t desk);
   void applied(const Node& node, const CommitScalars& scalars);

@@ -220,19 +220,25 @@ class RandomMessage {
             rng_.unit(),
             flag(),
             flag(),
+            flag(),
             flag()};
   }
   Holdings make(Holdings) {
-    return {
-        step(),   id<MembershipEpoch>(), stage(), flag(), several(50, [&] { return held_unit(); }),
-        attempt()};
+    return {step(),
+            id<MembershipEpoch>(),
+            stage(),
+            flag(),
+            several(50, [&] { return held_unit(); }),
+            attempt(),
+            flag(),
+            any_number()};
   }
   RepairTaken make(RepairTaken) { return {step(), id<MembershipEpoch>()}; }
   RepairOrders make(RepairOrders) {
     const auto task = [&] {
       return RepairTask{microbatch(), attempt(), static_cast<Redo>(rng_.below(4)),
                         hop(),        hop(),     flag(),
-                        flag(),       flag()};
+                        flag(),       flag(),    flag()};
     };
     return {step(), id<MembershipEpoch>(), several(50, task)};
   }

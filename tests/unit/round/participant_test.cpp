@@ -379,7 +379,13 @@ TEST_F(ParticipantTest, AJoinerWhoseLinkCannotKeepUpIsToldWhatItNeeds) {
   take(machine->start(now));
   obey(Welcome{StageIndex(0), ReplicaIndex(0), Incarnation(1), {}, StepId(5), {}, "", true});
   for (std::uint64_t step = 5; step <= 8; ++step) {
-    obey(StageClosed{StepId(step), StageIndex(0), Attempt(0), 16, {}, {node(1)}, {node(0)}});
+    obey(StageClosed{StepId(step),
+                     StageIndex(0),
+                     Attempt(0),
+                     16,
+                     {{node(1), {MicrobatchIndex(0)}}},
+                     {node(1)},
+                     {node(0)}});
     Commit commit;
     commit.scalars.step = StepId(step);
     obey(commit);

@@ -66,6 +66,46 @@ TEST(Pipeline, WhatIsNotFiniteIsOverAndItsSlotComesBack) {
   EXPECT_EQ(pipeline.forward_arrived(node(1), unit(7, 2, 0), false), Arrival::kRepeated);
 }
 
+/// At any point of its way before the backward; from then on it has to stay.
+TEST(Pipeline, AUnitIsGivenBackUntilItsGradientIsOnItsWayIntoTheSum) {
+  for (int progress = 0; progress < 6; ++progress) {
+    Pipeline pipeline(order(1, 3));
+    pipeline.forward_arrived(node(1), unit(7, 2, 0), false);
+    std::optional<Work> forward, backward;
+    if (progress > 0) forward = pipeline.next();
+    if (progress > 1) pipeline.computed(*forward, 16, 0);
+    if (progress > 2) pipeline.sent(unit(7, 2, 1), node(9));
+    if (progress > 3) pipeline.backward_arrived(node(9), unit(7, 2, 2));
+    if (progress > 4) backward = pipeline.next();
+    EXPECT_EQ(pipeline.relieve(unit(7, 2, 1)), progress < 5) << progress;
+    EXPECT_FALSE(pipeline.relieve(unit(7, 2, 1))) << "once";
+    if (progress == 5) {
+      pipeline.computed(*backward, 16, 0);
+      EXPECT_EQ(pipeline.done_count(), 1U);
+      continue;
+    }
+    const HeldUnit held = pipeline.holdings().at(0);
+    EXPECT_TRUE(held.relieved && !held.counts && !held.refused);
+    EXPECT_EQ(held.to.node, progress > 2 ? node(9) : NodeId{});
+    EXPECT_EQ(held.output_kept, progress > 1) << "its neighbours may still want that";
+    EXPECT_EQ(pipeline.outstanding(), 0U);
+    EXPECT_FALSE(pipeline.next().has_value() || pipeline.unsent().has_value());
+    EXPECT_EQ(pipeline.order().forwards, pipeline.order().backwards) << "its place is free";
+    EXPECT_EQ(pipeline.backward_arrived(node(9), unit(7, 2, 2)), Arrival::kRepeated);
+    EXPECT_EQ(pipeline.done_count(), 0U);
+  }
+}
+
+TEST(Pipeline, TheLastStageKeepsWhatItHasBegun) {
+  Pipeline pipeline(order(2, 3));
+  pipeline.forward_arrived(node(1), unit(7, 0, 1), false);
+  pipeline.forward_arrived(node(1), unit(7, 1, 1), false);
+  pipeline.next();
+  EXPECT_FALSE(pipeline.relieve(unit(7, 0, 2)));
+  EXPECT_TRUE(pipeline.relieve(unit(7, 1, 2)));
+  EXPECT_FALSE(pipeline.relieve(unit(7, 3, 2))) << "not here";
+}
+
 TEST(Pipeline, BlankUnitsKeepTheOrderAndStayBlankOnTheWayBack) {
   PipelineState in_order = order(0, 2);
   in_order.in_order = true;

@@ -19,6 +19,7 @@ const NodeId kNoNode{};
 void ModelCounts::add(const ModelCounts& other) {
   losses += other.losses;
   evictions += other.evictions;
+  reliefs += other.reliefs;
   plans += other.plans;
   redone += other.redone;
   exact += other.exact;
@@ -30,6 +31,7 @@ RepairModel::RepairModel(std::uint64_t seed, bool tells) : rng_(seed), tells_(te
   at_once_ = rng_.below(2) == 0;
   losses_left_ = 1 + static_cast<std::uint32_t>(rng_.below(4));
   evictions_left_ = rng_.below(2) == 0 ? 0 : static_cast<std::uint32_t>(rng_.below(12));
+  reliefs_left_ = rng_.below(2) == 0 ? 0 : static_cast<std::uint32_t>(rng_.below(6));
   const auto replicas = static_cast<std::uint32_t>(2 + rng_.below(2));
   for (std::uint32_t stage = 0; stage < stages_; ++stage)
     for (std::uint32_t replica = 0; replica < replicas; ++replica) {
@@ -51,6 +53,7 @@ std::string RepairModel::run() {
   while (fault_.empty()) {
     if (losses_left_ > 0 && rng_.below(10 + 3 * often) == 0) lose_one();
     if (evictions_left_ > 0 && rng_.below(4) == 0) evict_one();
+    if (reliefs_left_ > 0 && rng_.below(4) == 0) relieve_one();
     if (ask_again_ && !surveying_) new_epoch();
     const std::vector<Choice> open = choices();
     if (open.empty()) break;
@@ -286,6 +289,7 @@ void RepairModel::redo(std::size_t n, const RepairTask& task) {
   held.attempt = task.attempt;
   held.counts = task.redo == Redo::kCount;
   held.from = task.from;
+  held.from_ordered = task.from.node != kNoNode;
   held.to = task.to;
   held.has_gradient = was_offered(n, key, false);
   if (nodes_[n].stage == 0 || was_offered(n, key, true)) held.progress = kInput;
@@ -299,6 +303,7 @@ void RepairModel::keep(std::size_t n, const RepairTask& task) {
   HeldUnit& held = unit.held;
   if (task.from.node != kNoNode) {
     held.from = task.from;
+    held.from_ordered = true;
     if (task.send_gradient && held.progress == kDone) {
       if (held.gradient_kept)
         send(n, key, unit, false, true);
@@ -335,6 +340,28 @@ void RepairModel::lose_one() {
     for (Booked& unit : book_[nodes_[n].stage])
       if (unit.reporter == nodes_[n].id) unit.reporter.reset();
   new_epoch();
+}
+
+/// A unit that is not on its way into a sum is given back, as after an order: not before the next
+/// survey, and everybody is asked once it is done.
+void RepairModel::relieve_one() {
+  const std::size_t n = rng_.below(nodes_.size());
+  ModelNode& node = nodes_[n];
+  if (!node.alive || node.units.empty() || (surveying_ && node.epoch == epoch_)) return;
+  auto at = node.units.begin();
+  std::advance(at, static_cast<std::ptrdiff_t>(rng_.below(node.units.size())));
+  HeldUnit& held = at->second.held;
+  const bool accumulates = held.progress >= kBackward || (held.progress >= kForward && is_last(n));
+  if (!held.counts || held.progress == kAwaited || accumulates) return;
+  held.counts = false;
+  held.relieved = true;
+  if (held.progress < kSent) held.to = {};
+  held.progress = kDone;
+  at->second.redo = Redo::kForward;
+  ask_again_ = true;
+  --reliefs_left_;
+  ++counts_.reliefs;
+  if (tells_) say(name(n, at->first) + " is given back");
 }
 
 /// Something kept that is not on the wire.

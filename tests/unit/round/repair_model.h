@@ -17,7 +17,7 @@
 namespace coshard::round {
 
 struct ModelCounts {
-  std::uint64_t losses = 0, evictions = 0, plans = 0, redone = 0;
+  std::uint64_t losses = 0, evictions = 0, reliefs = 0, plans = 0, redone = 0;
   std::uint64_t unclear = 0;  ///< plans that left something out, and were made again
   std::uint64_t exact = 0;    ///< plans whose least cost is known exactly
   void add(const ModelCounts& other);
@@ -100,6 +100,7 @@ class RepairModel {
   // Misfortunes and the coordinator.
   void lose_one();
   void evict_one();
+  void relieve_one();
   void new_epoch();
   void report(std::size_t n, const Key& key);
   void average(std::uint32_t stage);
@@ -109,6 +110,7 @@ class RepairModel {
   void plan();
   void check_tasks(const RepairPlan& plan);
   void check_cost(const RepairPlan& plan);
+  bool begins_again(std::uint32_t m) const;
   Path truth(std::uint32_t m, bool with_passes) const;
   void truth_of(std::uint32_t stage, std::uint32_t m, bool with_passes, StageFacts& facts) const;
 
@@ -122,7 +124,7 @@ class RepairModel {
   bool tells_;
   std::uint32_t stages_;
   bool at_once_;  ///< everybody answers and obeys in the instant of a loss
-  std::uint32_t losses_left_, evictions_left_;
+  std::uint32_t losses_left_, evictions_left_, reliefs_left_;
   std::vector<ModelNode> nodes_;
   std::vector<Flying> wire_;
   std::vector<std::vector<Booked>> book_;  ///< [stage][microbatch]

@@ -102,7 +102,7 @@ void RepairModel::plan() {
   ask_again_ = plan.unclear > 0;
   if (tells_) say("PLAN");
   check_tasks(plan);
-  if (at_once_) check_cost(plan);
+  if (at_once_ && plan.unclear == 0) check_cost(plan);
   attempts_ = plan.attempts;
   ordered_ = plan.ordered;
   for (const auto& [stage, microbatch] : plan.opened)
@@ -153,8 +153,9 @@ void RepairModel::check_cost(const RepairPlan& plan) {
   int least = 0;
   int most = 0;
   for (std::uint32_t m = 0; m < attempts_.size(); ++m) {
-    least += least_cost(truth(m, true));
-    most += least_cost(truth(m, false));
+    const int anew = begins_again(m) ? cost(Redo::kCount) : 0;
+    least += least_cost(truth(m, true)) + anew;
+    most += least_cost(truth(m, false)) + anew;
   }
   int paid = 0;
   for (const auto& [node, tasks] : plan.tasks)
@@ -163,6 +164,19 @@ void RepairModel::check_cost(const RepairPlan& plan) {
     fault("costs " + std::to_string(paid) + ", not " + std::to_string(least) + " to " +
           std::to_string(most));
   counts_.exact += least == most;
+}
+
+/// Given back before anybody else had anything of it: it is ordered, not granted anew.
+bool RepairModel::begins_again(std::uint32_t m) const {
+  const Path path = truth(m, true);
+  const auto nobody = [](const StageFacts& stage) { return stage.fate == UnitFate::kNobody; };
+  if (!std::all_of(path.begin(), path.end(), nobody)) return false;
+  return std::any_of(nodes_.begin(), nodes_.end(), [&](const ModelNode& node) {
+    return node.alive && node.stage == 0 &&
+           std::any_of(node.units.begin(), node.units.end(), [&](const auto& unit) {
+             return unit.first.first.value == m && unit.second.held.relieved;
+           });
+  });
 }
 
 /// What is really so at this instant.

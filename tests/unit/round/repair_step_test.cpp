@@ -26,8 +26,9 @@ TEST(PlanStep, EveryUnitIsInExactlyOneSumWhateverIsLostAndWhenever) {
     all.add(model.counts());
   }
   std::cout << cases << " cases: " << all.losses << " losses, " << all.evictions << " evictions, "
-            << all.plans << " plans, " << all.redone << " units redone, " << all.unclear
-            << " plans unclear, " << all.exact << " plans compared with the least\n";
+            << all.reliefs << " reliefs, " << all.plans << " plans, " << all.redone
+            << " units redone, " << all.unclear << " plans unclear, " << all.exact
+            << " plans compared with the least\n";
   EXPECT_GT(all.plans, cases / 2);
   EXPECT_GT(all.exact, cases / 8);
 }
