@@ -254,7 +254,7 @@ std::string ProgressLog::metrics_text(const ProgressView& view) const {
       .sample(seconds(courier.opening))
       .metric("ledger_seconds_total", kCounter, "Spent on cs-ledger.")
       .sample(seconds(ledger_.busy))
-      .metric("nodes_lost_total", kCounter, "Members that were fenced or left.")
+      .metric("nodes_lost_total", kCounter, "Members that were fenced.")
       .sample(static_cast<double>(view.status.nodes_lost))
       .metric("nodes_joined_total", kCounter, "Became members while the round ran.")
       .sample(static_cast<double>(view.status.nodes_joined))

@@ -1,8 +1,12 @@
 // coshard-node: opens what a node needs, in order, runs until the round is over, closes in reverse.
 // SPDX-License-Identifier: Apache-2.0
+#include <unistd.h>
+
 #include <algorithm>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <string_view>
 
 #include "node/daemon/context.h"
 #include "node/logging.h"
@@ -16,8 +20,19 @@ namespace {
 using namespace coshard;
 using namespace coshard::node;
 
-/// An ordered stop that takes longer than this is cut short.
-constexpr std::chrono::seconds kStopPatience{10};
+/// Who is asked to stop is gone within ten seconds: after the first time nothing is said any more,
+/// after the second what still computes or writes is cut off. Files are complete or absent.
+constexpr std::chrono::seconds kStopPatience{7}, kStopDeadline{9};
+
+/// From now on the process lives for kStopDeadline at most.
+void end_by_deadline() {
+  std::signal(SIGALRM, [](int) {
+    constexpr std::string_view kSaid = "coshard-node: stopped in the middle of its work\n";
+    (void)!::write(STDERR_FILENO, kSaid.data(), kSaid.size());
+    ::_exit(kExitDone);
+  });
+  ::alarm(kStopDeadline.count());
+}
 
 int refuse(const Error& error, int code) {
   std::fprintf(stderr, "coshard-node: %s\n", error.message.c_str());
@@ -25,11 +40,12 @@ int refuse(const Error& error, int code) {
 }
 
 int conclude(const NodeOutcome& outcome, bool interrupted) {
-  if (!outcome.ended) return interrupted ? kExitDone : kExitInternal;
+  if (outcome.ended) std::fprintf(stderr, "coshard-node: %s\n", outcome.ended->text.c_str());
+  if (interrupted) return kExitDone;
+  if (!outcome.ended) return kExitInternal;
   const round::Ended& end = *outcome.ended;
-  std::fprintf(stderr, "coshard-node: %s\n", end.text.c_str());
   if (end.refused) return kExitRefused;
-  if (end.reason == EndReason::kFinished || interrupted) return kExitDone;
+  if (end.reason == EndReason::kFinished) return kExitDone;
   return end.reason == EndReason::kInternal ? kExitInternal : kExitEndedEarly;
 }
 
@@ -51,8 +67,11 @@ Life live(Signals& signals, NodeContext& context) {
   Wake wake = signals.wait();
   while (wake != Wake::kThread) {
     if (interrupted) context.reactor->stop();  // a second signal, or patience is over
-    if (wake == Wake::kSignal && !interrupted)
+    if (wake == Wake::kSignal && !interrupted) {
+      log(LogLevel::kInfo, "node", "asked to stop");
+      end_by_deadline();
       (void)context.reactor->post([&] { context.net->leave("stopped by its operator"); });
+    }
     interrupted = true;
     wake = signals.wait(kStopPatience);
   }
@@ -80,7 +99,7 @@ int run(Signals& signals, NodeContext& context) {
     if (context.world.clock.now() - began >= limits::kRejoinMax) wait = limits::kRejoinMin;
     log(LogLevel::kWarning, "node",
         "asks to be let in again in " + std::to_string(wait.count()) + " s");
-    if (signals.wait(wait) == Wake::kSignal) return life.exit_code;
+    if (signals.wait(wait) == Wake::kSignal) return kExitDone;
     wait = std::min(2 * wait, limits::kRejoinMax);
     renew_node(context);
   }

@@ -8,6 +8,7 @@
 #include <charconv>
 
 #include "node/round_setup.h"
+#include "protocol/base/failpoint.h"
 #include "shard/data/file.h"
 #include "shard/data/manifest.h"
 #include "shard/plan/memory.h"
@@ -152,6 +153,7 @@ Result<StagePlan> plan_stage(const Welcome& welcome, const RoundPackage& package
 }
 
 Result<RaisedStage> raise_stage(EngineHome& home, const StagePlan& plan) {
+  COSHARD_FAILPOINT("stage.raise");
   COSHARD_ASSIGN(const std::string manifest, localized_manifest(plan.manifest_text, plan.data));
   COSHARD_TRY(shard::write_atomically(plan.manifest, as_bytes(manifest)));
   COSHARD_ASSIGN(home.tokens, shard::TokenSource::open(plan.manifest, plan.order));

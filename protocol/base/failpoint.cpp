@@ -2,7 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "protocol/base/failpoint.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <charconv>
 #include <csignal>
@@ -15,12 +18,15 @@ namespace {
 std::vector<FailpointOrder> armed;
 std::array<std::atomic<std::uint64_t>, kFailpoints.size()> passages;
 
+constexpr std::array<std::pair<std::string_view, int>, 3> kVerbs{
+    {{"kill", SIGKILL}, {"stop", SIGSTOP}, {"term", SIGTERM}}};
+
 tl::unexpected<Error> refuse(std::string_view found) {
   std::string names;
   for (const std::string_view name : kFailpoints) names += " " + std::string(name);
   return fail(ErrorCode::kInvalidArgument,
-              "COSHARD_FAILPOINTS: expected NAME=kill@N or NAME=stop@N, N from 1 on, with commas "
-              "between several, found \"" +
+              "COSHARD_FAILPOINTS: expected NAME=VERB@N, VERB one of kill, stop, term, N from 1 "
+              "on, with commas between several, found \"" +
                   std::string(found) + "\"; the names are:" + names);
 }
 
@@ -31,12 +37,13 @@ Result<FailpointOrder> parse_order(std::string_view text) {
   const std::string_view verb = text.substr(equals + 1, at - equals - 1);
   FailpointOrder order;
   order.failpoint = static_cast<std::size_t>(name - kFailpoints.begin());
-  order.signal = verb == "kill" ? SIGKILL : SIGSTOP;
+  const auto known = std::find_if(kVerbs.begin(), kVerbs.end(),
+                                  [&](const auto& entry) { return entry.first == verb; });
   const char* end = text.data() + text.size();
   const auto [stopped, error] = std::from_chars(text.data() + at + 1, end, order.passage);
   const bool counted = error == std::errc() && stopped == end && order.passage > 0;
-  if (name == kFailpoints.end() || (verb != "kill" && verb != "stop") || !counted)
-    return refuse(text);
+  if (name == kFailpoints.end() || known == kVerbs.end() || !counted) return refuse(text);
+  order.signal = known->second;
   return order;
 }
 
@@ -64,7 +71,7 @@ namespace internal {
 void pass_failpoint(std::size_t failpoint) {
   const std::uint64_t passage = passages[failpoint].fetch_add(1, std::memory_order_relaxed) + 1;
   for (const FailpointOrder& order : armed)
-    if (order.failpoint == failpoint && order.passage == passage) std::raise(order.signal);
+    if (order.failpoint == failpoint && order.passage == passage) ::kill(::getpid(), order.signal);
 }
 
 }  // namespace internal

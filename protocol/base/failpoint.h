@@ -1,8 +1,9 @@
-// Named places where a test makes its process die or freeze, for example
+// Named places where a test makes its process die, freeze or be asked to stop, for example
 // COSHARD_FAILPOINT("tensor.send"). In test builds only (CMake option COSHARD_FAILPOINTS):
 // elsewhere the macro is nothing. The environment variable COSHARD_FAILPOINTS gives the orders:
 // "tensor.send=kill@5,update.half=stop@20" is SIGKILL at the fifth passage of the one, SIGSTOP at
-// the twentieth of the other. Armed before there are threads; passed by any thread.
+// the twentieth of the other; "term" is SIGTERM. Armed before there are threads; passed by any
+// thread.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -20,7 +21,8 @@ namespace coshard {
 
 /// Every failpoint of the product, in the order in which a step comes by: a node's, then the
 /// coordinator's.
-inline constexpr std::array<std::string_view, 14> kFailpoints{
+inline constexpr std::array<std::string_view, 15> kFailpoints{
+    "stage.raise",        // a stage is about to be loaded
     "tensor.send",        // an activation or gradient is about to be sent
     "message.half",       // its header is handed to the socket, this payload is not
     "backward.begin",     // a microbatch's forward is done, its backward begins
@@ -39,12 +41,12 @@ inline constexpr std::array<std::string_view, 14> kFailpoints{
 
 struct FailpointOrder {
   std::size_t failpoint = 0;  ///< index in kFailpoints
-  int signal = 0;             ///< SIGKILL or SIGSTOP
+  int signal = 0;             ///< SIGKILL, SIGSTOP or SIGTERM
   std::uint64_t passage = 0;  ///< counted from 1
 };
 
-/// kInvalidArgument, listing the names, for anything but "NAME=kill@N" or "NAME=stop@N", with
-/// commas between several.
+/// kInvalidArgument, listing the names, for anything but "NAME=kill@N", "NAME=stop@N" or
+/// "NAME=term@N", with commas between several.
 Result<std::vector<FailpointOrder>> parse_failpoints(std::string_view text);
 
 /// What `text` (the variable's value, or null) orders is done from now on. Errors as above.

@@ -21,14 +21,15 @@ void Coordinator::Impl::lose(const NodeId& node, const std::string& why, bool an
   if (!anew && !peers_.at(node).asked_again)  // else whoever hears it is new, and asks to be let in
     send(node, Refused{ErrorCode::kPermissionDenied, told});
   persist(NodeGone{node});
-  act(MemberGone{lost, why, leaving_.contains(node) || phase_ >= CoordinatorPhase::kEnding});
+  const bool expected = leaving_.contains(node) || phase_ >= CoordinatorPhase::kEnding;
+  act(MemberGone{lost, why, expected});
   members_.remove(node);
   peers_.erase(node);
   leaving_.erase(node);
   std::erase_if(complaints_, [&](const Complaint& complaint) {
     return complaint.from == node || complaint.about == node;
   });
-  ++nodes_lost_;
+  if (!expected) ++nodes_lost_;
   note(why);
   if (!running()) return;
   if (members_.replicas(stage).empty()) return fall_back(why);
@@ -132,8 +133,10 @@ void Coordinator::Impl::hear(const Member& from, const UnitRefused& message) {
 }
 
 void Coordinator::Impl::hear(const Member& from, const LeaveNotice& message) {
+  if (leaving_.contains(from.node)) return;  // said again
   note(name(from) + " leaves: " + message.reason);
   if (phase_ == CoordinatorPhase::kAdmitting) {
+    send(from.node, Refused{ErrorCode::kPermissionDenied, name(from) + " has left"});
     persist(NodeGone{from.node});
     members_.remove(from.node);
     peers_.erase(from.node);
@@ -143,7 +146,7 @@ void Coordinator::Impl::hear(const Member& from, const LeaveNotice& message) {
   // It lives: where nobody could take its place, what it holds can still be saved.
   if (members_.replicas(from.stage).size() == 1)
     return end_round(EndReason::kNodeLost, name(from) + " leaves: " + message.reason, true);
-  leaving_.try_emplace(from.node, now_);
+  leaving_.emplace(from.node, now_);
 }
 
 /// Between two steps nothing of a node's has to be done again. Meanwhile it may have become the

@@ -82,10 +82,7 @@ void Participant::Impl::handle(const Tick&) {
   if (seated_ && phase_ == ParticipantPhase::kTraining &&
       now_ - granted_at_ >= limits::kRepeatInterval)
     grant_slots();
-  if (leaving_since_ && !end_ && now_ - *leaving_since_ >= limits::kSettleTimeout) {
-    drop_steps_after(committed_);
-    finish(EndReason::kStopped, "left without an answer of the coordinator");
-  }
+  if (leaving_since_ && !end_) go_on_leaving();
 }
 
 void Participant::Impl::handle(const EpochSettled& event) {
@@ -174,14 +171,13 @@ void Participant::Impl::handle(const CheckpointSaved& event) {
 
 void Participant::Impl::handle(const LeaveRequested& event) {
   if (end_ || leaving_since_) return;
-  tell(config_.coordinator, LeaveNotice{event.reason});
-  if (phase_ == ParticipantPhase::kJoining || is_joining())
-    return finish(EndReason::kStopped, event.reason);
-  if (coordinator_silence(now_)) {  // nobody would answer
-    drop_steps_after(committed_);
+  leaving_since_ = now_;
+  leave_notice_ = {event.reason};
+  if (phase_ == ParticipantPhase::kJoining || is_joining()) {
+    tell(config_.coordinator, leave_notice_);
     return finish(EndReason::kStopped, event.reason);
   }
-  leaving_since_ = now_;  // the coordinator ends the round, so that our state is saved
+  go_on_leaving();
 }
 
 // ---- the coordinator's words --------------------------------------------------------------------

@@ -35,6 +35,18 @@ void Participant::Impl::ask_again() {
          is_joining(), is_joining());
 }
 
+/// The coordinator lets go of who leaves when its step ends, or ends the round, so that our state
+/// is saved. Where nobody can answer, or does, nothing is waited for.
+void Participant::Impl::go_on_leaving() {
+  if (!noticed_at_ || now_ - *noticed_at_ >= limits::kRepeatInterval) {
+    noticed_at_ = now_;
+    tell(config_.coordinator, leave_notice_);
+  }
+  if (!coordinator_silence(now_) && now_ - *leaving_since_ < kLeavePatience) return;
+  drop_steps_after(committed_);
+  finish(EndReason::kStopped, leave_notice_.reason + ", without the coordinator's answer");
+}
+
 std::optional<Duration> Participant::Impl::coordinator_silence(TimePoint now) const {
   if (!welcome_ || now - heard_at_ < limits::kClaimSilence) return std::nullopt;
   return now - heard_at_;

@@ -19,6 +19,9 @@
 
 namespace coshard::round {
 
+/// What the open step may keep us for, and time for the coordinator to say so.
+inline constexpr auto kLeavePatience = limits::kLeaveTimeout + limits::kSuspicionMin;
+
 class Participant::Impl {
  public:
   explicit Impl(ParticipantConfig config);
@@ -123,6 +126,7 @@ class Participant::Impl {
   // While the coordinator is away (participant_away.cpp).
   void ask();
   void ask_again();
+  void go_on_leaving();
 
   // What can be done now.
   void pump();
@@ -208,7 +212,8 @@ class Participant::Impl {
   TimePoint asked_at_{};    ///< JoinRequest
   TimePoint heard_at_{};    ///< the coordinator
   TimePoint granted_at_{};  ///< slots, to everybody upstream
-  std::optional<TimePoint> leaving_since_;
+  std::optional<TimePoint> leaving_since_, noticed_at_;
+  LeaveNotice leave_notice_;  ///< while leaving
   TimePoint ending_since_{};
 
   std::optional<Welcome> welcome_;

@@ -15,7 +15,7 @@ std::vector<Wait> Participant::Impl::waits() const {
                      heard_at_ + config_.coordinator_patience, "the round is given up"});
   if (leaving_since_ && !end_)
     waits.push_back({"the coordinator to let this node go", *leaving_since_,
-                     *leaving_since_ + limits::kSettleTimeout, "it goes without an answer"});
+                     *leaving_since_ + kLeavePatience, "it goes without an answer"});
   if (phase_ == ParticipantPhase::kEnding)
     waits.push_back({"the last commit, the state and the ledger", ending_since_,
                      ending_since_ + 2 * limits::kSettleTimeout, "the node ends without them"});

@@ -137,9 +137,9 @@ ChildProcess& RoundFixture::start_node(std::size_t index, const Handicap& handic
       "--device",  "cpu",
       "--threads", "1"};
   arguments.insert(arguments.end(), handicap.flags.begin(), handicap.flags.end());
-  nodes_[index] = std::make_unique<ChildProcess>(
-      Spawn{program("coshard-node"), arguments, path() / ("node-" + std::to_string(index) + ".out"),
-            handicap.file_bytes, handicap.environment});
+  nodes_[index] = std::make_unique<ChildProcess>(Spawn{
+      program(handicap.program), arguments, path() / ("node-" + std::to_string(index) + ".out"),
+      handicap.file_bytes, handicap.environment});
   return *nodes_[index];
 }
 

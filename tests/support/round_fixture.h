@@ -73,6 +73,7 @@ struct Handicap {
   std::vector<std::pair<std::string, std::string>> environment{};
   std::optional<std::uint64_t> file_bytes{};  ///< no file grows beyond: a full disk
   std::string invitation{};                   ///< of a node: another than the coordinator wrote
+  std::string program = "coshard-node";       ///< of a node
 };
 
 class RoundFixture : public RoundFolder {

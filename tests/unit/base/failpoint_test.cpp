@@ -61,6 +61,13 @@ TEST(Failpoint, StopsAndGoesOnWhenContinued) {
   EXPECT_EQ(struck.begun, kPassages);
 }
 
+TEST(Failpoint, AsksToStop) {
+  const Struck struck("tensor.send=term@2");
+  ASSERT_TRUE(WIFSIGNALED(struck.status));
+  EXPECT_EQ(WTERMSIG(struck.status), SIGTERM);
+  EXPECT_EQ(struck.begun, 2);
+}
+
 TEST(Failpoint, DoesNothingBeyondWhatWasOrdered) {
   for (const char* orders : {static_cast<const char*>(nullptr), "tensor.send=kill@6"}) {
     const Struck struck(orders);

@@ -210,6 +210,17 @@ TEST_F(CoordinatorTest, WhoLeavesIsLetGoBetweenSteps) {
   EXPECT_TRUE(last_to<Refused>(2).has_value());
   EXPECT_EQ(last_to<MembershipTable>(0)->members.size(), 3U);
   EXPECT_EQ(last_to<StepOpen>(0)->step.value, 2U);
+  EXPECT_TRUE(last<MemberGone>()->expected);
+  EXPECT_EQ(machine->status().nodes_lost, 0U);
+}
+
+TEST_F(CoordinatorTest, WhoLeavesBeforeTheOthersHaveComeHearsThatItMay) {
+  open();
+  hear(0, JoinRequest{});
+  hear(0, LeaveNotice{"SIGTERM"});
+  EXPECT_TRUE(last_to<Refused>(0).has_value());
+  hear(1, JoinRequest{});
+  EXPECT_EQ(last_to<Welcome>(1)->stage.value, 0U) << "its seat is free";
 }
 
 TEST_F(CoordinatorTest, WhoBecameTheLastOfItsStageEndsTheRoundWhenItLeaves) {

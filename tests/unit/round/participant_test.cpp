@@ -408,6 +408,31 @@ TEST_F(ParticipantTest, WhoIsAskedToStopWhileNobodyHearsItLeavesAtOnce) {
   EXPECT_EQ(all<Ended>().at(0).reason, EndReason::kStopped);
 }
 
+TEST_F(ParticipantTest, SaysThatItLeavesUntilItIsAnswered) {
+  sit(2);
+  happen(LeaveRequested{"SIGTERM"});
+  for (int i = 0; i < 3; ++i) {
+    now += limits::kRepeatInterval;
+    obey(Heartbeat{});
+    happen(Tick{});
+  }
+  EXPECT_EQ(told<LeaveNotice>(kCoordinator).size(), 4U);
+  EXPECT_TRUE(all<Ended>().empty());
+  obey(Refused{ErrorCode::kPermissionDenied, "it has left"});
+  ASSERT_EQ(all<Ended>().size(), 1U);
+  EXPECT_FALSE(all<Ended>()[0].refused);
+  EXPECT_FALSE(all<Ended>()[0].again);
+}
+
+/// The coordinator dies with the notice in its hands.
+TEST_F(ParticipantTest, WhoLeavesDoesNotWaitForACoordinatorThatFellSilent) {
+  sit(2);
+  happen(LeaveRequested{"SIGTERM"});
+  now += limits::kClaimSilence;
+  happen(Tick{});
+  EXPECT_EQ(all<Ended>().at(0).reason, EndReason::kStopped);
+}
+
 TEST_F(ParticipantTest, AStepThatIsOpenedAgainIsPulledForAgain) {
   sit(0);
   obey(MicrobatchGrant{StepId(1), 1, {{MicrobatchIndex(0), Attempt(0)}}});
