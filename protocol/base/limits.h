@@ -100,10 +100,6 @@ inline constexpr std::chrono::milliseconds kUnitReportInterval{50};
 inline constexpr std::chrono::milliseconds kRepeatInterval{500};
 inline constexpr std::chrono::seconds kAdmissionTimeout{60};
 inline constexpr std::chrono::seconds kSettleTimeout{10};
-/// How long the opening of a step waits for a joiner that was up to date one step ago: about what
-/// applying the update takes the others anyway. Once per joiner in so many steps.
-inline constexpr std::chrono::milliseconds kJoinPause{500};
-inline constexpr std::uint64_t kJoinPauseSteps = 20;
 /// A joiner's link is judged by what it brought in at least this time.
 inline constexpr std::chrono::seconds kLinkMeasureMin{3};
 /// An average of a committed step that has not come to a joiner after this will not come.

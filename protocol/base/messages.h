@@ -305,7 +305,9 @@ struct ReaderList {
 /// The sender takes up to `slots_total` forward tensors of the receiver, counted from the start of
 /// both incarnations (so a lost or repeated grant does no harm).
 struct SlotGrant {
-  std::uint64_t slots_total = 0, unit_us = 0;  ///< its engine's time per unit; 0: unknown
+  std::uint64_t slots_total = 0;
+  std::uint64_t unit_us = 0;  ///< its engine's time per unit; 0: unknown
+  Incarnation to;             ///< of the receiver: a later one counts from zero
   bool operator==(const SlotGrant&) const = default;
 };
 

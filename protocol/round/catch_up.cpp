@@ -19,8 +19,9 @@ CatchUp::Noted* CatchUp::find(StepId step) {
 
 ParticipantActions CatchUp::closed(const StageClosed& message) {
   Noted* const noted = find(message.step);
-  if (noted == nullptr || (noted->closed && message.attempt <= noted->closed->attempt)) return {};
-  noted->closed = message;
+  if (noted == nullptr || (noted->early.closed && message.attempt <= noted->early.closed->attempt))
+    return {};
+  noted->early.closed = message;
   ParticipantActions actions;
   auto& averages = noted->early.averages;
   for (auto old = averages.begin(); old != averages.end() && old->first < message.attempt;) {
@@ -34,7 +35,7 @@ Result<void> CatchUp::committed(const Commit& message, TimePoint now) {
   const StepId step = message.scalars.step;
   if (step <= heard_) return {};
   Noted* const noted = find(step);
-  if (step != heard_.next() || noted == nullptr || !noted->closed)
+  if (step != heard_.next() || noted == nullptr || !noted->early.closed)
     return fail(ErrorCode::kFailedPrecondition,
                 "what was said of step " + std::to_string(heard_.next().value) +
                     " did not come; the state has to be copied anew");
@@ -47,11 +48,12 @@ Result<void> CatchUp::committed(const Commit& message, TimePoint now) {
 Arrival CatchUp::average_arrived(const NodeId& from, const AveragedChunk& chunk) {
   Noted* const noted = find(chunk.step);
   if (noted == nullptr) return Arrival::kRepeated;
-  if (noted->closed && chunk.attempt < noted->closed->attempt) return Arrival::kRepeated;
-  if (noted->closed && reducer_of(*noted->closed, chunk.chunk) != from &&
-      chunk.attempt == noted->closed->attempt)
+  if (noted->early.closed && chunk.attempt < noted->early.closed->attempt)
+    return Arrival::kRepeated;
+  if (noted->early.closed && reducer_of(*noted->early.closed, chunk.chunk) != from &&
+      chunk.attempt == noted->early.closed->attempt)
     return Arrival::kRefused;
-  const Attempt known = noted->closed ? noted->closed->attempt : Attempt(0);
+  const Attempt known = noted->early.closed ? noted->early.closed->attempt : Attempt(0);
   if (chunk.attempt.value > known.value + limits::kAttemptsAhead) return Arrival::kRefused;
   const auto [at, is_new] =
       noted->early.averages[chunk.attempt].try_emplace(chunk.chunk, from, chunk.squared_norm);
@@ -59,10 +61,10 @@ Arrival CatchUp::average_arrived(const NodeId& from, const AveragedChunk& chunk)
 }
 
 Arrival CatchUp::contribution_arrived(const NodeId& from, const GradientChunk& chunk) {
-  if (!applied_ || chunk.step != applied_->next() || chunk.step != heard_.next())
-    return Arrival::kRepeated;
+  Noted* const noted = find(chunk.step);
+  if (!applied_ || noted == nullptr || chunk.step <= heard_) return Arrival::kRepeated;
   if (chunk.attempt.value > limits::kAttemptsAhead) return Arrival::kRefused;
-  noted_[chunk.step].early.contributions[chunk.attempt].emplace_back(from, chunk.chunk);
+  noted->early.contributions[chunk.attempt].emplace_back(from, chunk.chunk);
   return Arrival::kAccepted;
 }
 
@@ -78,15 +80,19 @@ ParticipantActions CatchUp::loaded(StepId step, std::uint32_t chunks) {
   return actions;
 }
 
+/// The average of `chunk` under the attempt that counts, from its reducer.
+bool CatchUp::is_here(const Noted& noted, ChunkIndex chunk) const {
+  const StageClosed& closed = *noted.early.closed;
+  const auto averages = noted.early.averages.find(closed.attempt);
+  if (averages == noted.early.averages.end()) return false;
+  const auto average = averages->second.find(chunk);
+  return average != averages->second.end() && average->second.first == reducer_of(closed, chunk);
+}
+
 bool CatchUp::is_whole(const Noted& noted) const {
-  if (!noted.closed || !noted.commit) return false;
-  const auto averages = noted.early.averages.find(noted.closed->attempt);
-  for (std::uint32_t chunk = 0; chunk < chunks_; ++chunk) {
-    if (averages == noted.early.averages.end()) return false;
-    const auto average = averages->second.find(ChunkIndex(chunk));
-    if (average == averages->second.end()) return false;
-    if (average->second.first != reducer_of(*noted.closed, ChunkIndex(chunk))) return false;
-  }
+  if (!noted.early.closed || !noted.commit) return false;
+  for (std::uint32_t chunk = 0; chunk < chunks_; ++chunk)
+    if (!is_here(noted, ChunkIndex(chunk))) return false;
   return true;
 }
 
@@ -95,7 +101,7 @@ ParticipantActions CatchUp::advance() {
   const auto next = noted_.find(applied_->next());
   if (next == noted_.end() || !is_whole(next->second)) return {};
   doing_ = Doing::kSetting;
-  return {SetAverage{next->first, next->second.closed->attempt}};
+  return {SetAverage{next->first, next->second.early.closed->attempt}};
 }
 
 ParticipantActions CatchUp::average_set(const AverageSet& event) {
@@ -112,11 +118,17 @@ ParticipantActions CatchUp::update_applied(StepId step) {
   return {Release{step}};
 }
 
-bool CatchUp::is_stuck(TimePoint now, Duration patience) const {
+bool CatchUp::is_stuck(TimePoint now, Duration patience,
+                       const std::function<bool(const NodeId&)>& present) const {
   if (!applied_ || doing_ != Doing::kNothing) return false;
   const auto next = noted_.find(applied_->next());
-  return next != noted_.end() && next->second.commit && !is_whole(next->second) &&
-         now - next->second.committed_at >= patience;
+  if (next == noted_.end() || !next->second.commit || is_whole(next->second)) return false;
+  if (now - next->second.committed_at >= patience) return true;
+  for (std::uint32_t chunk = 0; chunk < chunks_; ++chunk)
+    if (!is_here(next->second, ChunkIndex(chunk)) &&
+        !present(reducer_of(*next->second.early.closed, ChunkIndex(chunk))))
+      return true;
+  return false;
 }
 
 ParticipantActions CatchUp::drop() {

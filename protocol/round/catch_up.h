@@ -8,6 +8,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -47,14 +48,17 @@ class CatchUp {
   StepId applied() const { return *applied_; }
   /// The last commit heard.
   StepId heard() const { return heard_; }
-  /// A committed step that has not been whole for `patience`: its averages will not come any more.
-  bool is_stuck(TimePoint now, Duration patience) const;
+  /// A committed step that has not been whole for `patience`, or of which something is missing from
+  /// a reducer that is not `present`: its averages will not come any more.
+  bool is_stuck(TimePoint now, Duration patience,
+                const std::function<bool(const NodeId&)>& present) const;
 
   /// Lets go of everything that is noted.
   ParticipantActions drop();
 
   /// What came early of the step that this node works on first.
   struct Early {
+    std::optional<StageClosed> closed;
     std::map<Attempt, std::vector<std::pair<NodeId, ChunkIndex>>> contributions;
     std::map<Attempt, std::map<ChunkIndex, std::pair<NodeId, double>>> averages;
   };
@@ -63,13 +67,13 @@ class CatchUp {
  private:
   enum class Doing : std::uint8_t { kNothing, kSetting, kApplying };
   struct Noted {
-    std::optional<StageClosed> closed;
     std::optional<Commit> commit;
     TimePoint committed_at{};
     Early early;
   };
   /// Nothing for steps that are applied, or too far ahead to be true.
   Noted* find(StepId step);
+  bool is_here(const Noted& noted, ChunkIndex chunk) const;
   bool is_whole(const Noted& noted) const;
 
   StepId heard_;

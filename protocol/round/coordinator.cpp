@@ -346,7 +346,7 @@ void Coordinator::Impl::begin_training() {
 void Coordinator::Impl::go_ahead() {
   if (all_steps_done())
     finish();
-  else if (!waits_for_joiner())
+  else
     open_step(last_step_.next());
 }
 
@@ -437,7 +437,6 @@ void Coordinator::Impl::after_commit(const StepRecord& record) {
   if (all_steps_done()) return;
   if (record.scalars.skip && skipped_in_a_row_ >= config_.skips_max) pause_for_skips();
   if (pause_wanted_) phase_ = CoordinatorPhase::kPaused;
-  plan_join_pause();
 }
 
 void Coordinator::Impl::take_checkpoints() {

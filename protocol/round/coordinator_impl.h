@@ -33,7 +33,7 @@ class Coordinator::Impl {
     StepId from;                         ///< its state will be that after this step, or a later one
     bool spoke = false;                  ///< it has its Welcome
     std::optional<UpdateReport> report;  ///< the last
-    StepId paused_at;                    ///< the opening after this step waited for it
+    std::optional<StepId> right;         ///< the last step after which its digest was its stage's
   };
   struct Asking {
     JoinRequest request;
@@ -132,10 +132,8 @@ class Coordinator::Impl {
   void lose_joiner(const NodeId& node, const std::string& why);
   void offer_state();
   void repeat_to_joiner(const NodeId& node);
-  void plan_join_pause();
-  bool waits_for_joiner() const;
+  void check_joiner(const Member& joiner);
   bool is_close(const NodeId& joiner) const;
-  bool is_up_to_date(const NodeId& joiner) const;
   std::vector<NodeId> joiners_of(StageIndex stage) const;
 
   // Losses and their repair (coordinator_repair.cpp).
@@ -265,7 +263,6 @@ class Coordinator::Impl {
   std::map<NodeId, RepairOrders> orders_;  ///< given, not known to be taken
   std::uint64_t nodes_lost_ = 0, microbatches_repaired_ = 0;
   std::map<NodeId, Asking> asking_;  ///< to be let in when the next step opens
-  TimePoint join_pause_until_{};     ///< the next step need not open before, for a joiner's sake
   bool checkpoint_wanted_ = false;   ///< as soon as none is under way
   std::uint64_t nodes_joined_ = 0;
   bool pause_wanted_ = false;

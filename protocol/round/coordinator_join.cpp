@@ -50,9 +50,25 @@ void Coordinator::Impl::hear_joiner(const Member& from, const Message& message) 
   } else if (const auto* report = std::get_if<UpdateReport>(&message);
              report != nullptr && report->stage == from.stage) {
     peer.joining->report = *report;
+    check_joiner(from);
   } else {
     ++counters_.stale;
   }
+}
+
+/// Its parameters are those of its stage, as far as these are known.
+void Coordinator::Impl::check_joiner(const Member& joiner) {
+  Joining& joining = *peers_.at(joiner.node).joining;
+  if (!joining.report) return;
+  const StepId step = joining.report->step;
+  const auto held = settlement_.digest_of(step, joiner.stage);
+  if (!held) return;
+  if (*held == joining.report->digest) {
+    joining.right = step;
+    return;
+  }
+  lose_joiner(joiner.node, name(joiner) + " holds other parameters after step " +
+                               std::to_string(step.value) + " than its stage");
 }
 
 // ---- in -----------------------------------------------------------------------------------------
@@ -91,19 +107,15 @@ bool Coordinator::Impl::let_in(const NodeId& node, const Asking& asking, StepId 
 
 bool Coordinator::Impl::promote(const NodeId& node, StepId step) {
   const Member joiner = *members_.find_joiner(node);
+  check_joiner(joiner);
+  if (members_.find_joiner(node) == nullptr || !is_close(node)) return false;
   Peer& peer = peers_.at(node);
-  const auto& report = peer.joining->report;
-  const auto held = report ? settlement_.digest_of(report->step, joiner.stage) : std::nullopt;
-  if (held && *held != report->digest) {
-    lose_joiner(node, name(joiner) + " holds other parameters after step " +
-                          std::to_string(report->step.value) + " than its stage");
-    return false;
-  }
-  if (!is_up_to_date(node)) return false;
-  peer.loaded = report->digest;
+  const UpdateReport report = *peer.joining->report;
+  peer.loaded = report.digest;
   peer.joining.reset();
   members_.promote(node);
   settlement_.joined(node, step);
+  (void)settlement_.digest(node, report);
   ++nodes_joined_;
   note(name(joiner) + " works from step " + std::to_string(step.value) + " on");
   return true;
@@ -138,36 +150,11 @@ void Coordinator::Impl::repeat_to_joiner(const NodeId& node) {
 
 // ---- when the next step opens -------------------------------------------------------------------
 
-/// Right after a commit: a joiner that was up to date one step ago needs about as long as everybody
-/// else to be so again.
-void Coordinator::Impl::plan_join_pause() {
-  join_pause_until_ = now_;
-  for (const NodeId& node : members_.joiners()) {
-    Joining& joining = *peers_.at(node).joining;
-    const bool again = joining.paused_at.value > 0 &&
-                       last_step_.value < joining.paused_at.value + limits::kJoinPauseSteps;
-    if (again || !is_close(node)) continue;
-    joining.paused_at = last_step_;
-    join_pause_until_ = now_ + limits::kJoinPause;
-  }
-}
-
-bool Coordinator::Impl::waits_for_joiner() const {
-  if (now_ >= join_pause_until_) return false;
-  const auto joiners = members_.joiners();
-  return std::ranges::any_of(
-      joiners, [this](const NodeId& node) { return is_close(node) && !is_up_to_date(node); });
-}
-
+/// What it still lacks is at most the update that everybody else applies now, and comes while the
+/// others work.
 bool Coordinator::Impl::is_close(const NodeId& joiner) const {
-  const auto& report = peers_.at(joiner).joining->report;
-  return report && report->step.value + 1 >= last_step_.value;
-}
-
-bool Coordinator::Impl::is_up_to_date(const NodeId& joiner) const {
-  const auto& report = peers_.at(joiner).joining->report;
-  return report && report->step == last_step_ &&
-         settlement_.digest_of(last_step_, members_.find_joiner(joiner)->stage) == report->digest;
+  const auto& right = peers_.at(joiner).joining->right;
+  return right && right->value + 1 >= last_step_.value;
 }
 
 std::vector<NodeId> Coordinator::Impl::joiners_of(StageIndex stage) const {

@@ -42,9 +42,6 @@ std::vector<Wait> Coordinator::Impl::waits() const {
   if (finishing_since_)
     add("the checkpoint of step " + std::to_string(last_step_.value), *finishing_since_,
         *finishing_since_ + limits::kSettleTimeout, "the round ends without it");
-  if (!book_ && waits_for_joiner())
-    add("a node that joins to apply step " + std::to_string(last_step_.value),
-        join_pause_until_ - limits::kJoinPause, join_pause_until_, "the step opens without it");
   if (book_) add_step_waits(waits);
   return most_urgent(std::move(waits));
 }

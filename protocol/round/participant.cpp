@@ -60,11 +60,7 @@ void Participant::Impl::handle(const Received& event) {
     return std::visit([&](const auto& message) { hear(*member, message); }, event.message);
   // A neighbour may be ready before us: its grant need not wait for its repetition.
   const auto* grant = std::get_if<SlotGrant>(&event.message);
-  if (grant != nullptr && member != nullptr && !seated_ &&
-      early_slots_.size() < limits::kReplicasMax) {
-    early_slots_.emplace_back(event.from, grant->slots_total);
-    return;
-  }
+  if (grant != nullptr && member != nullptr && !seated_) return keep_for_later(*member, *grant);
   ++counters_.stranger;
 }
 
@@ -227,6 +223,7 @@ void Participant::Impl::obey(const MembershipTable& message) {
 
 void Participant::Impl::obey(const StepOpen& message) {
   if (!ready()) return;  // said again until we answer
+  if (is_joining()) return void(opened_early_ = message);
   OpenStep* step = find_step(message.step);
   if (step == nullptr) return;
   if (step->opened) {
@@ -306,8 +303,21 @@ void Participant::Impl::obey(const RepairOrders& message) {
     const bool awaited = flight != nullptr && flight->routed && !flight->gradient_here;
     if (awaited && task.redo == Redo::kNothing && task.to.node != NodeId{})
       router_.abandoned(flight->to.node, now_);
+    return_slot(*step, task);
     send_out(step->pipeline.repair(task));
   }
+}
+
+/// Whoever sent a unit here gave one of its slots for it. Where its gradient goes to another now,
+/// the slot comes back without one.
+void Participant::Impl::return_slot(OpenStep& step, const RepairTask& task) {
+  const Unit unit{committed_.next(), task.microbatch, welcome_->stage, task.attempt};
+  const Flight* flight = step.pipeline.find(unit);
+  if (flight == nullptr || !flight->slotted || task.redo != Redo::kNothing) return;
+  const NodeId& giver = flight->from.node;
+  if (task.from.node == NodeId{} || task.from.node == giver) return;
+  slots_.finish(giver);
+  tell(giver, slot_grant(giver));
 }
 
 void Participant::Impl::obey(const Commit& message) {
@@ -357,9 +367,20 @@ void Participant::Impl::obey(const RoundEnd& message) {
 
 // ---- other members' words -----------------------------------------------------------------------
 
+/// Until this node takes part.
+void Participant::Impl::keep_for_later(const Member& from, const SlotGrant& grant) {
+  const bool meant = welcome_ && grant.to == welcome_->incarnation;
+  if (meant && early_slots_.size() < limits::kReplicasMax)
+    early_slots_.emplace_back(from.node, grant.slots_total);
+}
+
 void Participant::Impl::hear(const Member& from, const SlotGrant& message) {
   if (from.stage.value != stage() + 1) return fault(from.node, "grants slots without being next");
-  if (is_joining()) return;  // meant for the process before this one; it is said again
+  if (is_joining()) return keep_for_later(from, message);
+  if (message.to != welcome_->incarnation) {
+    ++counters_.stale;
+    return;
+  }
   router_.grant(from.node, message.slots_total);
   if (message.unit_us > 0) router_.says(from.node, static_cast<double>(message.unit_us) * 1e-6);
 }

@@ -144,6 +144,8 @@ class Participant::Impl {
   void report_units(OpenStep& step);
   void refuse(OpenStep& step, const ComputeDone& event);
   void relieve(OpenStep& step, const RepairTask& task);
+  void return_slot(OpenStep& step, const RepairTask& task);
+  void keep_for_later(const Member& from, const SlotGrant& grant);
   void repeat_refusal(OpenStep& step);
   void average(OpenStep& step);
   void ask_for_average(OpenStep& step);
@@ -164,6 +166,8 @@ class Participant::Impl {
   void note_chunk(const Member& from, const GradientChunk& chunk);
   void note_average(const Member& from, const AveragedChunk& chunk);
   void use_joiners_table(const MembershipTable& table);
+  bool may_work_after(StepId step) const;
+  bool names_the_present(const StageClosed& closed) const;
   void become_member();
   void join_loaded(const StageReady& event);
   void join_applied(const UpdateApplied& event);
@@ -249,10 +253,11 @@ class Participant::Impl {
   std::optional<RoundEnd> end_;
   bool released_ = false;  ///< the end is settled
 
-  std::optional<CatchUp> catch_up_;     ///< while joining
-  std::optional<StateOffer> offer_;     ///< the newest
-  std::optional<StateOffer> fetching_;  ///< FetchState is issued
-  TimePoint reported_applied_at_{};     ///< said again while joining
+  std::optional<CatchUp> catch_up_;       ///< while joining
+  std::optional<StepOpen> opened_early_;  ///< the newest, before this node can work on it
+  std::optional<StateOffer> offer_;       ///< the newest
+  std::optional<StateOffer> fetching_;    ///< FetchState is issued
+  TimePoint reported_applied_at_{};       ///< said again while joining
   std::optional<std::pair<StepId, TimePoint>> first_commit_, last_commit_;  ///< while joining
 
   ParticipantActions keeps_, engine_actions_, network_actions_;

@@ -13,12 +13,20 @@ namespace coshard::round {
 
 /// Runs after every event while joining.
 void Participant::Impl::catch_up() {
-  if (catch_up_->is_stuck(now_, limits::kCatchUpPatience))
+  const auto present = [this](const NodeId& node) { return find_member(node) != nullptr; };
+  if (catch_up_->is_stuck(now_, limits::kCatchUpPatience, present))
     return give_up_joining("averages of step " + std::to_string(catch_up_->applied().next().value) +
                                " did not come; the state has to be copied anew",
                            true);
   fetch_state();
   sort_out(catch_up_->advance());
+  if (catch_up_->is_loaded() && may_work_after(catch_up_->applied())) become_member();
+}
+
+/// The next step is open, and this node is a member that works on it.
+bool Participant::Impl::may_work_after(StepId step) const {
+  const Member* self = table_ ? find_member(config_.self) : nullptr;
+  return self != nullptr && !self->joining && opened_early_ && opened_early_->step == step.next();
 }
 
 // ---- what comes ---------------------------------------------------------------------------------
@@ -104,12 +112,19 @@ void Participant::Impl::use_joiners_table(const MembershipTable& table) {
   use_table(table);
   const Member* self = find_member(config_.self);
   if (self == nullptr || self->joining) return;
-  if (!catch_up_->is_loaded() || catch_up_->applied() != catch_up_->heard())
-    return give_up_joining("the coordinator lets in a node that is not up to date", true);
-  become_member();
+  if (!catch_up_->is_loaded())
+    return give_up_joining("the coordinator lets in a node that holds nothing", true);
 }
 
-/// What came early for the step to come is told once more, now to the machine that works on it.
+/// Else it is closed again without who is gone.
+bool Participant::Impl::names_the_present(const StageClosed& closed) const {
+  return !closed.holders.empty() || std::ranges::all_of(closed.reducers, [this](const auto& node) {
+    return find_member(node) != nullptr;
+  });
+}
+
+/// Once the update of before is applied, which may come while the others work on their next step
+/// already. What came early for that step is told once more, now to the machine that works on it.
 void Participant::Impl::become_member() {
   const StepId last = catch_up_->applied();
   CatchUp::Early early = catch_up_->take_early(last.next());
@@ -117,12 +132,16 @@ void Participant::Impl::become_member() {
   committed_ = applied_ = last;
   phase_ = ParticipantPhase::kTraining;
   take_seat();
+  tell_holdings();
+  obey(*std::exchange(opened_early_, std::nullopt));
+  if (early.closed && names_the_present(*early.closed)) obey(*early.closed);
   if (early.contributions.empty() && early.averages.empty()) return;
   OpenStep& step = *find_step(last.next());
   Attempt newest{};
   for (const auto& [attempt, chunks] : early.contributions) newest = std::max(newest, attempt);
   for (const auto& [attempt, chunks] : early.averages) newest = std::max(newest, attempt);
-  begin_attempt(step, last.next(), newest);
+  if (early.closed) newest = std::max(newest, early.closed->attempt);
+  if (newest > step.averaging.attempt()) begin_attempt(step, last.next(), newest);
   for (const auto& [from, chunk] : early.contributions[newest])
     (void)step.averaging.contribution_arrived(from, chunk);
   for (const auto& [chunk, average] : early.averages[newest])

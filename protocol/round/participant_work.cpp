@@ -20,7 +20,7 @@ bool names(const StageClosed& closed, const NodeId& replica) {
 /// Runs after every event. Nothing here waits for anything but what the state shows, so the order
 /// of events never matters for whether work goes on.
 void Participant::Impl::pump() {
-  if (is_joining()) return catch_up();
+  if (is_joining()) catch_up();
   if (phase_ == ParticipantPhase::kEnding) return advance_ending();
   if (phase_ != ParticipantPhase::kTraining || !ready()) return;
   if (!seated_) {
@@ -70,7 +70,8 @@ double Participant::Impl::unit_seconds() const {
 }
 
 SlotGrant Participant::Impl::slot_grant(const NodeId& upstream) const {
-  return {slots_.total(upstream), static_cast<std::uint64_t>(unit_seconds() * 1e6)};
+  return {slots_.total(upstream), static_cast<std::uint64_t>(unit_seconds() * 1e6),
+          find_member(upstream)->incarnation};
 }
 
 /// The engine works through what it was given one after the other, and is through with the oldest.
@@ -172,7 +173,10 @@ void Participant::Impl::refuse(OpenStep& step, const ComputeDone& event) {
   else if (event.fault == UnitFault::kInput && !is_first())
     sender = flight.from.node;
   const auto upstream = step.pipeline.refuse(event.work, event.fault != UnitFault::kInput);
-  if (upstream) tell(*upstream, SlotGrant{slots_.finish(*upstream)});
+  if (upstream) {
+    slots_.finish(*upstream);
+    tell(*upstream, slot_grant(*upstream));
+  }
   step.refusal = UnitRefused{unit, sender, event.error, event.fault};
   step.refused_in = table_->epoch;
   step.refused_at = now_;
@@ -187,7 +191,10 @@ void Participant::Impl::relieve(OpenStep& step, const RepairTask& task) {
   if (flight == nullptr) return;
   const Flight before = *flight;
   if (!step.pipeline.relieve(unit)) return;
-  if (before.slotted) tell(before.from.node, SlotGrant{slots_.finish(before.from.node)});
+  if (before.slotted) {
+    slots_.finish(before.from.node);
+    tell(before.from.node, slot_grant(before.from.node));
+  }
   if (before.routed && !before.gradient_here) router_.abandoned(before.to.node, now_);
   step.awaited.erase(unit);
   engine(DropUnit{unit});

@@ -71,7 +71,7 @@ std::optional<Fingerprint> Settlement::digest_of(StepId step, StageIndex stage) 
 
 bool Settlement::has_digest(StepId step, const NodeId& node) const {
   const Owed* owed = find(step);
-  if (owed == nullptr || !owes(node, step)) return true;  // settled long ago
+  if (owed == nullptr || !works_on(step.next(), node)) return true;  // settled long ago
   return std::any_of(owed->digests.begin(), owed->digests.end(),
                      [&](const auto& stage) { return stage.contains(node); });
 }
@@ -101,7 +101,7 @@ Entry Settlement::checkpoint(const NodeId& node, const CheckpointReport& report)
 
 bool Settlement::has_checkpoint(StepId step, const NodeId& node) const {
   const auto saving = checkpoints_.find(step);
-  if (saving == checkpoints_.end() || !owes(node, step)) return true;
+  if (saving == checkpoints_.end() || !works_on(step, node)) return true;
   return std::any_of(saving->second.reports.begin(), saving->second.reports.end(),
                      [&](const auto& stage) { return stage.contains(node); });
 }
@@ -169,11 +169,12 @@ bool Settlement::digests_in(const Owed& owed, const StageMembers& members) const
   if (!owed.agreed.empty()) return true;
   for (std::uint32_t stage = 0; stage < stages_; ++stage)
     for (const auto& node : members[stage])
-      if (!owed.digests[stage].contains(node) && owes(node, owed.record.step())) return false;
+      if (!owed.digests[stage].contains(node) && works_on(owed.record.step().next(), node))
+        return false;
   return true;
 }
 
-bool Settlement::owes(const NodeId& node, StepId step) const {
+bool Settlement::works_on(StepId step, const NodeId& node) const {
   const auto first = first_step_.find(node);
   return first == first_step_.end() || first->second <= step;
 }
@@ -181,7 +182,7 @@ bool Settlement::owes(const NodeId& node, StepId step) const {
 bool Settlement::answered(StepId step, const Saving& saving, const StageMembers& members) const {
   for (std::uint32_t stage = 0; stage < stages_; ++stage)
     for (const auto& node : members[stage])
-      if (!saving.reports[stage].contains(node) && owes(node, step)) return false;
+      if (!saving.reports[stage].contains(node) && works_on(step, node)) return false;
   return true;
 }
 

@@ -29,7 +29,8 @@ class Settlement {
   explicit Settlement(std::uint32_t stages) : stages_(stages) {}
 
   void committed(const StepRecord& record);
-  /// `node` owes nothing of steps before `first`: it was no member then.
+  /// `node` works from step `first` on: it owes that step's digest and the one before, whose update
+  /// it may lack when it comes in, and no checkpoint of an earlier one.
   void joined(const NodeId& node, StepId first) { first_step_[node] = first; }
   /// What the stage's replicas hold after `step`, one of the last two; nothing before one of them
   /// has said so.
@@ -80,8 +81,8 @@ class Settlement {
   };
   const Owed* find(StepId step) const;
   bool digests_in(const Owed& owed, const StageMembers& members) const;
+  bool works_on(StepId step, const NodeId& node) const;
   bool answered(StepId step, const Saving& saving, const StageMembers& members) const;
-  bool owes(const NodeId& node, StepId step) const;
 
   std::uint32_t stages_;
   std::deque<Owed> steps_;

@@ -35,6 +35,7 @@ void describe(FieldIo& io, TensorHeader& m) {
 void describe(FieldIo& io, SlotGrant& m) {
   io.number(m.slots_total);
   io.number(m.unit_us);
+  io.number(m.to);
 }
 
 void describe(FieldIo& io, ForwardTensor& m) {

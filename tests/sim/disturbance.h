@@ -43,14 +43,15 @@ inline void disturb(VirtualRound& world, const Options& options, Rng& rng, bool 
   }
 }
 
-/// Some engines become slow, for a while or for good, as a box does that has something else to do.
+/// Some engines become slow for a while, once all are at work, as a box does that has something else
+/// to do.
 inline void slow_down(VirtualRound& world, const Options& options, Rng& rng, std::uint32_t times,
                       std::uint64_t longest_ms) {
   using std::chrono::milliseconds;
   const std::uint32_t nodes = options.shape.stages * options.shape.replicas;
   for (; times > 0; --times)
     world.slow_node(static_cast<std::uint32_t>(rng.below(nodes)),
-                    milliseconds(500 + rng.below(6000)), milliseconds(100 + rng.below(longest_ms)),
+                    milliseconds(2500 + rng.below(6000)), milliseconds(100 + rng.below(longest_ms)),
                     10 + static_cast<double>(rng.below(90)));
 }
 

@@ -90,7 +90,7 @@ Message junk(Rng& rng, const Somebody& somebody) {
     case 15:
       return RoundEnd{EndReason::kStopped, step, small() == 0, "junk", small() == 0};
     case 16:
-      return SlotGrant{small(), small()};
+      return SlotGrant{small(), small(), Incarnation(small())};
     case 17:
       return ForwardTensor{unit, {}, small() == 0};
     case 18:

@@ -204,7 +204,7 @@ class RandomMessage {
   RoundEnd make(RoundEnd) {
     return {static_cast<EndReason>(rng_.below(5)), step(), flag(), text(), flag()};
   }
-  SlotGrant make(SlotGrant) { return {any_number(), any_number()}; }
+  SlotGrant make(SlotGrant) { return {any_number(), any_number(), id<Incarnation>()}; }
   Hop hop() { return {node(), attempt()}; }
   HeldUnit held_unit() {
     return {microbatch(),

@@ -35,6 +35,7 @@ Commit commit(std::uint64_t step) {
 AveragedChunk average(std::uint64_t step, std::uint32_t chunk, std::uint32_t attempt = 0) {
   return {StepId(step), kStage, Attempt(attempt), ChunkIndex(chunk), 1.0};
 }
+bool everybody(const NodeId&) { return true; }
 NodeId reducer(std::uint32_t chunk) { return node(static_cast<std::uint8_t>(1 + chunk % 2)); }
 
 /// Everything of one step, in the order in which it usually comes.
@@ -132,24 +133,32 @@ TEST(CatchUp, AnAverageThatDoesNotComeIsNoticed) {
   it.closed(closed(1));
   it.average_arrived(reducer(0), average(1, 0));
   ASSERT_TRUE(it.committed(commit(1), at(2s)));
-  EXPECT_FALSE(it.is_stuck(at(60s), 10s)) << "its state is still on the way";
+  EXPECT_FALSE(it.is_stuck(at(60s), 10s, everybody)) << "its state is still on the way";
   it.loaded(StepId(0), kChunks);
-  EXPECT_FALSE(it.is_stuck(at(11s), 10s));
-  EXPECT_TRUE(it.is_stuck(at(12s), 10s));
+  EXPECT_FALSE(it.is_stuck(at(11s), 10s, everybody));
+  EXPECT_TRUE(it.is_stuck(at(12s), 10s, everybody));
+  const auto without = [](const NodeId& gone) {
+    return [gone](const NodeId& other) { return other != gone; };
+  };
+  EXPECT_TRUE(it.is_stuck(at(2s), 10s, without(reducer(1)))) << "nobody will send it";
+  EXPECT_FALSE(it.is_stuck(at(2s), 10s, without(node(7))));
   for (const std::uint32_t chunk : {1U, 2U}) it.average_arrived(reducer(chunk), average(1, chunk));
-  EXPECT_FALSE(it.is_stuck(at(60s), 10s));
+  EXPECT_FALSE(it.is_stuck(at(60s), 10s, everybody));
 }
 
 TEST(CatchUp, WhatComesEarlyForItsFirstStepIsHandedOver) {
   CatchUp it{StepId(4)};
   it.loaded(StepId(4), kChunks);
-  note(it, 5);
   const GradientChunk early{StepId(6), kStage, Attempt(0), ChunkIndex(0)};
-  EXPECT_EQ(it.contribution_arrived(node(2), early), Arrival::kRepeated) << "5 is not applied";
-  replay(it);
-  EXPECT_EQ(it.contribution_arrived(node(2), early), Arrival::kAccepted);
+  EXPECT_EQ(it.contribution_arrived(node(2), early), Arrival::kAccepted) << "ahead of the commit";
+  note(it, 5);
+  EXPECT_EQ(it.contribution_arrived(node(2), {StepId(5), kStage, Attempt(0), ChunkIndex(0)}),
+            Arrival::kRepeated);
   EXPECT_EQ(it.average_arrived(node(1), average(6, 0)), Arrival::kAccepted);
+  it.closed(closed(6));
+  replay(it);
   CatchUp::Early handed = it.take_early(StepId(6));
+  EXPECT_EQ(handed.closed, closed(6));
   ASSERT_EQ(handed.contributions[Attempt(0)].size(), 1U);
   EXPECT_EQ(handed.contributions[Attempt(0)][0], std::pair(node(2), ChunkIndex(0)));
   EXPECT_EQ(handed.averages[Attempt(0)].size(), 1U);

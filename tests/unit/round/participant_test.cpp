@@ -13,6 +13,7 @@ namespace {
 
 using std::chrono_literals::operator""s;
 
+const Incarnation kLife(1);
 const NodeId kCoordinator = node(100);
 
 /// A node in a round of three stages of two replicas, nodes (stage, replica) = (n / 2, n % 2).
@@ -24,12 +25,11 @@ class ParticipantTest : public testing::Test {
     config.coordinator = kCoordinator;
     machine.emplace(config);
     take(machine->start(now));
-    obey(Welcome{StageIndex(self / 2), ReplicaIndex(self % 2), Incarnation(1), {}, StepId(0), {}});
+    obey(Welcome{StageIndex(self / 2), ReplicaIndex(self % 2), kLife, {}, StepId(0), {}});
     happen(StageReady{{3, 2, 4, 16}, Schedule::kOneForwardOneBackward, 2, {}});
     MembershipTable table{MembershipEpoch(6), {}};
     for (std::uint32_t n = 0; n < 6; ++n)
-      table.members.push_back(
-          {node(n), StageIndex(n / 2), ReplicaIndex(n % 2), Incarnation(1), "", {}});
+      table.members.push_back({node(n), StageIndex(n / 2), ReplicaIndex(n % 2), kLife, "", {}});
     obey(table);
     obey(StepOpen{StepId(1), MembershipEpoch(6)});
   }
@@ -102,7 +102,7 @@ TEST_F(ParticipantTest, SaysThatItIsReadyAndGrantsItsUpstreamSlots) {
 
 TEST_F(ParticipantTest, AMiddleStageMovesAMicrobatchAndReturnsTheSlot) {
   sit(2);
-  hear(4, SlotGrant{1});
+  hear(4, SlotGrant{1, 0, kLife});
   did.clear();
   hear(0, ForwardTensor{unit(1, 3, 0), {}});
   ASSERT_EQ(did.size(), 2U);
@@ -133,7 +133,7 @@ TEST_F(ParticipantTest, AMiddleStageMovesAMicrobatchAndReturnsTheSlot) {
 /// The deadline of a gradient comes from the times that the same peer has taken before.
 TEST_F(ParticipantTest, SaysForWhatItWaitsAndUntilWhen) {
   sit(2);
-  hear(4, SlotGrant{4});
+  hear(4, SlotGrant{4, 0, kLife});
   for (std::uint32_t m = 0; m < 4; ++m) {
     hear(0, ForwardTensor{unit(1, m, 0), {}});
     done(WorkOp::kForward, unit(1, m, 1));
@@ -166,7 +166,7 @@ TEST_F(ParticipantTest, StageZeroPullsWhatItCanHold) {
 
 TEST_F(ParticipantTest, EngineWorkComesBeforeNetworkWorkInItsActions) {
   sit(2);
-  hear(4, SlotGrant{2});
+  hear(4, SlotGrant{2, 0, kLife});
   for (const std::uint32_t m : {0U, 1U}) hear(0, ForwardTensor{unit(1, m, 0), {}});
   hear(1, ForwardTensor{unit(1, 2, 0), {}});
   did.clear();
@@ -184,7 +184,7 @@ TEST_F(ParticipantTest, RefusesWhatNeighboursMayNotSend) {
       {0, ForwardTensor{unit(1, 4, 0), {}}},                 // no such microbatch
       {0, BackwardTensor{unit(1, 0, 2), {}, 0}},             // not downstream
       {4, BackwardTensor{unit(1, 0, 2), {}, 0}},             // of nothing that was sent
-      {0, SlotGrant{9}},                                     // not downstream
+      {0, SlotGrant{9, 0, kLife}},                           // not downstream
       {0, GradientChunk{StepId(1), StageIndex(1), {}, {}}},  // not this stage
       {3, AveragedChunk{StepId(1), StageIndex(1), {}, ChunkIndex(2), 0}},  // no such chunk
       {0, StepOpen{}},                                                     // not the coordinator
@@ -352,7 +352,7 @@ TEST_F(ParticipantTest, ASilentCoordinatorIsAskedAndNothingIsGivenUp) {
   EXPECT_EQ(claim.incarnation, machine->seat()->incarnation);
   EXPECT_EQ(claim.committed.value, 0U);
   EXPECT_TRUE(claim.working);
-  hear(4, SlotGrant{1});
+  hear(4, SlotGrant{1, 0, kLife});
   done(WorkOp::kForward, unit(1, 3, 1));
   EXPECT_EQ(all<SendTensor>().size(), 1U) << "what is here goes on";
   now += limits::kRepeatInterval;
@@ -377,7 +377,7 @@ TEST_F(ParticipantTest, AJoinerWhoseLinkCannotKeepUpIsToldWhatItNeeds) {
   config.coordinator = kCoordinator;
   machine.emplace(config);
   take(machine->start(now));
-  obey(Welcome{StageIndex(0), ReplicaIndex(0), Incarnation(1), {}, StepId(5), {}, "", true});
+  obey(Welcome{StageIndex(0), ReplicaIndex(0), kLife, {}, StepId(5), {}, "", true});
   for (std::uint64_t step = 5; step <= 8; ++step) {
     obey(StageClosed{StepId(step),
                      StageIndex(0),
@@ -385,7 +385,7 @@ TEST_F(ParticipantTest, AJoinerWhoseLinkCannotKeepUpIsToldWhatItNeeds) {
                      16,
                      {{node(1), {MicrobatchIndex(0)}}},
                      {node(1)},
-                     {node(0)}});
+                     {}});
     Commit commit;
     commit.scalars.step = StepId(step);
     obey(commit);
@@ -399,6 +399,45 @@ TEST_F(ParticipantTest, AJoinerWhoseLinkCannotKeepUpIsToldWhatItNeeds) {
   EXPECT_FALSE(all<Ended>()[0].again);
   EXPECT_NE(all<Ended>()[0].text.find("a link of 800.0 Mbit/s"), std::string::npos)
       << all<Ended>()[0].text;
+}
+
+/// It is a member from the step on that opens while it still lacks the update before: what is said
+/// of that step meanwhile waits until it can work.
+TEST_F(ParticipantTest, AJoinerIsLetInWhileItsLastUpdateIsOnItsWay) {
+  ParticipantConfig config;
+  config.self = node(5);
+  config.coordinator = kCoordinator;
+  machine.emplace(config);
+  take(machine->start(now));
+  obey(Welcome{StageIndex(2), ReplicaIndex(1), kLife, {}, StepId(1), {}, "", true});
+  MembershipTable table{MembershipEpoch(6), {}};
+  for (std::uint32_t n = 0; n < 6; ++n)
+    table.members.push_back(
+        {node(n), StageIndex(n / 2), ReplicaIndex(n % 2), kLife, "", {}, n == 5});
+  obey(table);
+  obey(StateOffer{StepId(1), StageIndex(2), {}, 100});
+  happen(StateFetched{StepId(1), ""});
+  happen(StageReady{{3, 2, 4, 16}, Schedule::kOneForwardOneBackward, 1, {}});
+  obey(
+      StageClosed{StepId(2), StageIndex(2), Attempt(0), 64, {{node(4), {}}}, {node(4)}, {node(5)}});
+  Commit commit;
+  commit.scalars.step = StepId(2);
+  obey(commit);
+  table.epoch = MembershipEpoch(7);
+  table.members.back().joining = false;
+  obey(table);
+  obey(StepOpen{StepId(3), table.epoch});
+  EXPECT_TRUE(told<SlotGrant>(node(2)).empty()) << "it could not take a microbatch";
+  const StageClosed closed{StepId(3),       StageIndex(2),      Attempt(0), 64,
+                           {{node(4), {}}}, {node(5), node(4)}, {}};
+  obey(closed);
+  hear(4, GradientChunk{StepId(3), StageIndex(2), Attempt(0), ChunkIndex(0)});
+  hear(4, AveragedChunk{StepId(2), StageIndex(2), Attempt(0), ChunkIndex(0), 2.0});
+  happen(AverageSet{StepId(2), Attempt(0), Hash{1}});
+  happen(UpdateApplied{StepId(2), {}});
+  EXPECT_EQ(machine->phase(), ParticipantPhase::kTraining);
+  EXPECT_EQ(told<SlotGrant>(node(2)).size(), 1U);
+  EXPECT_EQ(all<ReduceChunk>().size(), 1U) << "what came early is not lost";
 }
 
 TEST_F(ParticipantTest, WhoIsAskedToStopWhileNobodyHearsItLeavesAtOnce) {

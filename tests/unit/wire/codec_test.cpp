@@ -65,7 +65,7 @@ RC_GTEST_PROP(Codec, DamagedBodiesAreRefusedOrSound, (std::uint64_t seed)) {
 }
 
 TEST(Codec, TheBytesAreProtobufs) {
-  EXPECT_EQ(to_hex(encode(SlotGrant{300}).value()), "08ac02");
+  EXPECT_EQ(to_hex(encode(SlotGrant{300, 0, {}}).value()), "08ac02");
   EXPECT_EQ(to_hex(encode(SlotGrant{}).value()), "");
   EXPECT_EQ(to_hex(encode(LeaveNotice{"bye"}).value()), "0a03627965");
   const UnitReport report{StepId(7), StageIndex(1), {{MicrobatchIndex(3), Attempt(2), 1024, 1.5}}};
