@@ -48,6 +48,7 @@ round::CoordinatorConfig coordinator_config(const RoundFile& round,
                                             std::uint64_t fingerprint_secret) {
   const OptimizerSettings& wanted = round.training.optimizer;
   round::CoordinatorConfig config;
+  config.may_move = round.model.weights == Weights::kOpen;
   config.shape = round_shape(round);
   config.steps = round.training.steps;
   config.optimizer.learning_rate = wanted.lr;

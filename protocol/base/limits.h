@@ -114,6 +114,10 @@ inline constexpr std::chrono::seconds kRejoinMax{300};
 inline constexpr std::chrono::milliseconds kClaimSilence{1000};
 /// How long a node keeps its stage and goes on asking while the coordinator is silent.
 inline constexpr std::chrono::minutes kCoordinatorPatience{10};
+/// A replica moves to another stage when that has been best for so many steps, and so long after
+/// the move before.
+inline constexpr std::uint32_t kMoveAfterSteps = 20;
+inline constexpr std::uint32_t kMovePauseSteps = 100;
 /// How long a coordinator that came back gives the members of its journal to say that they live.
 inline constexpr std::chrono::milliseconds kReturnTimeout = kSilenceMax;
 /// How long a round that lost a stage waits for those of its nodes that live, once every stage has

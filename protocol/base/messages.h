@@ -68,6 +68,7 @@ struct Heartbeat {
   std::uint64_t boundary_bytes_sent =
       0;  ///< payload bytes of boundary tensors since the start of this incarnation
   std::uint64_t boundary_tokens = 0;  ///< tokens that those bytes carried
+  std::uint64_t unit_us = 0;          ///< that a unit takes its engine; 0: not known
   bool operator==(const Heartbeat&) const = default;
 };
 

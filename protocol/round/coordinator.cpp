@@ -399,6 +399,7 @@ void Coordinator::Impl::commit() {
   skipped_in_a_row_ = record.scalars.skip ? skipped_in_a_row_ + 1 : 0;
   act(StepCommitted{record});
   take_leave();
+  balance_stages();
   if (running()) after_commit(record);
 }
 

@@ -42,6 +42,7 @@ struct CoordinatorConfig {
   /// How long a round that has lost a stage waits for somebody who holds it; then it ends. Zero: it
   /// ends at once.
   Duration stage_patience = limits::kStagePatience;
+  bool may_move = false;  ///< replicas may be moved between stages: nobody has to be kept from one
   Generation generation_min;  ///< the next one is the journal's, or this where it is newer
 };
 

@@ -12,6 +12,7 @@
 #include "protocol/round/coordinator.h"
 #include "protocol/round/membership.h"
 #include "protocol/round/pace.h"
+#include "protocol/round/rebalance.h"
 #include "protocol/round/settlement.h"
 #include "protocol/round/step.h"
 
@@ -162,6 +163,9 @@ class Coordinator::Impl {
   void look_for_stragglers();
   bool add_relief(const StepFacts& facts, RepairPlan& plan);
 
+  // Replicas that move (coordinator_move.cpp).
+  void balance_stages();
+
   // What it waits for (coordinator_waits.cpp).
   std::vector<Wait> waits() const;
   void add_step_waits(std::vector<Wait>& waits) const;
@@ -251,11 +255,13 @@ class Coordinator::Impl {
   std::optional<TimePoint> relief_at_;  ///< if units are missing then, somebody may be slow
   bool relieving_ = false;              ///< the survey under way is to find out who
   MembershipEpoch opened_in_;           ///< of the open step
+  Hysteresis hysteresis_;               ///< before a replica moves
   std::vector<Complaint> complaints_;
   std::map<NodeId, TimePoint> leaving_;  ///< asked to go, and when; gone after the open step
   bool survey_wanted_ = false;           ///< not everybody is known to have the table of this epoch
   std::optional<TimePoint> survey_again_at_;
   std::optional<Survey> survey_;  ///< under way
+  TimePoint surveyed_at_{};
   std::optional<Return> return_;
   std::optional<FallBack> fall_back_;
   /// Since then: the book of the open step is to be written from the survey.

@@ -169,6 +169,7 @@ void Coordinator::Impl::survey() {
   survey_wanted_ = !book_;
   survey_again_at_.reset();
   if (book_) survey_.emplace();
+  surveyed_at_ = now_;
 }
 
 void Coordinator::Impl::hear(const Member& from, const Holdings& message) {

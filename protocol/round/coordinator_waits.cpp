@@ -1,6 +1,8 @@
 // The coordinator's machine: what it waits for, until when, and what it does then. For people; what
 // it decides is decided elsewhere, by the same times. See wait.h.
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
 #include "protocol/base/check.h"
 #include "protocol/round/coordinator.h"
 #include "protocol/round/coordinator_impl.h"
@@ -20,6 +22,16 @@ std::vector<Wait> Coordinator::Impl::waits() const {
     add("digests, checkpoints and the ledger", end_deadline_ - limits::kSettleTimeout,
         end_deadline_, "the round ends without them");
   if (!running()) return most_urgent(std::move(waits));
+  if (survey_)
+    add(std::to_string(members_.nodes().size() - survey_->size()) +
+            " members to say what they hold of step " + std::to_string(book_->step().value),
+        surveyed_at_, repeat_at_ + limits::kRepeatInterval, "they are asked again");
+  if (phase_ == CoordinatorPhase::kLoading) {
+    const auto loading = std::ranges::count_if(
+        peers_, [](const auto& peer) { return !peer.second.loaded.has_value(); });
+    add(std::to_string(loading) + " nodes to load their stages", admitted_at_,
+        repeat_at_ + limits::kRepeatInterval, "they are told again who takes part");
+  }
   for (const auto& node : members_.nodes())
     if (const auto& late = peers_.at(node).late_since) {
       const bool spared = members_.replicas(members_.find(node)->stage).size() > 1;

@@ -111,6 +111,11 @@ void Membership::start_over(std::optional<CheckpointRecord> resume) {
   changed();
 }
 
+void Membership::reseat(const NodeId& node, StageIndex stage) {
+  COSHARD_CHECK(sitting(node) == nullptr);
+  seats_.at(node).stage = stage;
+}
+
 void Membership::promote(const NodeId& node) {
   const Member* joiner = find_joiner(node);
   COSHARD_CHECK(joiner != nullptr);

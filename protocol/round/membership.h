@@ -49,6 +49,9 @@ class Membership {
   std::vector<NodeAssigned> seats_of(StageIndex stage) const;
   /// Its seat, if it was ever let in.
   const NodeAssigned* seat(const NodeId& node) const;
+  /// `node`, which is not in, sits at `stage` when it comes again: the one way for a seat not to
+  /// stick.
+  void reseat(const NodeId& node, StageIndex stage);
   /// Nobody is a member any more, and who comes starts from `resume`.
   void start_over(std::optional<CheckpointRecord> resume);
   /// `node` is no member any more; its seat still sticks. A joiner leaves the epoch as it is:
@@ -68,6 +71,7 @@ class Membership {
   std::vector<NodeId> nodes() const;
   const StageMembers& by_stage() const { return by_stage_; }
   const std::vector<NodeId>& replicas(StageIndex stage) const { return by_stage_.at(stage.value); }
+  std::uint32_t replicas_max() const { return replicas_max_; }
   /// The fewest members of any stage.
   std::uint32_t weakest() const;
 

@@ -136,6 +136,8 @@ void Participant::Impl::handle(const AverageSet& event) {
   OpenStep& step = found->second;
   step.report = AverageReport{event.step, welcome_->stage, event.attempt, event.average_hash,
                               step.averaging.squared_norms()};
+  step.reported_average_at = now_;
+  average_times_.add(now_ - step.closed_at);
   tell(config_.coordinator, *step.report);
 }
 
@@ -184,6 +186,7 @@ void Participant::Impl::obey(const Welcome& message) {
     return;
   }
   welcome_ = message;
+  seated_at_ = now_;
   committed_ = applied_ = message.resume_step;
   if (message.joins) {
     phase_ = ParticipantPhase::kCatchingUp;
@@ -278,6 +281,7 @@ void Participant::Impl::obey(const StageClosed& message) {
   begin_attempt(*step, message.step, message.attempt);
   step->closed_attempt = message.attempt;
   step->closed = message;
+  step->closed_at = now_;
 }
 
 void Participant::Impl::obey(const RepairOrders& message) {
@@ -336,6 +340,7 @@ void Participant::Impl::obey(const Commit& message) {
   if (step != committed_.next() || found == steps_.end() || !found->second.report)
     return leave("the round is at step " + std::to_string(step.value) +
                  ", this node's state is that after step " + std::to_string(applied_.value));
+  commit_times_.add(now_ - found->second.reported_average_at);
   COSHARD_CHECK(!commit_);  // the coordinator waits for the digest of the step before
   committed_ = step;
   commit_ = message;

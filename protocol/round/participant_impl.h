@@ -45,6 +45,7 @@ class Participant::Impl {
     std::optional<Attempt> closed_attempt{};  ///< the newest that the coordinator has named
     bool setting_average = false;
     std::optional<AverageReport> report{};
+    TimePoint closed_at{}, reported_average_at{};
     std::set<MicrobatchIndex> unacknowledged{};  ///< done, and not known to be in the book
     bool unreported = false;                     ///< some of them were never reported
     bool opened = false;                         ///< StepOpen was heard
@@ -136,6 +137,7 @@ class Participant::Impl {
   double unit_seconds() const;
   SlotGrant slot_grant(const NodeId& upstream) const;
   void add_step_waits(std::vector<Wait>& waits, const OpenStep& step) const;
+  Duration expected(const Times& times) const;
   void await_gradient(OpenStep& step, const Unit& unit, const NodeId& to);
   void note_gradient(OpenStep& step, const Unit& unit);
   void send_outputs(OpenStep& step);
@@ -232,6 +234,9 @@ class Participant::Impl {
 
   Router router_;
   std::map<NodeId, Times> gradient_times_;  ///< by hop: from sending to the gradient
+  Times average_times_;                     ///< from the word that closed the book to the average
+  Times commit_times_;                      ///< from the average to the commit
+  TimePoint seated_at_{};                   ///< Welcome
   std::uint32_t routed_before_ = 0;         ///< OpenStep::routed of the last step that committed
   SlotBook slots_;
   StepId committed_;  ///< last commit heard

@@ -13,6 +13,9 @@ std::vector<Wait> Participant::Impl::waits() const {
   if (coordinator_silence(now_))
     waits.push_back({"the coordinator to come back", heard_at_,
                      heard_at_ + config_.coordinator_patience, "the round is given up"});
+  if (phase_ == ParticipantPhase::kLoading)
+    waits.push_back({"the engine to load the stage", seated_at_, heard_at_ + limits::kSilenceMax,
+                     "the coordinator is asked whether the seat is kept"});
   if (leaving_since_ && !end_)
     waits.push_back({"the coordinator to let this node go", *leaving_since_,
                      *leaving_since_ + kLeavePatience, "it goes without an answer"});
@@ -24,23 +27,34 @@ std::vector<Wait> Participant::Impl::waits() const {
   return most_urgent(std::move(waits));
 }
 
+/// As long as it took before; before the first time, as long as a silent node is waited for.
+Duration Participant::Impl::expected(const Times& times) const {
+  return times.expected(limits::kSilenceMax);
+}
+
 void Participant::Impl::add_step_waits(std::vector<Wait>& waits, const OpenStep& step) const {
   const std::string of_step = " of step " + std::to_string(committed_.next().value);
   for (const auto& [unit, sent] : step.awaited) {
     const Member* peer = find_member(sent.to);
     if (peer == nullptr) continue;
     const auto times = gradient_times_.find(sent.to);
-    const Duration expected = times == gradient_times_.end()
-                                  ? Duration(limits::kSilenceMax)
-                                  : times->second.expected(limits::kSilenceMax);
+    const Duration due = expected(times == gradient_times_.end() ? Times() : times->second);
     waits.push_back({"the gradient of microbatch " + std::to_string(unit.microbatch.value) +
                          of_step + " from stage " + std::to_string(peer->stage.value) +
                          ", replica " + std::to_string(peer->replica.value),
-                     sent.at, sent.at + expected, "other replicas are preferred to it"});
+                     sent.at, sent.at + due, "other replicas are preferred to it"});
   }
   if (!step.pull_answered)
     waits.push_back({"microbatches" + of_step, step.pulled_at,
                      step.pulled_at + limits::kRepeatInterval, "they are asked for again"});
+  if (step.report)
+    waits.push_back({"the commit" + of_step, step.reported_average_at,
+                     step.reported_average_at + expected(commit_times_),
+                     "the average is reported again when the coordinator asks"});
+  else if (step.closed)
+    waits.push_back({"the average" + of_step, step.closed_at,
+                     step.closed_at + expected(average_times_),
+                     "the coordinator says again who averages"});
   if (step.blocked_since)
     waits.push_back({"a slot of stage " + std::to_string(stage() + 1), *step.blocked_since,
                      *step.blocked_since + limits::kRepeatInterval, "slots are granted again"});

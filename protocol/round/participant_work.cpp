@@ -484,6 +484,7 @@ Heartbeat Participant::Impl::heartbeat() const {
     if (step.averaging.phase() == AveragingPhase::kExchanging)
       heartbeat.activity = NodeActivity::kAveraging;
   }
+  heartbeat.unit_us = welcome_ && shape_ ? static_cast<std::uint64_t>(unit_seconds() * 1e6) : 0;
   if (!computing_.empty()) heartbeat.activity = NodeActivity::kComputing;
   if (updating_) heartbeat.activity = NodeActivity::kUpdating;
   if (saving_ && heartbeat.activity == NodeActivity::kIdle)

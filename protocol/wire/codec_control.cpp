@@ -58,6 +58,7 @@ void describe(FieldIo& io, Heartbeat& m) {
   io.number(m.tokens_per_second);
   io.number(m.boundary_bytes_sent);
   io.number(m.boundary_tokens);
+  io.number(m.unit_us);
 }
 
 void describe(FieldIo& io, MicrobatchPull& m) {

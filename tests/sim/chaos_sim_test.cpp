@@ -25,6 +25,7 @@ Options chaotic_options(std::uint64_t seed, Rng& rng) {
   if (rng.below(3) == 0) options.shape.microbatches += 6;  // what a slow node could give back
   if (rng.below(3) == 0) options.checkpoint_us = 500'000;  // ten times that on a slow node
   if (rng.below(3) == 0) options.journal_us = 300'000;
+  options.may_move = rng.below(2) == 0;
   return options;
 }
 

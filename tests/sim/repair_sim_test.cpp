@@ -121,6 +121,38 @@ TEST(RepairSim, SlowNodesGiveBackWhatOthersDoSooner) {
   }
 }
 
+/// Two of six go; where they were of one stage, one of the other's three takes a place there.
+TEST(RepairSim, AReplicaMovesWhereTwoWereLost) {
+  std::uint64_t moved = 0;
+  for (const std::uint64_t seed : seeds(60)) {
+    Options options = crowded_options(seed);
+    options.shape.stages = 2;
+    options.shape.replicas = 3;
+    options.slow_node = 1;
+    options.steps = 40;
+    options.may_move = true;
+    SCOPED_TRACE(shape_name(options));
+    Rng rng(seed, 42);
+    Disks disks;
+    VirtualRound world(options, disks);
+    world.spare_the_last();
+    world.kill_node(0, 1500ms);
+    world.kill_node(1 + static_cast<std::uint32_t>(rng.below(5)), 1500ms);
+    world.run();
+    expect_undisturbed_result(options, world);
+    std::vector<int> replicas(2);
+    for (std::uint32_t node = 0; node < 6; ++node)
+      if (world.is_member(node)) ++replicas.at(*world.stage_of(node));
+    EXPECT_EQ(replicas, (std::vector<int>{2, 2})) << world.describe();
+    moved += world.moved;
+    if (HasFailure()) return;
+  }
+  std::printf("%llu replicas moved\n", static_cast<unsigned long long>(moved));
+  if (std::getenv("COSHARD_SIM_SEED") == nullptr) {
+    EXPECT_GT(moved, 10U);
+  }
+}
+
 TEST(RepairSim, ANodeThatLeavesIsLetGoBetweenSteps) {
   for (const std::uint64_t seed : seeds(100)) {
     Options options = crowded_options(seed);

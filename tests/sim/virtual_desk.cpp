@@ -192,6 +192,7 @@ void VirtualRound::Desk::execute(const RoundFinished& action) {
 void VirtualRound::Desk::execute(const Note& action) {
   if (tracing()) std::printf("%9.6f %s\n", seconds(world_.now_ - TimePoint{}), action.text.c_str());
   if (action.text.find("the round goes on after step") == 0) ++world_.returns;
+  if (action.text.find(" moves to stage ") != std::string::npos) ++world_.moved;
   if (!world_.lost_.empty() && !world_.named_at &&
       action.text.find(world_.killed_name()) != std::string::npos)
     world_.named_at = world_.now_ - TimePoint{};

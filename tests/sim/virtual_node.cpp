@@ -433,10 +433,10 @@ void VirtualRound::Node::check_in_flight() {
   const RoundShape& shape = world_.options_.shape;
   const std::uint32_t limit = in_flight_limit(world_.options_.schedule, shape.stages, stage_,
                                               shape.microbatches, world_.options_.in_flight_extra);
-  // What only passes through for a repair comes on top, and who joins gets slots beside the
-  // others'.
-  const bool undisturbed =
-      world_.lost_.empty() && world_.joined == 0 && world_.options_.poisons.empty();
+  // What only passes through for a repair, or was ordered, comes on top, and who joins gets slots
+  // beside the others'.
+  const bool undisturbed = world_.lost_.empty() && world_.joined == 0 &&
+                           world_.units_given_back == 0 && world_.options_.poisons.empty();
   if (undisturbed && stash_.size() > limit) error("holds more forwards than its limit");
   std::size_t inputs = 0;
   for (const auto& [key, value] : store_)

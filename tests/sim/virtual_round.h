@@ -48,6 +48,7 @@ struct Options {
   std::uint32_t replicas_max = 0;  ///< seats of each stage; 0: as many as the round starts with
   std::uint64_t checkpoint_us = 50'000;  ///< that a checkpoint takes at most
   std::uint64_t journal_us = 0;          ///< that a record of the journal takes at most
+  bool may_move = false;                 ///< replicas, between stages
   Bug bug = Bug::kNone;                  ///< committed on purpose
   /// How long nodes keep their stages without a coordinator.
   Duration coordinator_patience = std::chrono::seconds(20);
@@ -131,6 +132,7 @@ class VirtualRound {
   std::vector<round::RolledBack> rollbacks;
   std::optional<Duration> killed_at, named_at;  ///< the first loss
   std::uint64_t microbatches_repaired = 0;
+  std::uint64_t moved = 0;   ///< sent to another stage
   std::uint64_t joined = 0;  ///< became members while the round ran
   std::uint64_t events = 0;
   std::uint64_t refused = 0;

@@ -121,6 +121,7 @@ class RandomMessage {
             static_cast<std::uint32_t>(up_to(limits::kMicrobatchesMax)),
             any_number(),
             any_number(),
+            any_number(),
             any_number()};
   }
   MicrobatchPull make(MicrobatchPull) {
