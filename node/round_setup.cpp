@@ -44,6 +44,26 @@ shard::TokenOrder token_order(const RoundFile& round) {
           .vocab = round.model.spec.vocab};
 }
 
+bool computes_bf16(const RoundFile& round, bool card) {
+  const Precision wanted = round.training.precision;
+  return wanted == Precision::kBf16 || (wanted == Precision::kAuto && card);
+}
+
+shard::MemoryPlan stage_bill(const RoundFile& round, std::uint32_t stage, bool card) {
+  const std::int64_t in_flight =
+      round.training.order == WorkOrder::kGpipe
+          ? std::int64_t{round.training.microbatches}
+          : std::min<std::int64_t>(round.training.microbatches,
+                                   std::int64_t{round.model.stages()} + limits::kInFlightExtra);
+  return shard::memory_plan(
+      round.model.spec, round.model.slices.at(stage),
+      {.microbatch_sequences = std::int64_t{round.training.microbatch_sequences},
+       .microbatches_in_flight = in_flight,
+       .recompute = round.training.recompute,
+       .bf16_compute = computes_bf16(round, card),
+       .snapshot = !card});
+}
+
 round::CoordinatorConfig coordinator_config(const RoundFile& round,
                                             std::uint64_t fingerprint_secret) {
   const OptimizerSettings& wanted = round.training.optimizer;
@@ -66,6 +86,9 @@ round::CoordinatorConfig coordinator_config(const RoundFile& round,
   config.ledger_epoch_steps = round.ledger.epoch_steps;
   config.checkpoint_epochs = round.training.checkpoint_epochs;
   config.fingerprint_secret = fingerprint_secret;
+  for (std::uint32_t stage = 0; stage < round.model.stages(); ++stage)
+    config.needs.push_back({.processor = stage_bill(round, stage, false).total(),
+                            .card = stage_bill(round, stage, true).total()});
   if (!round.admission.open) config.allowed = round.admission.allow;
   return config;
 }

@@ -8,6 +8,7 @@
 #include "protocol/round/coordinator.h"
 #include "protocol/round/work.h"
 #include "shard/data/token_source.h"
+#include "shard/plan/memory.h"
 
 namespace coshard::node {
 
@@ -17,6 +18,11 @@ shard::TokenOrder token_order(const RoundFile& round);
 /// `fingerprint_secret` is the coordinator's own and stays with it.
 round::CoordinatorConfig coordinator_config(const RoundFile& round,
                                             std::uint64_t fingerprint_secret);
+/// What `stage` takes in memory on a card, or on the processor. The node's own check and the
+/// coordinator's choice of a seat are this one function.
+shard::MemoryPlan stage_bill(const RoundFile& round, std::uint32_t stage, bool card);
+/// bf16 on cards where the round leaves it open.
+bool computes_bf16(const RoundFile& round, bool card);
 /// FLOPs per token of each stage, forward and backward: the prices that Genesis fixes.
 std::vector<std::uint64_t> stage_prices(const RoundFile& round);
 

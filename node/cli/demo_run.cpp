@@ -128,7 +128,8 @@ Result<void> DemoRun::start_node(std::uint32_t number) {
                        "--data",        plan_.data.string(),
                        "--checkpoints", (plan_.dir / "checkpoints").string(),
                        "--device",      plan_.device,
-                       "--threads",     std::to_string(threads_per_node(plan_.nodes()))};
+                       "--threads",     std::to_string(threads_per_node(plan_.nodes())),
+                       "--tflops",      "1"};  // one machine: seats go by the order of coming
   request.dies_with_us = true;
   COSHARD_ASSIGN(ChildProcess node, ChildProcess::spawn(request));
   nodes_.push_back(std::move(node));

@@ -2,7 +2,22 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node/daemon/context.h"
 
+#include <algorithm>
+
 namespace coshard::node {
+
+namespace {
+
+/// What the device has, and no more than its owner gives.
+std::uint64_t memory_for_a_stage(const NodeOptions& options, const shard::Device& device,
+                                 const shard::DeviceProperties& properties) {
+  const bool card = device.kind == shard::DeviceKind::kCuda;
+  const std::uint64_t here = card ? properties.memory_bytes : available_memory_bytes();
+  if (options.memory == 0 || here == 0) return std::max(options.memory, here);
+  return std::min(options.memory, here);
+}
+
+}  // namespace
 
 Result<std::unique_ptr<NodeContext>> open_node(const NodeOptions& options, World world) {
   auto context = std::make_unique<NodeContext>(options, std::move(world));
@@ -22,8 +37,10 @@ Result<std::unique_ptr<NodeContext>> open_node(const NodeOptions& options, World
                 .checkpoints = options.checkpoints,
                 .device = device,
                 .threads = options.threads,
-                .memory_bytes =
-                    properties.memory_bytes > 0 ? properties.memory_bytes : machine_memory_bytes()};
+                .memory_bytes = memory_for_a_stage(options, device, properties),
+                .flops_per_second = options.tflops > 0
+                                        ? static_cast<std::uint64_t>(options.tflops * 1e12)
+                                        : shard::measure_speed(device, options.threads)};
   renew_node(*context);
   return context;
 }

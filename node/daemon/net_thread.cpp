@@ -20,6 +20,8 @@ round::ParticipantConfig participant_config(const NodeSetup& setup, const NodeId
   config.join.software = std::string(kSoftwareVersion);
   config.join.device = setup.device_name;
   config.join.memory_bytes = setup.site.memory_bytes;
+  config.join.flops_per_second = setup.site.flops_per_second;
+  config.join.card = setup.site.device.kind == shard::DeviceKind::kCuda;
   config.join.checkpoints = held_checkpoints(setup.site.checkpoints);
   config.coordinator_patience = setup.patience;
   return config;
@@ -412,6 +414,7 @@ void NodeNet::write_status() {
                   .kept_bytes = runner_.store().bytes(),
                   .ledger = ledger_,
                   .model = runner_.plan() ? runner_.plan()->round.model.name : "",
+                  .held = runner_.plan() ? runner_.plan()->held : "",
                   .waiting_for = outcome_.coordinator_trouble,
                   .waits = machine_.waits()};
   if (view.waiting_for.empty() && view.phase == round::ParticipantPhase::kJoining)

@@ -26,6 +26,12 @@ Result<std::optional<NodeOptions>> parse_node_options(int argc, char** argv) {
   app.add_option("--advertise", options.advertise, "HOST:PORT that other nodes are to dial");
   app.add_option("--device", options.device, "auto, cpu or cuda")->capture_default_str();
   app.add_option("--threads", options.threads, "threads that compute (default: all cores)");
+  app.add_option("--memory", options.memory,
+                 "bytes that a stage may take, such as 6GiB (default: what the device has free)")
+      ->transform(CLI::AsSizeValue(false));
+  app.add_option("--tflops", options.tflops,
+                 "what this box counts as, in 1e12 operations per second (default: measured)")
+      ->check(CLI::NonNegativeNumber);
   app.add_option("--patience", options.patience,
                  "seconds to go on asking for a coordinator that is away before giving up")
       ->capture_default_str();

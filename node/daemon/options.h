@@ -21,7 +21,9 @@ struct NodeOptions {
   std::string listen = "tcp://127.0.0.1:0";
   std::string advertise;  ///< "HOST:PORT" when others reach us elsewhere than where we listen
   std::string device = "auto";
-  int threads = 0;  ///< of libtorch's pool; default: all cores
+  int threads = 0;           ///< of libtorch's pool; default: all cores
+  std::uint64_t memory = 0;  ///< bytes that a stage may take; default: what the device has free
+  double tflops = 0;         ///< what the box counts as; default: measured
   std::int64_t patience = std::chrono::seconds(limits::kCoordinatorPatience).count();  ///< seconds
   int passphrase_fd = -1;
   LogLevel log_level = LogLevel::kInfo;

@@ -2,16 +2,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node/daemon/stage_host.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <charconv>
+#include <fstream>
 
 #include "node/round_setup.h"
 #include "protocol/base/failpoint.h"
 #include "shard/data/file.h"
 #include "shard/data/manifest.h"
-#include "shard/plan/memory.h"
 
 namespace coshard::node {
 
@@ -55,37 +53,29 @@ Result<std::string> localized_manifest(const std::string& text, const std::files
   return shard::manifest_text(manifest);
 }
 
-Result<void> check_memory_of(const RoundFile& round, const shard::StageConfig& engine,
-                             std::uint64_t memory_bytes) {
-  if (memory_bytes == 0) return {};
-  const std::int64_t in_flight =
-      round.training.order == WorkOrder::kGpipe
-          ? std::int64_t{round.training.microbatches}
-          : std::min<std::int64_t>(round.training.microbatches,
-                                   std::int64_t{round.model.stages()} + limits::kInFlightExtra);
-  const shard::MemoryOptions options{
-      .microbatch_sequences = std::int64_t{round.training.microbatch_sequences},
-      .microbatches_in_flight = in_flight,
-      .recompute = engine.recompute_activations,
-      .bf16_compute = engine.precision == shard::Precision::kBf16,
-      .snapshot = engine.device.kind == shard::DeviceKind::kCpu};
-  return shard::check_memory(shard::memory_plan(engine.spec, engine.slice, options), memory_bytes);
-}
-
-shard::Precision engine_precision(Precision wanted, const shard::Device& device) {
-  if (wanted == Precision::kAuto)
-    return device.kind == shard::DeviceKind::kCuda ? shard::Precision::kBf16
-                                                   : shard::Precision::kFp32;
-  return wanted == Precision::kBf16 ? shard::Precision::kBf16 : shard::Precision::kFp32;
+/// For people: what this box is used for, and what is left.
+std::string what_is_held(const StagePlan& plan, const shard::MemoryPlan& bill, bool card,
+                         std::uint64_t memory_bytes) {
+  const shard::StageSlice& slice = plan.engine.slice;
+  std::string text = card ? "this card holds " : "this box holds ";
+  if (slice.has_embedding) text += "the embedding, ";
+  text += slice.layers() == 1 ? "layer " + std::to_string(slice.first_layer)
+                              : "layers " + std::to_string(slice.first_layer) + "-" +
+                                    std::to_string(slice.last_layer - 1);
+  if (slice.has_head) text += " and the head";
+  text += " at microbatch " + std::to_string(plan.round.training.microbatch_sequences);
+  if (memory_bytes > 0) text += ", " + shard::bytes_text(memory_bytes - bill.total()) + " spare";
+  return text;
 }
 
 }  // namespace
 
-std::uint64_t machine_memory_bytes() {
-  const long pages = sysconf(_SC_PHYS_PAGES);
-  const long page_bytes = sysconf(_SC_PAGESIZE);
-  if (pages <= 0 || page_bytes <= 0) return 0;
-  return static_cast<std::uint64_t>(pages) * static_cast<std::uint64_t>(page_bytes);
+std::uint64_t available_memory_bytes() {
+  std::ifstream lines("/proc/meminfo");
+  std::string name;
+  for (std::uint64_t kibibytes = 0; lines >> name >> kibibytes; lines.ignore(64, '\n'))
+    if (name == "MemAvailable:") return kibibytes << 10;
+  return 0;
 }
 
 std::vector<HeldCheckpoint> held_checkpoints(const std::filesystem::path& checkpoints) {
@@ -129,18 +119,21 @@ Result<StagePlan> plan_stage(const Welcome& welcome, const RoundPackage& package
     return fail(ErrorCode::kInvalidArgument, "expected a stage below " +
                                                  std::to_string(round.model.stages()) + ", found " +
                                                  std::to_string(welcome.stage.value));
+  const bool card = site.device.kind == shard::DeviceKind::kCuda;
   plan.engine = shard::StageConfig{
       .spec = round.model.spec,
       .slice = round.model.slices[welcome.stage.value],
       .stage = welcome.stage,
       .seed = round.training.seed,
-      .precision = engine_precision(round.training.precision, site.device),
+      .precision = computes_bf16(round, card) ? shard::Precision::kBf16 : shard::Precision::kFp32,
       .device = site.device,
       .threads = site.threads,
       .recompute_activations = round.training.recompute,
       .stashes_max = round.training.microbatches,
   };
-  COSHARD_TRY(check_memory_of(round, plan.engine, site.memory_bytes));
+  const shard::MemoryPlan bill = stage_bill(round, welcome.stage.value, card);
+  if (site.memory_bytes > 0) COSHARD_TRY(shard::check_memory(bill, site.memory_bytes));
+  plan.held = what_is_held(plan, bill, card, site.memory_bytes);
   plan.order = token_order(round);
   plan.manifest = site.directory / "manifest.json";
   plan.manifest_text = package.manifest_text;

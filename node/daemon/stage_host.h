@@ -28,7 +28,8 @@ struct StageSite {
   std::filesystem::path checkpoints;
   shard::Device device;
   int threads = 1;
-  std::uint64_t memory_bytes = 0;  ///< of the device (or the box); 0: unknown
+  std::uint64_t memory_bytes = 0;      ///< that a stage may take; 0: unknown
+  std::uint64_t flops_per_second = 0;  ///< measured
 };
 
 /// Everything known before anything is allocated.
@@ -41,6 +42,7 @@ struct StagePlan {
   std::filesystem::path checkpoint;  ///< to load; empty: initial weights
   Hash checkpoint_hash{};
   std::filesystem::path data;
+  std::string held;  ///< for people: which layers, and what memory is left
 };
 
 /// kInvalidArgument for a round or a seat that does not fit together, kResourceExhausted with the
@@ -64,7 +66,7 @@ std::vector<HeldCheckpoint> held_checkpoints(const std::filesystem::path& checkp
 /// limits::kCheckpointsHeld stay.
 void drop_old_checkpoints(const std::filesystem::path& checkpoints, StepId step, StageIndex stage);
 
-/// Bytes of memory that this machine has.
-std::uint64_t machine_memory_bytes();
+/// Bytes of this machine's memory that programs could take now; 0: unknown.
+std::uint64_t available_memory_bytes();
 
 }  // namespace coshard::node

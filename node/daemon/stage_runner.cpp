@@ -141,6 +141,7 @@ void StageRunner::run(const round::Begin& action) {
   stage_ = action.welcome.stage;
   tokens_per_microbatch_ = round_shape(plan->round).tokens_per_microbatch;
   plan_ = std::move(*plan);
+  log(LogLevel::kInfo, "node", plan_->held);
   submit([this, plan = *plan_](EngineHome& home) -> EngineThread::Reply {
     auto ready = raise_stage(home, plan);
     return [this, ready = std::move(ready)]() mutable {

@@ -102,6 +102,7 @@ void StatusFile::write(const StatusView& view) {
                    {"node", view.node.hex()},
                    {"account", view.account.hex()},
                    {"model", view.model},
+                   {"holds", view.held},
                    {"stage", nullptr},
                    {"replica", nullptr},
                    {"state", name_of(view.phase)},

@@ -36,6 +36,7 @@ struct StatusView {
   std::size_t kept_bytes = 0;
   PublicLog ledger;
   std::string model;
+  std::string held;         ///< which layers, and what memory is left
   std::string waiting_for;  ///< empty when nothing is
   std::vector<round::Wait> waits;
 };

@@ -42,10 +42,11 @@ struct JoinRequest {
   std::string endpoint;  ///< where other nodes reach this one, for example "tcp://10.0.0.7:4601"
   std::string software;  ///< version string, for people
   std::string device;    ///< "cpu", "cuda: NVIDIA H100"
-  std::uint64_t memory_bytes = 0;
-  std::uint64_t flops_per_second = 0;  ///< measured at start
+  std::uint64_t memory_bytes = 0;      ///< that a stage may take; 0: unknown
+  std::uint64_t flops_per_second = 0;  ///< measured at start; 0: unknown
   std::vector<HeldCheckpoint> checkpoints;
   SeatClaim seat{};
+  bool card = false;  ///< computes on a card, whose own memory that is; else on the processor
   bool operator==(const JoinRequest&) const = default;
 };
 

@@ -48,7 +48,8 @@ Coordinator::Impl::Impl(CoordinatorConfig config, JournalState journal)
       resume_step_(journal_.resume_step()),
       members_(config_.shape, std::max(config_.replicas_max, config_.shape.replicas),
                config_.allowed, journal_.seats, checkpoint_,
-               MembershipEpoch(generation_.value << 32)),  // later than all of generations before
+               MembershipEpoch(generation_.value << 32),  // later than all of generations before
+               config_.needs),
       settlement_(config_.shape.stages),
       last_step_(resume_step_),
       newest_step_(journal_.newest_step),

@@ -18,6 +18,7 @@
 #include "protocol/round/events.h"
 #include "protocol/round/journal.h"
 #include "protocol/round/lr_schedule.h"
+#include "protocol/round/membership.h"
 #include "protocol/round/settlement.h"
 #include "protocol/round/wait.h"
 #include "protocol/round/work.h"
@@ -34,6 +35,7 @@ struct CoordinatorConfig {
       1;  ///< a checkpoint every so many ledger epochs, and at the end
   std::uint64_t fingerprint_secret = 0;  ///< keys of the parameter digests are drawn from it
   std::vector<NodeId> allowed;           ///< node keys that may join; empty: anybody
+  std::vector<StageNeed> needs;          ///< memory by stage; empty: nobody is asked
   std::uint32_t skips_max = 3;           ///< so many skipped updates in a row pause the round
   /// The journal was brought here: the coordinator that wrote it may live on elsewhere, so that
   /// nobody may be given up who has not been heard: he may obey the other one.

@@ -59,7 +59,7 @@ void Coordinator::Impl::claim(const Received& event, const JoinRequest& request)
   }
   return_->expected.erase(node);
   return_->working |= claimed.working || claimed.committed > resume_step_;
-  const Member& member = members_.restore(node, request.endpoint, event.certificate);
+  const Member& member = members_.restore(node, request, event.certificate);
   Peer& peer = peers_[node] = Peer{};
   peer.device = request.device;
   peer.software = request.software;

@@ -3,6 +3,8 @@
 #include "protocol/round/membership.h"
 
 #include <algorithm>
+#include <cstdio>
+#include <ranges>
 #include <string>
 #include <utility>
 
@@ -10,16 +12,30 @@
 
 namespace coshard::round {
 
+namespace {
+
+std::string mebibytes(std::uint64_t bytes) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.2f MiB", static_cast<double>(bytes) / (1 << 20));
+  return text;
+}
+
+}  // namespace
+
 Membership::Membership(const RoundShape& shape, std::uint32_t replicas_max,
                        std::vector<NodeId> allowed, std::map<NodeId, NodeAssigned> seats,
-                       std::optional<CheckpointRecord> resume, MembershipEpoch before)
+                       std::optional<CheckpointRecord> resume, MembershipEpoch before,
+                       std::vector<StageNeed> needs)
     : shape_(shape),
       replicas_max_(replicas_max),
       allowed_(std::move(allowed)),
+      needs_(std::move(needs)),
       seats_(std::move(seats)),
       resume_(std::move(resume)),
       epoch_(before),
-      by_stage_(shape.stages) {}
+      by_stage_(shape.stages) {
+  COSHARD_CHECK(needs_.empty() || needs_.size() == shape_.stages);
+}
 
 Result<NodeAssigned> Membership::admit(const NodeId& node, const JoinRequest& request,
                                        Bytes certificate, bool trained) {
@@ -35,17 +51,17 @@ Result<NodeAssigned> Membership::admit(const NodeId& node, const JoinRequest& re
     stage = weakest_stage_for(request, false);
   else if (may_hold(request, seat->second.stage))
     stage = seat->second.stage;
-  if (!stage && resume_ && members_.size() < std::size_t{shape_.stages} * replicas_max_)
+  const auto fits_there = [&](std::uint32_t s) { return fits(request, StageIndex(s)); };
+  const bool fits_somewhere = std::ranges::any_of(std::views::iota(0U, shape_.stages), fits_there);
+  if (!stage && resume_ && (returns || fits_somewhere) &&
+      members_.size() < std::size_t{shape_.stages} * replicas_max_)
     return fail(ErrorCode::kFailedPrecondition,
                 "the round goes on from the checkpoint of step " +
                     std::to_string(resume_->step.value) + ", of which this node holds " +
                     (returns ? what_is_held(request, seat->second.stage) : "no file"));
   const auto wanted = returns ? seat->second.replica : ReplicaIndex(0);
   const auto replica = stage ? free_replica(*stage, wanted) : std::nullopt;
-  if (!replica)
-    return fail(ErrorCode::kResourceExhausted,
-                "the round is full: " + std::to_string(shape_.stages) + " stages of " +
-                    std::to_string(replicas_max_) + " replicas are taken");
+  if (!replica) return tl::unexpected(no_seat_for(request));
   return this->seat(node, request, std::move(certificate), *stage, *replica, false);
 }
 
@@ -59,13 +75,12 @@ Result<NodeAssigned> Membership::admit_joiner(const NodeId& node, const JoinRequ
   const auto stage = returns ? std::optional(old->second.stage) : weakest_stage_for(request, true);
   const auto wanted = returns ? old->second.replica : ReplicaIndex(0);
   const auto replica = stage ? free_replica(*stage, wanted) : std::nullopt;
+  if (!replica && !returns) return tl::unexpected(no_seat_for(request));
   if (!replica)
     return fail(ErrorCode::kResourceExhausted,
-                returns ? "the round is full: stage " + std::to_string(stage->value) +
-                              ", where this node sat, has " + std::to_string(replicas_max_) +
-                              " replicas again, and a seat sticks to its stage"
-                        : "the round is full: " + std::to_string(shape_.stages) + " stages of " +
-                              std::to_string(replicas_max_) + " replicas are taken");
+                "the round is full: stage " + std::to_string(stage->value) +
+                    ", where this node sat, has " + std::to_string(replicas_max_) +
+                    " replicas again, and a seat sticks to its stage");
   return seat(node, request, std::move(certificate), *stage, *replica, true);
 }
 
@@ -76,18 +91,21 @@ NodeAssigned Membership::seat(const NodeId& node, const JoinRequest& request, By
       node, stage, replica, old == seats_.end() ? Incarnation(1) : old->second.incarnation.next()};
   seats_[node] = assigned;
   admitted_.insert(node);
+  speeds_[node] = request.flops_per_second;
   members_[{stage, replica}] = Member{
       node, stage, replica, assigned.incarnation, request.endpoint, std::move(certificate), joins};
   changed();
   return assigned;
 }
 
-const Member& Membership::restore(const NodeId& node, const std::string& endpoint,
+const Member& Membership::restore(const NodeId& node, const JoinRequest& request,
                                   Bytes certificate) {
   const NodeAssigned& seat = seats_.at(node);
   Member& member = members_[{seat.stage, seat.replica}];
   COSHARD_CHECK(member.node == NodeId{});
-  member = {node, seat.stage, seat.replica, seat.incarnation, endpoint, std::move(certificate)};
+  member = {
+      node, seat.stage, seat.replica, seat.incarnation, request.endpoint, std::move(certificate)};
+  speeds_[node] = request.flops_per_second;
   admitted_.insert(node);
   changed();
   return member;
@@ -201,19 +219,67 @@ std::string Membership::what_is_held(const JoinRequest& request, StageIndex stag
   return "no file for its stage " + std::to_string(stage.value);
 }
 
-/// Seats of joiners count: two at once go to two stages.
+/// Seats of joiners count: two at once go to two stages. Of equals the first.
 std::optional<StageIndex> Membership::weakest_stage_for(const JoinRequest& request,
                                                         bool joins) const {
   std::optional<StageIndex> best;
-  std::size_t fewest = replicas_max_;  // a stage with that many is full
-  for (std::uint32_t stage = 0; stage < shape_.stages; ++stage) {
-    const auto members = static_cast<std::size_t>(std::ranges::count_if(
-        members_, [&](const auto& seat) { return seat.first.first.value == stage; }));
-    if (members >= fewest || (!joins && !may_hold(request, StageIndex(stage)))) continue;
-    best = StageIndex(stage);
-    fewest = members;
+  const auto strength = [this](StageIndex stage) {
+    return std::pair(seats_taken(stage), speed_of(stage));
+  };
+  for (std::uint32_t s = 0; s < shape_.stages; ++s) {
+    const StageIndex stage(s);
+    if (seats_taken(stage) >= replicas_max_ || !fits(request, stage)) continue;
+    if (!joins && !may_hold(request, stage)) continue;
+    if (!best || strength(stage) < strength(*best)) best = stage;
   }
   return best;
+}
+
+std::size_t Membership::seats_taken(StageIndex stage) const {
+  return static_cast<std::size_t>(
+      std::ranges::count_if(members_, [&](const auto& seat) { return seat.first.first == stage; }));
+}
+
+/// FLOPs per second of all who sit there.
+std::uint64_t Membership::speed_of(StageIndex stage) const {
+  std::uint64_t sum = 0;
+  for (const auto& [place, member] : members_)
+    if (place.first == stage) sum += speeds_.at(member.node);
+  return sum;
+}
+
+std::uint64_t Membership::need_of(const JoinRequest& request, StageIndex stage) const {
+  if (needs_.empty()) return 0;
+  const StageNeed& need = needs_[stage.value];
+  return request.card ? need.card : need.processor;
+}
+
+bool Membership::fits(const JoinRequest& request, StageIndex stage) const {
+  return request.memory_bytes == 0 || need_of(request, stage) <= request.memory_bytes;
+}
+
+/// Every seat is taken, or those that are not need more memory than there is.
+Error Membership::no_seat_for(const JoinRequest& request) const {
+  std::optional<StageIndex> least;
+  std::string room;
+  for (std::uint32_t s = 0; s < shape_.stages; ++s) {
+    const StageIndex stage(s);
+    const bool is_free = seats_taken(stage) < replicas_max_;
+    if (fits(request, stage)) room += (room.empty() ? " " : ", ") + std::to_string(s);
+    if (is_free && (!least || need_of(request, stage) < need_of(request, *least))) least = stage;
+  }
+  if (!least || fits(request, *least))
+    return {ErrorCode::kResourceExhausted, "the round is full: " + std::to_string(shape_.stages) +
+                                               " stages of " + std::to_string(replicas_max_) +
+                                               " replicas are taken"};
+  return {
+      ErrorCode::kResourceExhausted,
+      "too little memory: stage " + std::to_string(least->value) +
+          ", the smallest with a seat free, needs " + mebibytes(need_of(request, *least)) +
+          ", this node has " + mebibytes(request.memory_bytes) +
+          (room.empty() ? "" : "; of what it could hold (stage" + room + ") every seat is taken") +
+          "; use a larger device or a higher --memory; the coordinator can use more stages, "
+          "fewer microbatch_sequences or recomputation"};
 }
 
 /// `wanted` when it is free, else the lowest free one.

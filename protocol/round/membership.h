@@ -21,19 +21,26 @@ namespace coshard::round {
 /// Members by stage, in replica order.
 using StageMembers = std::vector<std::vector<NodeId>>;
 
+/// Bytes of memory that a replica of a stage takes, by what it computes on.
+struct StageNeed {
+  std::uint64_t processor = 0, card = 0;
+};
+
 class Membership {
  public:
   /// `seats`: who was ever let in (journal). `resume`: the checkpoint that members start from; a
   /// node sits only where it holds its file. `replicas_max`: seats of each stage. `before`: every
-  /// epoch of this object is a later one.
+  /// epoch of this object is a later one. `needs`: by stage; empty: everybody may hold every stage.
   Membership(const RoundShape& shape, std::uint32_t replicas_max, std::vector<NodeId> allowed,
              std::map<NodeId, NodeAssigned> seats, std::optional<CheckpointRecord> resume,
-             MembershipEpoch before = {});
+             MembershipEpoch before = {}, std::vector<StageNeed> needs = {});
 
   /// Lets `node` in and gives it a seat: its old one, or a free one of the stage with the fewest
-  /// members. kPermissionDenied: not allowed; kResourceExhausted: no seat free;
-  /// kFailedPrecondition: it lacks the checkpoint of every stage that has one. Not for members.
-  /// `trained`: else stages are what their seed makes of them; whose old one is full gets another.
+  /// members among those that its memory holds, of several the one that is slowest in all.
+  /// kPermissionDenied: not allowed; kResourceExhausted: no seat free, or too little memory for any
+  /// that is; kFailedPrecondition: it lacks the checkpoint of every stage that has one. Not for
+  /// members. `trained`: else stages are what their seed makes of them; whose old one is full gets
+  /// another.
   Result<NodeAssigned> admit(const NodeId& node, const JoinRequest& request, Bytes certificate,
                              bool trained = true);
   /// The same for one that gets its state from the others (no file is asked for): a seat without
@@ -44,7 +51,7 @@ class Membership {
   void promote(const NodeId& node);
   /// `node` sits where the journal has it, under the same incarnation: it has lived on while the
   /// coordinator was away. Not for members.
-  const Member& restore(const NodeId& node, const std::string& endpoint, Bytes certificate);
+  const Member& restore(const NodeId& node, const JoinRequest& request, Bytes certificate);
   /// Everybody who ever had a seat of `stage`, in no order.
   std::vector<NodeAssigned> seats_of(StageIndex stage) const;
   /// Its seat, if it was ever let in.
@@ -79,6 +86,11 @@ class Membership {
   bool may_hold(const JoinRequest& request, StageIndex stage) const;
   std::string what_is_held(const JoinRequest& request, StageIndex stage) const;
   std::optional<StageIndex> weakest_stage_for(const JoinRequest& request, bool joins) const;
+  std::uint64_t need_of(const JoinRequest& request, StageIndex stage) const;
+  bool fits(const JoinRequest& request, StageIndex stage) const;
+  std::size_t seats_taken(StageIndex stage) const;
+  std::uint64_t speed_of(StageIndex stage) const;
+  Error no_seat_for(const JoinRequest& request) const;
   NodeAssigned seat(const NodeId& node, const JoinRequest& request, Bytes certificate,
                     StageIndex stage, ReplicaIndex replica, bool joins);
   const Member* sitting(const NodeId& node) const;
@@ -89,12 +101,14 @@ class Membership {
   RoundShape shape_;
   std::uint32_t replicas_max_;
   std::vector<NodeId> allowed_;
+  std::vector<StageNeed> needs_;
   std::map<NodeId, NodeAssigned> seats_;
   std::optional<CheckpointRecord> resume_;
   MembershipEpoch epoch_;
   std::map<std::pair<StageIndex, ReplicaIndex>, Member> members_;
   StageMembers by_stage_;
   std::set<NodeId> admitted_;
+  std::map<NodeId, std::uint64_t> speeds_;  ///< FLOPs per second, as they said
 };
 
 }  // namespace coshard::round

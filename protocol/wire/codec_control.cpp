@@ -49,6 +49,7 @@ void describe(FieldIo& io, JoinRequest& m) {
   io.number(m.flops_per_second);
   io.list(m.checkpoints);
   io.nested(m.seat);
+  io.flag(m.card);
 }
 
 void describe(FieldIo& io, Heartbeat& m) {

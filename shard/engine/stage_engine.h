@@ -170,6 +170,10 @@ class StageEngine {
   virtual MemoryBytes memory_bytes() const = 0;
 };
 
+/// FLOPs per second of matrix products on `device`, the best of a tenth of a second: what else runs
+/// only slows it. 0: unknown. Main, before there is an engine.
+std::uint64_t measure_speed(const Device& device, int threads);
+
 /// Makes an engine with weights from (seed, parameter name). kInvalidArgument for an impossible
 /// configuration, kResourceExhausted where the stage does not fit the device.
 Result<std::unique_ptr<StageEngine>> make_stage_engine(const StageConfig& config);

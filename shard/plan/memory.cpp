@@ -18,6 +18,8 @@ std::uint64_t layer_elements_per_token(const ModelSpec& spec) {
   return static_cast<std::uint64_t>(residual + normed + attention + 4 * spec.ffn_hidden);
 }
 
+}  // namespace
+
 std::string bytes_text(std::uint64_t bytes) {
   static constexpr const char* kUnits[] = {"B", "KiB", "MiB", "GiB", "TiB"};
   auto value = static_cast<double>(bytes);
@@ -27,8 +29,6 @@ std::string bytes_text(std::uint64_t bytes) {
   std::snprintf(text, sizeof text, unit == 0 ? "%.0f %s" : "%.1f %s", value, kUnits[unit]);
   return text;
 }
-
-}  // namespace
 
 MemoryPlan memory_plan(const ModelSpec& spec, const StageSlice& slice,
                        const MemoryOptions& options) {

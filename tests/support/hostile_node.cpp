@@ -56,6 +56,7 @@ node::NodeOptions options_for(const RoundFixture& round, std::size_t index) {
   options.checkpoints = options.directory / "checkpoints";
   options.device = "cpu";
   options.threads = 1;
+  options.tflops = 0.01;
   return options;
 }
 

@@ -113,7 +113,8 @@ class RandomMessage {
                     [&] {
                       return HeldCheckpoint{stage(), step(), array<Hash>()};
                     }),
-            SeatClaim{id<Incarnation>(), step(), flag()}};
+            SeatClaim{id<Incarnation>(), step(), flag()},
+            flag()};
   }
   Heartbeat make(Heartbeat) {
     return {step(),

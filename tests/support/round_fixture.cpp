@@ -135,7 +135,8 @@ ChildProcess& RoundFixture::start_node(std::size_t index, const Handicap& handic
       "--dir",     node_dir(index).string(),
       "--data",    (path() / "data").string(),
       "--device",  "cpu",
-      "--threads", "1"};
+      "--threads", "1",
+      "--tflops",  "0.01"};  // equal, so that seats go by the order of coming alone
   arguments.insert(arguments.end(), handicap.flags.begin(), handicap.flags.end());
   nodes_[index] = std::make_unique<ChildProcess>(Spawn{
       program(handicap.program), arguments, path() / ("node-" + std::to_string(index) + ".out"),

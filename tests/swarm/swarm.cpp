@@ -73,6 +73,7 @@ std::unique_ptr<node::NodeContext> Swarm::open_node(std::size_t index) {
   options.listen = endpoint(index + 2);
   options.device = "cpu";
   options.threads = 1;
+  options.tflops = 0.01;
   auto context = must(node::open_node(options, world()));
   must(node::open_network(*context));
   return context;

@@ -65,6 +65,62 @@ TEST(Membership, ASeatSticksEvenWhenItsStageIsTaken) {
   EXPECT_EQ(moved->incarnation, Incarnation(2));
 }
 
+JoinRequest box(std::uint64_t memory, std::uint64_t speed = 0, bool card = false) {
+  JoinRequest request;
+  request.memory_bytes = memory;
+  request.flops_per_second = speed;
+  request.card = card;
+  return request;
+}
+
+/// Of three stages the last needs most.
+Membership demanding(std::uint32_t replicas_max = 2) {
+  return Membership({3, 1, 4, 16}, replicas_max, {}, {}, std::nullopt, {},
+                    {{.processor = 100, .card = 50}, {100, 50}, {300, 150}});
+}
+
+TEST(Membership, ANodeSitsOnlyWhereItsMemoryIsEnough) {
+  Membership members = demanding();
+  EXPECT_EQ(members.admit(node(0), box(1000), {})->stage.value, 0U);
+  EXPECT_EQ(members.admit(node(1), box(299), {})->stage.value, 1U);
+  EXPECT_EQ(members.admit(node(2), box(299), {})->stage.value, 0U) << "stage 2 is weaker";
+  EXPECT_EQ(members.admit(node(3), box(299, 0, /*card=*/true), {})->stage.value, 2U);
+  EXPECT_EQ(members.admit_joiner(node(4), box(300), {})->stage.value, 1U);
+  const auto refused = members.admit(node(5), box(299), {});
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().code, ErrorCode::kResourceExhausted);
+  EXPECT_NE(refused.error().message.find("(stage 0, 1) every seat is taken"), std::string::npos)
+      << refused.error().message;
+  EXPECT_EQ(members.admit(node(6), box(0), {})->stage.value, 2U) << "it does not know what it has";
+}
+
+TEST(Membership, WhoFitsNowhereHearsBothFigures) {
+  Membership members(kShape, 2, {}, {}, std::nullopt, {}, {{3 << 20, 0}, {5 << 20, 0}});
+  for (const auto& refused : {members.admit(node(0), box(2 << 20), {}),
+                              members.admit_joiner(node(0), box(2 << 20), {})}) {
+    ASSERT_FALSE(refused.has_value());
+    for (const char* part : {"stage 0, ", "needs 3.00 MiB", "has 2.00 MiB", "--memory"})
+      EXPECT_NE(refused.error().message.find(part), std::string::npos) << refused.error().message;
+  }
+}
+
+TEST(Membership, OfStagesEquallyWeakTheSlowestGetsTheNext) {
+  Membership members = demanding(9);
+  for (std::uint32_t i = 0; i < 3; ++i)
+    ASSERT_EQ(members.admit(node(i), box(1000, 30 - 10 * i), {})->stage.value, i);
+  EXPECT_EQ(members.admit(node(3), box(1000, 1), {})->stage.value, 2U) << "10 of 30, 20, 10";
+  EXPECT_EQ(members.admit(node(4), box(1000, 15), {})->stage.value, 1U) << "need comes first";
+  EXPECT_EQ(members.admit(node(5), box(1000, 1), {})->stage.value, 0U);
+  EXPECT_EQ(members.admit(node(6), box(200, 1), {})->stage.value, 0U) << "31, 35; 11 is too large";
+}
+
+TEST(Membership, WhoHadASeatHasItAgainWhateverItsMemory) {
+  Membership members = demanding();
+  for (std::uint32_t i = 0; i < 3; ++i) ASSERT_TRUE(members.admit(node(i), box(1000), {}));
+  members.remove(node(2));
+  EXPECT_EQ(members.admit(node(2), box(1), {})->stage.value, 2U);
+}
+
 TEST(Membership, AnAllowListAdmitsListedNodesOnly) {
   Membership members(kShape, kShape.replicas, {node(1)}, {}, std::nullopt);
   EXPECT_EQ(members.admit(node(0), {}, {}).error().code, ErrorCode::kPermissionDenied);
