@@ -3,6 +3,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <optional>
+
 #include "ledger/leaves.h"
 #include "node/round_file.h"
 #include "protocol/round/coordinator.h"
@@ -17,6 +19,8 @@ shard::TokenOrder token_order(const RoundFile& round);
 /// `fingerprint_secret` is the coordinator's own and stays with it.
 round::CoordinatorConfig coordinator_config(const RoundFile& round,
                                             std::uint64_t fingerprint_secret);
+/// The checkpoint from which the round begins; nothing where it begins with initial weights.
+std::optional<round::CheckpointRecord> beginning_of(const RoundFile& round);
 /// FLOPs per token of each stage, forward and backward: the prices that Genesis fixes.
 std::vector<std::uint64_t> stage_prices(const RoundFile& round);
 

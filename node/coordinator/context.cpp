@@ -94,6 +94,15 @@ Result<std::unique_ptr<HttpServer>> open_http(const CoordinatorOptions& options,
   return HttpServer::start(std::move(config));
 }
 
+/// A round that goes on from another one's checkpoint writes that down first of all. On cs-net.
+Result<void> write_beginning(CoordinatorContext& context) {
+  const auto beginning = beginning_of(context.round.round);
+  if (!beginning || !context.history.empty()) return {};
+  context.history.push_back(*beginning);
+  const Bytes record = encode_record(*beginning);
+  return context.journal->append(std::span(&record, 1));
+}
+
 Result<void> open_sockets(CoordinatorContext& context) {
   const CoordinatorOptions& options = context.options;
   COSHARD_ASSIGN(const std::string listen, listen_endpoint(former_endpoint(options)));
@@ -182,6 +191,7 @@ Result<std::unique_ptr<CoordinatorContext>> open_coordinator(const CoordinatorOp
 }
 
 Result<void> open_network(CoordinatorContext& context) {
+  COSHARD_TRY(write_beginning(context));
   COSHARD_TRY(open_sockets(context));
   const CoordinatorSetup setup{
       .round = context.round.round,

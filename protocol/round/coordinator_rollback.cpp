@@ -111,11 +111,12 @@ bool Coordinator::Impl::waits_for_survivors(const NodeId& node) const {
   return fall_back_ && members_.seat(node) == nullptr && !survivors_are_back();
 }
 
-/// One who lacks the shard cannot bring a lost stage back, and gets it from those who do. True: it
-/// is let in once the round goes on.
+/// One who lacks the shard cannot bring a lost stage back, or begin with one that another round
+/// trained, and gets it from those who do. True: it is let in once the round goes on.
 bool Coordinator::Impl::keep_waiting(const Received& event, const JoinRequest& request,
                                      const Error& error) {
-  if (!fall_back_ || error.code != ErrorCode::kFailedPrecondition) return false;
+  const bool begins = newest_step_ > StepId(0) && newest_step_ == journal_.beginning;
+  if (!(fall_back_ || begins) || error.code != ErrorCode::kFailedPrecondition) return false;
   if (!asking_.contains(event.from))
     note("node " + event.from.short_hex() + " asks to join and waits: " + error.message);
   asking_[event.from] = {request, event.certificate};

@@ -39,6 +39,8 @@ struct Fold {
   }
   void operator()(const CheckpointRecord& record) {
     state.checkpoint = record;
+    if (state.newest_step < record.step)
+      state.beginning = state.last_step = state.newest_step = record.step;
     if (state.unsaved && *state.unsaved <= record.step) state.unsaved.reset();
   }
   void operator()(const RolledBack& record) {

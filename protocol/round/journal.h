@@ -69,7 +69,8 @@ struct StageCheckpoint {
   bool operator==(const StageCheckpoint&) const = default;
 };
 
-/// Every stage has the state after `step` on at least one disk.
+/// Every stage has the state after `step` on at least one disk. Before any step: the round begins
+/// with it.
 struct CheckpointRecord {
   StepId step;
   std::vector<StageCheckpoint> stages;
@@ -127,6 +128,7 @@ struct GivenUp {
 struct JournalState {
   Generation generation;                       ///< of the last opening; 0: never opened
   std::map<NodeId, NodeAssigned> seats;        ///< the latest per node
+  StepId beginning;                            ///< the round goes on from another's; else 0
   StepId last_step;                            ///< last committed step that was not rolled back
   StepId newest_step;                          ///< the last that was ever committed
   std::optional<CheckpointRecord> checkpoint;  ///< the last complete one
