@@ -30,6 +30,12 @@ std::uint64_t fingerprint_secret(const crypto::Identity& identity) {
       crypto::domain_hash("coshard/fingerprint-secret/v1", {identity.operating().seed()}));
 }
 
+/// Of this round, for the same reason: what is sealed now may be opened after a restart.
+Hash seal_secret(const crypto::Identity& identity, const NetworkId& network) {
+  return crypto::domain_hash("coshard/seal-secret/v1",
+                             {identity.operating().seed(), network.view()});
+}
+
 Result<void> open_stores(CoordinatorContext& context, const LoadedRound& loaded) {
   const CoordinatorOptions& options = context.options;
   COSHARD_ASSIGN(const auto passphrase, read_passphrase(options.passphrase_fd));
@@ -200,6 +206,7 @@ Result<void> open_network(CoordinatorContext& context) {
       .genesis_entry = context.ledger_home->genesis_entry(),
       .network = context.ledger_home->network(),
       .fingerprint_secret = fingerprint_secret(*context.identity),
+      .seal_secret = seal_secret(*context.identity, context.ledger_home->network()),
       .journal_is_copy = context.journal->is_copy(),
       .roll_back = context.options.roll_back,
       .stage_patience = std::chrono::seconds(context.options.stage_patience),
