@@ -34,6 +34,7 @@ Result<void> Accounts::on(const Context& context, const Genesis& leaf) {
                 "the genesis entry is the coordinator's own and its first");
   }
   genesis_ = leaf;
+  committed_step_ = covered_step_ = StepId(leaf.steps_before);
   totals_.cap = leaf.unit_cap;
   totals_.remaining = leaf.unit_cap;
   return {};

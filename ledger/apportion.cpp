@@ -69,11 +69,12 @@ std::vector<std::uint64_t> largest_remainder(std::uint64_t amount,
 
 std::uint64_t emitted_through(const Genesis& genesis, StepId step) {
   COSHARD_CHECK_OP(step.value, <=, genesis.total_steps);
-  if (genesis.half_life_steps == 0) {
-    return scale(genesis.unit_cap, step.value, genesis.total_steps).value;
-  }
-  return scale(genesis.unit_cap, weight_through(genesis.half_life_steps, step.value),
-               weight_through(genesis.half_life_steps, genesis.total_steps))
+  COSHARD_CHECK_OP(step.value, >=, genesis.steps_before);
+  const std::uint64_t done = step.value - genesis.steps_before;
+  const std::uint64_t all = genesis.total_steps - genesis.steps_before;
+  if (genesis.half_life_steps == 0) return scale(genesis.unit_cap, done, all).value;
+  return scale(genesis.unit_cap, weight_through(genesis.half_life_steps, done),
+               weight_through(genesis.half_life_steps, all))
       .value;
 }
 

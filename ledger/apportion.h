@@ -23,7 +23,8 @@ Quotient scale(std::uint64_t amount, uint128_t part, uint128_t whole);
 std::vector<std::uint64_t> largest_remainder(std::uint64_t amount,
                                              std::span<const uint128_t> weights);
 
-/// Units emitted by steps 1..`step` together: 0 at step 0 and exactly the cap at the last step.
+/// Units emitted by the round's steps up to `step` together: 0 after `steps_before` and exactly the
+/// cap at the last step. Neither fewer nor more steps than that.
 /// With a half life h the weight of a step falls in straight lines from 1 to 1/2 over h steps, from
 /// 1/2 to 1/4 over the next h, and so on.
 std::uint64_t emitted_through(const Genesis& genesis, StepId step);

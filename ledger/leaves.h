@@ -64,6 +64,7 @@ struct Genesis {
   std::vector<std::uint64_t> stage_prices;  ///< FLOPs per token, by stage
   std::uint64_t microbatches = 0;           ///< per step
   std::uint64_t tokens_per_microbatch = 0;
+  std::uint64_t steps_before = 0;  ///< done by another round, with a ledger of its own
   bool operator==(const Genesis&) const = default;
 
   std::size_t stages() const { return stage_prices.size(); }
@@ -87,6 +88,7 @@ struct Genesis {
     codec(15, self.stage_prices);
     codec(16, self.microbatches);
     codec(17, self.tokens_per_microbatch);
+    codec(18, self.steps_before);
   }
 };
 

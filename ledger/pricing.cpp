@@ -71,6 +71,7 @@ Result<void> check_genesis(const Genesis& genesis) {
   COSHARD_TRY(check_grants(genesis.treasury, genesis.split[3], "treasury"));
   COSHARD_TRY(require(genesis.half_life_steps <= kHalfLifeMax, "half life of up to 2^29 steps"));
   COSHARD_TRY(require(in_range(genesis.total_steps, limits::kStepsMax), "total steps"));
+  COSHARD_TRY(require(genesis.steps_before < genesis.total_steps, "fewer steps before than total"));
   COSHARD_TRY(require(in_range(genesis.epoch_steps, kEpochStepsMax), "steps of a ledger epoch"));
   COSHARD_TRY(require(in_range(genesis.stages(), limits::kStagesMax), "number of stages"));
   COSHARD_TRY(require(std::all_of(genesis.stage_prices.begin(), genesis.stage_prices.end(),

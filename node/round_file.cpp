@@ -358,6 +358,48 @@ void read_ledger(const TomlReader& file, LedgerSection& out) {
                  out.epoch_steps);
 }
 
+/// 32 bytes as 64 hexadecimal digits.
+template <class Out>
+void read_digits(const TomlReader& reader, std::string_view key, std::string_view what, Out take) {
+  std::string hex;
+  reader.text(key, Presence::kRequired, what, hex);
+  const auto bytes = to_array<32>(from_hex(hex).value_or(Bytes{}));
+  bytes ? take(*bytes) : reader.expected(key, what);
+}
+
+void read_beginning(const TomlReader& file, const RoundFile& round,
+                    std::optional<BeginningSection>& out) {
+  const TomlValue* section = file.table("beginning", Presence::kOptional);
+  if (section == nullptr || file.problems().any()) return;
+  const TomlReader reader(std::get<TomlTable>(section->value), "beginning", section->line,
+                          {"network", "step", "shards"}, file.problems());
+  BeginningSection& beginning = out.emplace();
+  read_digits(reader, "network", "a network id of 64 hexadecimal digits",
+              [&](const auto& bytes) { beginning.network = NetworkId{bytes}; });
+  reader.integer("step", Presence::kRequired, 1, std::int64_t{limits::kStepsMax},
+                 beginning.step.value);
+  if (beginning.step.value >= round.training.steps)
+    reader.expected(
+        "step", "a step before training.steps, which is " + std::to_string(round.training.steps));
+  const std::string what = "a list of { sha256, bytes }, one for each of " +
+                           std::to_string(round.model.stages()) + " stages";
+  const TomlArray* list = reader.get<TomlArray>("shards", Presence::kRequired, what);
+  if (list == nullptr) return;
+  if (list->size() != round.model.stages())
+    return reader.expected("shards", what, std::to_string(list->size()));
+  for (const TomlValue& item : *list) {
+    const auto* table = std::get_if<TomlTable>(&item.value);
+    if (table == nullptr) return reader.expected("shards", what, describe(item));
+    const TomlReader inner(*table, "beginning.shards", item.line, {"sha256", "bytes"},
+                           reader.problems());
+    BeginningShard shard;
+    read_digits(inner, "sha256", "a SHA-256 of 64 hexadecimal digits",
+                [&](const auto& bytes) { shard.sha256 = bytes; });
+    inner.integer("bytes", Presence::kRequired, 1, kInt64Max, shard.bytes);
+    beginning.shards.push_back(shard);
+  }
+}
+
 }  // namespace
 
 Result<RoundFile> parse_round(std::string_view text, std::string_view file_name) {
@@ -370,7 +412,8 @@ Result<RoundFile> parse_round(std::string_view text, std::string_view file_name)
   TomlProblems problems(file_name);
   const TomlReader file(
       document, "", 1,
-      {"model", "data", "training", "boundary", "ownership", "admission", "ledger"}, problems);
+      {"model", "data", "training", "boundary", "ownership", "admission", "ledger", "beginning"},
+      problems);
   RoundFile round;
   read_model(file, round.model);
   read_data(file, round.data);
@@ -379,6 +422,7 @@ Result<RoundFile> parse_round(std::string_view text, std::string_view file_name)
   read_ownership(file, round.ownership);
   read_admission(file, round.model.stages(), round.admission);
   read_ledger(file, round.ledger);
+  read_beginning(file, round, round.beginning);
   COSHARD_TRY(problems.result());
   return round;
 }

@@ -103,6 +103,21 @@ struct LedgerSection {
   bool operator==(const LedgerSection&) const = default;
 };
 
+struct BeginningShard {
+  Hash sha256{};            ///< of the stage's checkpoint file
+  std::uint64_t bytes = 0;  ///< that it has
+  bool operator==(const BeginningShard&) const = default;
+};
+
+/// The checkpoint of another round from which this one goes on, cut into this one's stages
+/// (coshard round export --format shards writes this section).
+struct BeginningSection {
+  NetworkId network;  ///< of the round that trained it; its ledger records the checkpoint
+  StepId step;        ///< the last that was applied
+  std::vector<BeginningShard> shards;  ///< one per stage
+  bool operator==(const BeginningSection&) const = default;
+};
+
 struct RoundFile {
   ModelSection model;
   DataSection data;
@@ -111,6 +126,7 @@ struct RoundFile {
   OwnershipSection ownership;
   AdmissionSection admission;
   LedgerSection ledger;
+  std::optional<BeginningSection> beginning;  ///< nothing: initial weights, step 1
 
   /// Target tokens of one optimizer step.
   std::uint64_t tokens_per_step() const {

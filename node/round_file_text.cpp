@@ -122,6 +122,17 @@ void write_admission(std::string& out, const AdmissionSection& admission) {
     count(out, "replicas_max", admission.replicas_max);
 }
 
+void write_beginning(std::string& out, const BeginningSection& beginning) {
+  out += "\n[beginning]\n";
+  line(out, "network", quote(beginning.network.hex()));
+  count(out, "step", beginning.step.value);
+  out += "shards = [\n";
+  for (const BeginningShard& shard : beginning.shards)
+    out += "  { sha256 = " + quote(to_hex(shard.sha256)) +
+           ", bytes = " + std::to_string(shard.bytes) + " },\n";
+  out += "]\n";
+}
+
 }  // namespace
 
 std::string to_toml(const RoundFile& round) {
@@ -136,6 +147,7 @@ std::string to_toml(const RoundFile& round) {
   out += "\n[ledger]\n";
   line(out, "domain", quote(round.ledger.domain));
   count(out, "epoch_steps", round.ledger.epoch_steps);
+  if (round.beginning) write_beginning(out, *round.beginning);
   return out;
 }
 

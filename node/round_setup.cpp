@@ -93,6 +93,14 @@ round::CoordinatorConfig coordinator_config(const RoundFile& round,
   return config;
 }
 
+std::optional<round::CheckpointRecord> beginning_of(const RoundFile& round) {
+  if (!round.beginning) return std::nullopt;
+  round::CheckpointRecord record{round.beginning->step, {}};
+  for (const BeginningShard& shard : round.beginning->shards)
+    record.stages.push_back({shard.sha256, shard.bytes});
+  return record;
+}
+
 Result<ledger::Genesis> genesis_of(const RoundFile& round, std::string_view round_text) {
   ledger::Genesis genesis;
   genesis.model = round.model.name;
@@ -106,6 +114,7 @@ Result<ledger::Genesis> genesis_of(const RoundFile& round, std::string_view roun
   genesis.treasury = grants_of(ownership.treasury_recipients);
   genesis.half_life_steps = ownership.half_life_steps.value_or(0);
   genesis.total_steps = round.training.steps;
+  genesis.steps_before = round.beginning ? round.beginning->step.value : 0;
   genesis.epoch_steps = round.ledger.epoch_steps;
   genesis.stage_prices = stage_prices(round);
   genesis.microbatches = round.training.microbatches;

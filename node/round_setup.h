@@ -3,6 +3,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <optional>
+
 #include "ledger/leaves.h"
 #include "node/round_file.h"
 #include "protocol/round/coordinator.h"
@@ -23,6 +25,8 @@ round::CoordinatorConfig coordinator_config(const RoundFile& round,
 shard::MemoryPlan stage_bill(const RoundFile& round, std::uint32_t stage, bool card);
 /// bf16 on cards where the round leaves it open.
 bool computes_bf16(const RoundFile& round, bool card);
+/// The checkpoint from which the round begins; nothing where it begins with initial weights.
+std::optional<round::CheckpointRecord> beginning_of(const RoundFile& round);
 /// FLOPs per token of each stage, forward and backward: the prices that Genesis fixes.
 std::vector<std::uint64_t> stage_prices(const RoundFile& round);
 

@@ -38,6 +38,7 @@ class Grammar {
   void add_data();
   void add_round();
   void add_round_control();
+  void add_round_export();
   void add_simulate();
   void add_status();
   void add_ledger_queries();
@@ -127,6 +128,7 @@ Grammar::Grammar() {
   add_data();
   add_round();
   add_round_control();
+  add_round_export();
   add_simulate();
   add_status();
   add_ledger_queries();
@@ -246,13 +248,23 @@ void Grammar::add_round_control() {
     app->add_option("id", flags.id, kId)->required();
     app->add_option("--token", flags.token, "file of the control token, when the id is an URL");
   }
-  CLI::App* app = add(*round, "export", "assemble the model of an open round as a directory",
-                      "  coshard round export gcide --format hf --out gcide-hf");
+}
+
+void Grammar::add_round_export() {
+  CLI::App* round = root_.get_subcommand("round");
+  CLI::App* app = add(*round, "export", "assemble the model of an open round, or recut it",
+                      "  coshard round export gcide --format hf --out gcide-hf\n"
+                      "  coshard round export gcide --format shards --for wider.toml --out wider");
   auto& flags = selects<RoundExportCommand>(app);
   app->add_option("id", flags.id, kId)->required();
-  app->add_option("--format", flags.format, "hf: a Hugging Face LLaMA directory")
+  app->add_option("--format", flags.format,
+                  "hf: a Hugging Face LLaMA directory; shards: the beginning of another round")
       ->capture_default_str()
-      ->check(one_of({"hf"}));
+      ->check(one_of({"hf", "shards"}));
+  app->add_option("--for", flags.next,
+                  "the round file of that round: any cut, any number of replicas");
+  app->add_option("--step", flags.step, "the checkpoint of that step (default: the last)")
+      ->check(whole_number(1, limits::kStepsMax));
   app->add_option("--out", flags.out, "the folder to write")->required();
   app->add_option("--checkpoints", flags.checkpoints,
                   "folders with the stages' checkpoints (default: checkpoints in the round's; "

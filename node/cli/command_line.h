@@ -77,9 +77,11 @@ struct RoundExportCommand {
   std::string id;
   std::string format = "hf";
   Path out;
-  std::vector<Path> checkpoints;  ///< folders to look in; empty: the round's own
-  std::optional<Path> round;      ///< the round file, where the round's folder has no copy
-  std::optional<Path> token;      ///< file of the control token; needed when `id` is an URL
+  std::vector<Path> checkpoints;      ///< folders to look in; empty: the round's own
+  std::optional<Path> next;           ///< format shards: the round file of the round that goes on
+  std::optional<std::uint64_t> step;  ///< of the checkpoint; nothing: the last
+  std::optional<Path> round;          ///< the round file, where the round's folder has no copy
+  std::optional<Path> token;          ///< file of the control token; needed when `id` is an URL
   bool bf16 = false;
   bool json = false;
 };

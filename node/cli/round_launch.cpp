@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "node/checkpoint_path.h"
 #include "node/cli/commands.h"
 #include "node/cli/coordinator_process.h"
 #include "node/cli/exit_code.h"
@@ -65,6 +66,12 @@ void print_text(const Launch& launch, const RunningCoordinator& running) {
       round.admission.replicas, round.admission.replicas == 1 ? "" : "s", round.model.stages());
   std::printf("  coshard-node --join '%s' --dir node-1 --data %s\n", running.invitation.c_str(),
               data.c_str());
+  if (round.beginning)
+    std::printf(
+        "It goes on from step %llu: one node of each stage needs %s\nof the beginning's "
+        "checkpoints below its own folder (node-1/checkpoints); others copy it from there.\n",
+        static_cast<unsigned long long>(round.beginning->step.value),
+        node::checkpoint_path("", round.beginning->step, StageIndex(0)).c_str());
   const std::string id = launch.coordinator.dir.string();
   std::printf("Then:\n  coshard round watch %s\n  coshard ownership %s --ledger %s/ledger\n",
               id.c_str(), round.model.name.c_str(), id.c_str());

@@ -30,6 +30,12 @@ std::uint64_t fingerprint_secret(const crypto::Identity& identity) {
       crypto::domain_hash("coshard/fingerprint-secret/v1", {identity.operating().seed()}));
 }
 
+/// Of this round, for the same reason: what is sealed now may be opened after a restart.
+Hash seal_secret(const crypto::Identity& identity, const NetworkId& network) {
+  return crypto::domain_hash("coshard/seal-secret/v1",
+                             {identity.operating().seed(), network.view()});
+}
+
 Result<void> open_stores(CoordinatorContext& context, const LoadedRound& loaded) {
   const CoordinatorOptions& options = context.options;
   COSHARD_ASSIGN(const auto passphrase, read_passphrase(options.passphrase_fd));
@@ -92,6 +98,15 @@ Result<std::unique_ptr<HttpServer>> open_http(const CoordinatorOptions& options,
   if (server || config.listen == options.http) return server;
   config.listen = options.http;
   return HttpServer::start(std::move(config));
+}
+
+/// A round that goes on from another one's checkpoint writes that down first of all. On cs-net.
+Result<void> write_beginning(CoordinatorContext& context) {
+  const auto beginning = beginning_of(context.round.round);
+  if (!beginning || !context.history.empty()) return {};
+  context.history.push_back(*beginning);
+  const Bytes record = encode_record(*beginning);
+  return context.journal->append(std::span(&record, 1));
 }
 
 Result<void> open_sockets(CoordinatorContext& context) {
@@ -182,6 +197,7 @@ Result<std::unique_ptr<CoordinatorContext>> open_coordinator(const CoordinatorOp
 }
 
 Result<void> open_network(CoordinatorContext& context) {
+  COSHARD_TRY(write_beginning(context));
   COSHARD_TRY(open_sockets(context));
   const CoordinatorSetup setup{
       .round = context.round.round,
@@ -190,6 +206,7 @@ Result<void> open_network(CoordinatorContext& context) {
       .genesis_entry = context.ledger_home->genesis_entry(),
       .network = context.ledger_home->network(),
       .fingerprint_secret = fingerprint_secret(*context.identity),
+      .seal_secret = seal_secret(*context.identity, context.ledger_home->network()),
       .journal_is_copy = context.journal->is_copy(),
       .roll_back = context.options.roll_back,
       .stage_patience = std::chrono::seconds(context.options.stage_patience),

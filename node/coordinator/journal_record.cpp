@@ -189,6 +189,11 @@ void fields(Archive& archive, round::RoundEnding& record) {
   all(archive, record.end.reason, record.end.last_step, record.end.checkpoint, record.end.text);
 }
 
+template <class Archive>
+void fields(Archive& archive, round::ShardKept& record) {
+  all(archive, record.step, record.stage, record.keeper, record.file_hash, record.bytes);
+}
+
 template <std::size_t Kind = 0>
 bool read_kind(std::size_t kind, Reader& reader, round::JournalRecord& record) {
   if constexpr (Kind == std::variant_size_v<round::JournalRecord>) {

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node/coordinator/net_thread.h"
 
+#include "crypto/hash.h"
 #include "node/coordinator/admission.h"
 #include "node/coordinator/journal_record.h"
 #include "node/round_setup.h"
@@ -25,6 +26,12 @@ round::CoordinatorConfig machine_config(const CoordinatorSetup& setup, const Clo
   config.journal_is_copy = setup.journal_is_copy;
   config.roll_back = setup.roll_back;
   config.stage_patience = setup.stage_patience;
+  config.seal_key = [secret = setup.seal_secret](StageIndex stage, StepId step) {
+    Bytes which;
+    put_le(which, step.value);
+    put_le(which, stage.value);
+    return crypto::domain_hash("coshard/seal-key/v1", {secret, which});
+  };
   if (setup.journal_is_copy) config.generation_min = Generation(clock.wall_ms() / 1000);
   return config;
 }

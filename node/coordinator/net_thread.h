@@ -35,6 +35,7 @@ struct CoordinatorSetup {
   Bytes genesis_entry;
   NetworkId network;
   std::uint64_t fingerprint_secret = 0;  ///< keys of the parameter digests are drawn from it
+  Hash seal_secret{};                    ///< and keys of sealed shards from this
   bool journal_is_copy = false;          ///< the coordinator that wrote it may live on elsewhere
   bool roll_back = false;                ///< to the last complete checkpoint, whoever lives
   Duration stage_patience{};             ///< with a stage that has lost all its nodes

@@ -3,6 +3,7 @@
 #include "node/daemon/net_thread.h"
 
 #include "crypto/signed_payload.h"
+#include "node/checkpoint_path.h"
 #include "node/round_setup.h"
 #include "protocol/base/log.h"
 
@@ -67,7 +68,12 @@ NodeNet::NodeNet(NodeSetup setup, Surroundings surroundings)
                  },
                  [this](LedgerEpoch epoch) { events_.push_back(round::EpochSettled{epoch}); }}),
       states_(setup_.site.checkpoints, clock_, state_ports()),
-      copy_(setup_.site.checkpoints, clock_, copy_ports()),
+      copy_(
+          [this](StepId step, StageIndex stage) {
+            return checkpoint_path(setup_.site.checkpoints, step, stage);
+          },
+          clock_, copy_ports()),
+      keeper_(setup_.site.checkpoints, clock_, copy_ports()),
       machine_(participant_config(setup_, at_.identity.node())),
       status_(setup_.directory / "status.json", clock_),
       certificate_(wire::hashed(share(at_.identity.certificate().encode()))) {}
@@ -240,11 +246,12 @@ bool NodeNet::for_readers(const NodeId& from, const wire::Opened& opened) {
     return true;
   }
   if (const auto* piece = std::get_if<StatePiece>(&message)) {
-    copy_.on_piece(from, *piece, opened.payloads.front().bytes);
+    const SharedBytes& bytes = opened.payloads.front().bytes;
+    if (!keeper_.on_piece(from, *piece, bytes)) copy_.on_piece(from, *piece, bytes);
     return true;
   }
   if (const auto* refusal = std::get_if<StateRefused>(&message)) {
-    copy_.on_refused(from, *refusal);
+    if (!keeper_.on_refused(from, *refusal)) copy_.on_refused(from, *refusal);
     return true;
   }
   if (!states_.is_reader(from)) return false;
@@ -291,6 +298,7 @@ void NodeNet::tick() {
   courier_.tick();
   runner_.turn();
   copy_.tick();
+  keeper_.tick();
   receipts_.tick(machine_.coordinator_silence(clock_.now()).has_value());
   handle(round::Tick{});
   if (leave_by_) leave_when_quiet();
@@ -347,6 +355,7 @@ void NodeNet::run(const round::UseTable& action) {
     stages_.erase(node);
   }
   states_.set_joiners(std::move(joiners));
+  states_.set_members(neighbours_);
   write_status();
 }
 

@@ -13,6 +13,7 @@
 #include "node/awake_clock.h"
 #include "node/courier.h"
 #include "node/daemon/receipts.h"
+#include "node/daemon/shard_keeper.h"
 #include "node/daemon/stage_runner.h"
 #include "node/daemon/state_client.h"
 #include "node/daemon/state_server.h"
@@ -82,6 +83,9 @@ class NodeNet {
   }
   void run(const round::SendMessage& action);
   void run(const round::FetchState& action) { copy_.fetch(action); }
+  void run(const round::SealShard& action) { keeper_.run(action); }
+  void run(const round::KeepShard& action) { keeper_.run(action); }
+  void run(const round::RestoreShard& action) { keeper_.run(action); }
   void run(const round::UseTable& action);
   void run(const round::DropStep& action);
   void run(const round::SettleEpoch& action);
@@ -101,6 +105,7 @@ class NodeNet {
   Receipts receipts_;
   StateServer states_;
   StateClient copy_;  ///< of the others' state, while this node joins
+  ShardKeeper keeper_;
   round::Participant machine_;
   StatusFile status_;
   wire::Payload certificate_;

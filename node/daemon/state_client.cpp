@@ -4,7 +4,6 @@
 
 #include <cstdio>
 
-#include "node/checkpoint_path.h"
 #include "protocol/base/log.h"
 
 namespace coshard::node {
@@ -17,16 +16,13 @@ constexpr std::chrono::seconds kTellInterval{1};
 
 }  // namespace
 
-StateClient::StateClient(std::filesystem::path checkpoints, const Clock& clock,
-                         StateClientPorts ports)
-    : checkpoints_(std::move(checkpoints)),
+StateClient::StateClient(PathOf path_of, const Clock& clock, StateClientPorts ports)
+    : path_of_(std::move(path_of)),
       clock_(clock),
       ports_(std::move(ports)),
       bulk_("cs-bulk", 1, ports_.run_later) {}
 
-std::filesystem::path StateClient::file() const {
-  return checkpoint_path(checkpoints_, offer_->step, offer_->stage);
-}
+std::filesystem::path StateClient::file() const { return path_of_(offer_->step, offer_->stage); }
 
 void StateClient::fetch(const round::FetchState& wanted) {
   offer_ = wanted.offer;

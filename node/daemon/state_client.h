@@ -32,8 +32,9 @@ struct StateClientPorts {
 
 class StateClient {
  public:
-  /// `checkpoints` is the folder of this node's stage checkpoints.
-  StateClient(std::filesystem::path checkpoints, const Clock& clock, StateClientPorts ports);
+  /// Where the copy of a state goes.
+  using PathOf = std::function<std::filesystem::path(StepId, StageIndex)>;
+  StateClient(PathOf path_of, const Clock& clock, StateClientPorts ports);
 
   /// All holders at once; should what they sent together be false, each of them alone, so that one
   /// liar cannot spoil the honest ones' copy. Ends with StateFetched.
@@ -57,7 +58,7 @@ class StateClient {
   void finish(const std::string& error);
   std::filesystem::path file() const;
 
-  const std::filesystem::path checkpoints_;
+  const PathOf path_of_;
   const Clock& clock_;
   const StateClientPorts ports_;
   std::optional<StateOffer> offer_;  ///< under way

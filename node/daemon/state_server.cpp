@@ -3,6 +3,7 @@
 #include "node/daemon/state_server.h"
 
 #include "node/checkpoint_path.h"
+#include "node/daemon/shard_keeper.h"
 #include "protocol/base/log.h"
 #include "shard/data/file.h"
 
@@ -76,21 +77,25 @@ std::size_t StateServer::in_hand_of(const NodeId& reader) const {
 }
 
 void StateServer::on_ask(const NodeId& from, const StateAsk& ask) {
-  const auto asker = joiners_.contains(from) ? round::Asker::kJoiner
-                     : is_reader(from)       ? round::Asker::kReader
-                                             : round::Asker::kStranger;
+  const auto asker = joiners_.contains(from)   ? round::Asker::kJoiner
+                     : is_reader(from)         ? round::Asker::kReader
+                     : members_.contains(from) ? round::Asker::kMember
+                                               : round::Asker::kStranger;
   if (const auto allowed = round::may_read(ask, asker, holder_); !allowed)
     return refuse(from, ask, allowed.error());
   const std::size_t held = in_hand_of(from) * limits::kStatePieceBytes + ports_.in_flight(from);
   if (in_hand_total_ >= limits::kStatePiecesInHand ||
       held >= limits::kStatePiecesPerNode * limits::kStatePieceBytes)
     return refuse(from, ask, {ErrorCode::kResourceExhausted, "busy with earlier pieces"});
-  const bool taken = bulk_.submit(
-      [this, from, ask, file = checkpoint_path(checkpoints_, ask.step, holder_.stage)] {
-        return [this, from, ask, read = read_piece(file, ask)] {
-          deliver(from, ask, read.bytes_total, read.piece);
-        };
-      });
+  const auto file = asker == round::Asker::kMember
+                        ? sealed_path(checkpoints_, ask.step, ask.stage)
+                        : checkpoint_path(checkpoints_, ask.step, holder_.stage);
+  bulk_.start();
+  const bool taken = bulk_.submit([this, from, ask, file] {
+    return [this, from, ask, read = read_piece(file, ask)] {
+      deliver(from, ask, read.bytes_total, read.piece);
+    };
+  });
   if (!taken) return refuse(from, ask, {ErrorCode::kResourceExhausted, "busy"});
   ++in_hand_[from];
   ++in_hand_total_;

@@ -43,8 +43,12 @@ class StateServer {
   bool is_reader(const NodeId& node) const { return readers_.holds(node); }
   /// Who will hold this node's stage too, by the members' table: they may copy it, open or not.
   void set_joiners(std::set<NodeId> joiners);
-  /// Readers and joiners.
-  bool serves(const NodeId& node) const { return is_reader(node) || joiners_.contains(node); }
+  /// Whom this node is connected with, by the same table: they may copy what is sealed.
+  void set_members(std::set<NodeId> members) { members_ = std::move(members); }
+  /// Readers, joiners and members.
+  bool serves(const NodeId& node) const {
+    return is_reader(node) || joiners_.contains(node) || members_.contains(node);
+  }
   /// Answers with a piece, later, or with a refusal, now.
   void on_ask(const NodeId& from, const StateAsk& ask);
   /// The reader's connection ended; it comes back with the coordinator's next word.
@@ -65,7 +69,7 @@ class StateServer {
   const StateServerPorts ports_;
   round::StateHolder holder_;
   round::ReaderBook readers_;
-  std::set<NodeId> joiners_;
+  std::set<NodeId> joiners_, members_;
   std::map<NodeId, std::size_t> in_hand_;  ///< pieces that cs-bulk reads, by who asked
   std::size_t in_hand_total_ = 0;
   std::uint64_t pieces_sent_ = 0;

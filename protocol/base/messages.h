@@ -13,6 +13,7 @@
 #include "protocol/base/commit_scalars.h"
 #include "protocol/base/error.h"
 #include "protocol/base/ids.h"
+#include "protocol/base/messages_keeper.h"
 #include "protocol/base/messages_repair.h"
 #include "protocol/base/tensor_blob.h"
 
@@ -166,6 +167,8 @@ struct Welcome {
   /// The round is under way: step `resume_step` is still open, and the state after it comes from
   /// those who have it once a StateOffer says so.
   bool joins = false;
+  /// The file of `resume_step` is sealed, and comes from its keeper once a ShardReturn says so.
+  bool restores = false;
   bool operator==(const Welcome&) const = default;
 };
 
@@ -421,6 +424,6 @@ using Message =
                  Commit, RoundEnd, SlotGrant, ForwardTensor, BackwardTensor, GradientChunk,
                  AveragedChunk, ReceiptWindow, ReceiptCountersigned, ReaderList, StateAsk,
                  StatePiece, StateRefused, Holdings, RepairTaken, RepairOrders, StateOffer,
-                 AverageAsk>;
+                 AverageAsk, SealOrder, KeepOrder, ShardSealed, ShardReturn>;
 
 }  // namespace coshard

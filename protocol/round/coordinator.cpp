@@ -54,7 +54,8 @@ Coordinator::Impl::Impl(CoordinatorConfig config, JournalState journal)
       last_step_(resume_step_),
       newest_step_(journal_.newest_step),
       epoch_(journal_.next_epoch),
-      skipped_in_a_row_(journal_.last_step == resume_step_ ? journal_.skipped_in_a_row : 0) {
+      skipped_in_a_row_(journal_.last_step == resume_step_ ? journal_.skipped_in_a_row : 0),
+      kept_(journal_.kept) {
   const RoundShape& shape = config_.shape;
   COSHARD_CHECK(shape.stages > 0 && shape.stages <= limits::kStagesMax);
   COSHARD_CHECK(shape.replicas > 0 && shape.replicas <= limits::kReplicasMax);
@@ -166,8 +167,9 @@ void Coordinator::Impl::join(const Received& event, const JoinRequest& request) 
   if (member != nullptr && peers_.at(event.from).loaded) return join_again(event.from);
   if (member == nullptr && waits_for_survivors(event.from)) return;
   if (member == nullptr) {
-    const auto seat =
-        members_.admit(event.from, request, event.certificate, newest_step_ > StepId(0));
+    auto seat = members_.admit(event.from, request, event.certificate, newest_step_ > StepId(0));
+    const auto lost = seat ? std::nullopt : stage_to_restore(event.from);
+    if (lost) seat = members_.admit_restorer(event.from, request, event.certificate, *lost);
     if (!seat && keep_waiting(event, request, seat.error())) return;
     if (!seat) return send(event.from, Refused{seat.error().code, seat.error().message});
     asking_.erase(event.from);
@@ -175,12 +177,20 @@ void Coordinator::Impl::join(const Received& event, const JoinRequest& request) 
     Peer& peer = peers_[event.from] = Peer{};
     peer.device = request.device;
     peer.software = request.software;
+    peer.restores = lost.has_value();
     admitted_at_ = now_;
     member = members_.find(event.from);
     note(name(*member) + " was admitted");
   }
-  send(event.from, Welcome{member->stage, member->replica, member->incarnation, members_.epoch(),
-                           resume_step_, resume_hash(member->stage)});
+  send(event.from, Welcome{member->stage,
+                           member->replica,
+                           member->incarnation,
+                           members_.epoch(),
+                           resume_step_,
+                           resume_hash(member->stage),
+                           {},
+                           false,
+                           peers_.at(event.from).restores});
 }
 
 /// One request of a member that was ready is a late one. When it goes on asking, its process was
@@ -328,12 +338,15 @@ void Coordinator::Impl::close_admission() {
                  : resume_step_.value > 0 && now_ - admitted_at_ >= limits::kAdmissionTimeout;
   // Seats stick: where one stage has more than it wants another waits in vain.
   const RoundShape& shape = config_.shape;
-  const bool all_in = members_.nodes().size() >= std::size_t{shape.stages} * shape.replicas;
+  // Who lacks a shard of the beginning comes in once there is one to copy it from.
+  const std::size_t here = members_.nodes().size() + asking_.size();
+  const bool all_in = here >= std::size_t{shape.stages} * shape.replicas;
   if (members_.weakest() < (waited || all_in ? 1 : shape.replicas)) return await_stages();
   fall_back_.reset();
   phase_ = CoordinatorPhase::kLoading;
   repeat_at_ = now_;
   send_all(members_.table());
+  for (const auto& node : members_.nodes()) return_shard(*members_.find(node));
 }
 
 /// Once everybody holds its stage and knows the others, so that nobody meets a stranger.
@@ -416,7 +429,7 @@ StepRecord Coordinator::Impl::record_of_open_step() const {
                                   fingerprint_key(config_.fingerprint_secret, step));
   const bool ends = step.value >= config_.steps || finish_wanted_;
   // One at a time: nobody holds two copies, and whoever is fast lets go of none that is complete.
-  const bool saving = !settlement_.checkpoints_in(members_.by_stage());
+  const bool saving = saved_ || !settlement_.checkpoints_in(members_.by_stage());
   record.checkpoint = ends || (checkpoint_is_due(step) && !saving);
   // A checkpoint ends a ledger epoch wherever it comes: what it covers is settled with it.
   record.ledger_epoch = epoch_;
@@ -442,12 +455,18 @@ void Coordinator::Impl::after_commit(const StepRecord& record) {
 }
 
 void Coordinator::Impl::take_checkpoints() {
-  if (auto record = settlement_.take_checkpoint(members_.by_stage())) {
-    checkpoint_ = std::move(record);
-    persist(*checkpoint_);
-    act(CheckpointComplete{*checkpoint_});
-    offer_state();
-  }
+  if (auto record = settlement_.take_checkpoint(members_.by_stage())) saved_ = std::move(record);
+  keep_shards();
+  if (saved_ && all_are_kept()) complete_checkpoint();
+}
+
+/// Everybody has saved it, and what one node alone has saved another keeps.
+void Coordinator::Impl::complete_checkpoint() {
+  checkpoint_ = std::exchange(saved_, std::nullopt);
+  persist(*checkpoint_);
+  std::erase_if(kept_, [this](const auto& kept) { return kept.second.step < checkpoint_->step; });
+  act(CheckpointComplete{*checkpoint_});
+  offer_state();
 }
 
 /// Of the last step, whose epoch the ledger may not have closed when another coordinator comes: its

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -34,9 +35,11 @@ struct CoordinatorConfig {
   std::uint64_t checkpoint_epochs =
       1;  ///< a checkpoint every so many ledger epochs, and at the end
   std::uint64_t fingerprint_secret = 0;  ///< keys of the parameter digests are drawn from it
-  std::vector<NodeId> allowed;           ///< node keys that may join; empty: anybody
-  std::vector<StageNeed> needs;          ///< memory by stage; empty: nobody is asked
-  std::uint32_t skips_max = 3;           ///< so many skipped updates in a row pause the round
+  /// Keys under which shards are sealed, each for one stage and step. Secret; null: all zero.
+  std::function<SealKey(StageIndex, StepId)> seal_key;
+  std::vector<NodeId> allowed;   ///< node keys that may join; empty: anybody
+  std::vector<StageNeed> needs;  ///< memory by stage; empty: nobody is asked
+  std::uint32_t skips_max = 3;   ///< so many skipped updates in a row pause the round
   /// The journal was brought here: the coordinator that wrote it may live on elsewhere, so that
   /// nobody may be given up who has not been heard: he may obey the other one.
   bool journal_is_copy = false;

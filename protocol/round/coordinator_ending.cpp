@@ -14,6 +14,7 @@ namespace coshard::round {
 /// disk, which makes sense where it is newer than what is there and every stage has a survivor.
 void Coordinator::Impl::end_round(EndReason reason, std::string text, bool save) {
   COSHARD_CHECK(!end_);
+  if (saved_) complete_checkpoint();
   const bool newer = last_step_ > resumable_step() && !settlement_.expects_checkpoint(last_step_);
   const bool checkpoint = save && newer && members_.weakest() > 0;
   if (checkpoint) settlement_.expect_checkpoint(last_step_);
@@ -39,7 +40,7 @@ void Coordinator::Impl::end_round(EndReason reason, std::string text, bool save)
 void Coordinator::Impl::finish() {
   if (!finishing_since_) finishing_since_ = now_;
   const bool late = now_ - *finishing_since_ >= limits::kSettleTimeout;
-  if (!settlement_.checkpoints_in(members_.by_stage()) && !late) return;
+  if ((saved_ || !settlement_.checkpoints_in(members_.by_stage())) && !late) return;
   end_round(
       EndReason::kFinished,
       last_step_.value >= config_.steps ? "all steps are done" : "finished by the coordinator",
@@ -93,6 +94,7 @@ void Coordinator::Impl::repeat_unanswered() {
   repeat_at_ = now_;
   for (const auto& node : members_.nodes()) repeat_to(*members_.find(node));
   for (const auto& node : members_.joiners()) repeat_to_joiner(node);
+  for (const auto& [stage, keeping] : keeping_) ask_to_keep(stage);
 }
 
 void Coordinator::Impl::repeat_to(const Member& member) {
@@ -105,7 +107,10 @@ void Coordinator::Impl::repeat_to(const Member& member) {
     return;
   }
   const Peer& peer = peers_.at(node);
-  if (phase_ == CoordinatorPhase::kLoading && !peer.loaded) send(node, members_.table());
+  if (phase_ == CoordinatorPhase::kLoading && !peer.loaded) {
+    send(node, members_.table());
+    return_shard(member);
+  }
   if (phase_ != CoordinatorPhase::kTraining || !book_) return;
   if (peer.heard_epoch < members_.epoch() || (survey_ && !survey_->contains(node)))
     send(node, members_.table());

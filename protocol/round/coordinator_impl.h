@@ -55,6 +55,7 @@ class Coordinator::Impl {
     std::optional<TimePoint> asked_again;  ///< to be let in, although it is in and was ready
     std::optional<Joining> joining;        ///< not a member yet
     MembershipEpoch heard_epoch;           ///< of the table that it is known to have
+    bool restores = false;                 ///< gets its shard from the keeper before it loads
   };
   struct Complaint {
     NodeId from, about;
@@ -79,6 +80,15 @@ class Coordinator::Impl {
     std::string why;             ///< what was lost, for people
   };
 
+  /// The shard of a stage's only replica, on its way to a keeper.
+  struct Keeping {
+    StepId step;
+    NodeId holder, keeper;
+    TimePoint until;  ///< the checkpoint waits for it
+    std::optional<ShardSealed> sealed;
+    bool failed = false;  ///< not asked for again
+  };
+
   // Events.
   void handle(const Received& event);
   void handle(const PeerLost& event);
@@ -99,6 +109,7 @@ class Coordinator::Impl {
   void hear(const Member& from, const LeaveNotice& message);
   void hear(const Member& from, const Holdings& message);
   void hear(const Member& from, const RepairTaken& message);
+  void hear(const Member& from, const ShardSealed& message);
   void hear(const Member&, const WorkBatchSubmission&) {}  // the shell's ledger side takes it
   template <class Other>
   void hear(const Member& from, const Other&) {
@@ -121,6 +132,7 @@ class Coordinator::Impl {
   bool checkpoint_is_due(StepId step) const;
   void after_commit(const StepRecord& record);
   void take_checkpoints();
+  void complete_checkpoint();
   void take_epochs(bool now_or_never);
   void keep_digests(const SettledStep& step);
 
@@ -200,6 +212,18 @@ class Coordinator::Impl {
   void await_stages();
   std::string waiting_for_stages() const;
 
+  // Shards of which there is one copy alone (coordinator_keeper.cpp).
+  void keep_shards();
+  bool all_are_kept() const;
+  const CheckpointRecord& newest_saved() const { return saved_ ? *saved_ : *checkpoint_; }
+  std::optional<NodeId> keeper_for(StageIndex stage) const;
+  void ask_to_keep(StageIndex stage);
+  bool is_kept(StageIndex stage) const;
+  const ShardKept* kept(StageIndex stage, StepId step) const;
+  std::optional<StageIndex> stage_to_restore(const NodeId& node) const;
+  void return_shard(const Member& member);
+  SealKey seal_key(StageIndex stage, StepId step) const;
+
   // Ending (coordinator_ending.cpp).
   void end_round(EndReason reason, std::string text, bool save);
   void finish();
@@ -232,6 +256,7 @@ class Coordinator::Impl {
   JournalState journal_;  ///< as found; seats and checkpoint live on below
   Generation generation_;
   std::optional<CheckpointRecord> checkpoint_;  ///< the last complete one
+  std::optional<CheckpointRecord> saved_;       ///< a newer one, of which copies are being kept
   StepId resume_step_;                          ///< where members start from
   Hash resume_hash(StageIndex stage) const;
   Membership members_;
@@ -277,6 +302,9 @@ class Coordinator::Impl {
   bool finish_wanted_ = false;
 
   std::optional<TimePoint> finishing_since_;  ///< all is done but to save the last state
+  std::map<StageIndex, Keeping> keeping_;
+  std::map<std::pair<StageIndex, StepId>, ShardKept> kept_;  ///< of the checkpoint or newer
+
   std::optional<RoundEnd> end_;
   TimePoint end_deadline_{};
 

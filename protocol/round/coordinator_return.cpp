@@ -89,7 +89,7 @@ void Coordinator::Impl::await_return() {
     return return_.reset();
   }
   // Else who has lived on is as good as one who has just loaded the beginning.
-  const bool begun = return_->working || journal_.last_step > StepId(0);
+  const bool begun = return_->working || journal_.last_step > journal_.beginning;
   if (!begun && heard) {
     give_up_missing();
     hand_over(journal_.unclosed, journal_.digests);

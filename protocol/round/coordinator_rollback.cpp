@@ -17,6 +17,7 @@ void Coordinator::Impl::fall_back(const std::string& why) {
   if (config_.stage_patience == Duration{0}) return end_round(EndReason::kNodeLost, why, true);
   take_checkpoints();  // who was lost may have been the last that it waited for
   if (all_steps_done() && !book_ && resumable_step() == last_step_) return;  // and nothing is lost
+  saved_.reset();
   resume_step_ = resumable_step();
   fall_back_.emplace(FallBack{now_, {}, why});
   send_everybody_back(why);
@@ -54,6 +55,7 @@ void Coordinator::Impl::send_everybody_back(const std::string& why) {
   asking_.clear();  // who asks goes on asking
   leaving_.clear();
   complaints_.clear();
+  keeping_.clear();
 }
 
 /// Steps after the checkpoint are done again, in epochs from `next_epoch` on; those before it have
@@ -111,11 +113,12 @@ bool Coordinator::Impl::waits_for_survivors(const NodeId& node) const {
   return fall_back_ && members_.seat(node) == nullptr && !survivors_are_back();
 }
 
-/// One who lacks the shard cannot bring a lost stage back, and gets it from those who do. True: it
-/// is let in once the round goes on.
+/// One who lacks the shard cannot bring a lost stage back, or begin with one that another round
+/// trained, and gets it from those who do. True: it is let in once the round goes on.
 bool Coordinator::Impl::keep_waiting(const Received& event, const JoinRequest& request,
                                      const Error& error) {
-  if (!fall_back_ || error.code != ErrorCode::kFailedPrecondition) return false;
+  const bool begins = newest_step_ > StepId(0) && newest_step_ == journal_.beginning;
+  if (!(fall_back_ || begins) || error.code != ErrorCode::kFailedPrecondition) return false;
   if (!asking_.contains(event.from))
     note("node " + event.from.short_hex() + " asks to join and waits: " + error.message);
   asking_[event.from] = {request, event.certificate};
@@ -146,6 +149,9 @@ std::string Coordinator::Impl::waiting_for_stages() const {
       text += (seat == seats.front() ? "; " : ", ") + ("node " + seat.node.short_hex()) +
               " (replica " + std::to_string(seat.replica.value) + ")";
     if (!seats.empty()) text += seats.size() == 1 ? " did" : " did, one of them suffices";
+    if (const ShardKept* shard = kept(stage, resume_step_))
+      text += "; node " + shard->keeper.short_hex() +
+              " keeps it sealed: while that lives, any node may take the seat";
   }
   return text.empty() ? "nodes to load step " + std::to_string(resume_step_.value) : text;
 }

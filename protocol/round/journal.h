@@ -9,6 +9,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -69,7 +70,8 @@ struct StageCheckpoint {
   bool operator==(const StageCheckpoint&) const = default;
 };
 
-/// Every stage has the state after `step` on at least one disk.
+/// Every stage has the state after `step` on at least one disk. Before any step: the round begins
+/// with it.
 struct CheckpointRecord {
   StepId step;
   std::vector<StageCheckpoint> stages;
@@ -111,9 +113,19 @@ struct RoundEnding {
   bool operator==(const RoundEnding&) const = default;
 };
 
+/// `keeper` has the shard of `stage` after `step`, sealed.
+struct ShardKept {
+  StepId step;
+  StageIndex stage;
+  NodeId keeper;
+  Hash file_hash{};  ///< of the sealed file
+  std::uint64_t bytes = 0;
+  bool operator==(const ShardKept&) const = default;
+};
+
 using JournalRecord =
     std::variant<RoundOpened, NodeAssigned, StepRecord, EpochClosed, CheckpointRecord, RolledBack,
-                 RoundEnded, NodeGone, DigestsAgreed, RoundEnding>;
+                 RoundEnded, NodeGone, DigestsAgreed, RoundEnding, ShardKept>;
 
 /// A rollback of which the ledger may not know yet, and what it has to know before.
 struct GivenUp {
@@ -127,6 +139,7 @@ struct GivenUp {
 struct JournalState {
   Generation generation;                       ///< of the last opening; 0: never opened
   std::map<NodeId, NodeAssigned> seats;        ///< the latest per node
+  StepId beginning;                            ///< the round goes on from another's; else 0
   StepId last_step;                            ///< last committed step that was not rolled back
   StepId newest_step;                          ///< the last that was ever committed
   std::optional<CheckpointRecord> checkpoint;  ///< the last complete one
@@ -140,6 +153,7 @@ struct JournalState {
   std::optional<StepRecord> last;     ///< the record of last_step, where it was not rolled back to
   std::optional<StepId> unsaved;      ///< the newest step whose state was to be saved and is not
   std::optional<RoundEnding> ending;  ///< decided, and not done
+  std::map<std::pair<StageIndex, StepId>, ShardKept> kept;  ///< of the checkpoint or newer
 
   /// Where training goes on: the step of the last complete checkpoint, or 0.
   StepId resume_step() const { return checkpoint ? checkpoint->step : StepId(0); }

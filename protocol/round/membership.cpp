@@ -84,6 +84,20 @@ Result<NodeAssigned> Membership::admit_joiner(const NodeId& node, const JoinRequ
   return seat(node, request, std::move(certificate), *stage, *replica, true);
 }
 
+Result<NodeAssigned> Membership::admit_restorer(const NodeId& node, const JoinRequest& request,
+                                                Bytes certificate, StageIndex stage) {
+  COSHARD_CHECK(sitting(node) == nullptr);
+  const bool listed =
+      allowed_.empty() || std::find(allowed_.begin(), allowed_.end(), node) != allowed_.end();
+  const auto old = seats_.find(node);
+  if (!listed || (old != seats_.end() && old->second.stage != stage))
+    return fail(ErrorCode::kPermissionDenied,
+                "this node may not hold stage " + std::to_string(stage.value));
+  const auto replica = free_replica(stage, ReplicaIndex(0));
+  if (!replica) return fail(ErrorCode::kResourceExhausted, "the stage is full");
+  return seat(node, request, std::move(certificate), stage, *replica, false);
+}
+
 NodeAssigned Membership::seat(const NodeId& node, const JoinRequest& request, Bytes certificate,
                               StageIndex stage, ReplicaIndex replica, bool joins) {
   const auto old = seats_.find(node);

@@ -47,6 +47,10 @@ class Membership {
   /// the work.
   Result<NodeAssigned> admit_joiner(const NodeId& node, const JoinRequest& request,
                                     Bytes certificate);
+  /// The same as admit() for `stage`, to one that gets the shard from its keeper.
+  /// kPermissionDenied: not allowed, or its seat is in another stage; kResourceExhausted: no seat.
+  Result<NodeAssigned> admit_restorer(const NodeId& node, const JoinRequest& request,
+                                      Bytes certificate, StageIndex stage);
   /// A joiner is a member from now on.
   void promote(const NodeId& node);
   /// `node` sits where the journal has it, under the same incarnation: it has lived on while the

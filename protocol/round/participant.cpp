@@ -194,7 +194,7 @@ void Participant::Impl::obey(const Welcome& message) {
     return;
   }
   phase_ = ParticipantPhase::kLoading;
-  engine(Begin{message});
+  if (!message.restores) engine(Begin{message});
 }
 
 void Participant::Impl::obey(const Refused& message) {

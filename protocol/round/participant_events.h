@@ -100,6 +100,11 @@ struct StateFetched {
   std::string error;
 };
 
+/// Answer to SealShard and KeepShard.
+struct ShardHandled {
+  ShardSealed answer;
+};
+
 /// The engine or the device failed for good. The node leaves.
 struct EngineFailed {
   std::string reason;
@@ -117,7 +122,8 @@ struct CoordinatorDialled {};
 using ParticipantEvent =
     std::variant<Received, PeerLost, Tick, EpochSettled, StageReady, StageFailed, ComputeDone,
                  OutputEvicted, ChunkReduced, AverageSet, UpdateApplied, CheckpointSaved,
-                 StateProgress, StateFetched, EngineFailed, LeaveRequested, CoordinatorDialled>;
+                 StateProgress, StateFetched, ShardHandled, EngineFailed, LeaveRequested,
+                 CoordinatorDialled>;
 
 // ---- actions ------------------------------------------------------------------------------------
 
@@ -149,6 +155,22 @@ struct Begin {
 struct FetchState {
   StateOffer offer;
   std::vector<NodeId> holders;
+};
+
+/// Seal the own stage's saved shard into a file beside it; answer ShardHandled.
+struct SealShard {
+  SealOrder order;
+};
+
+/// Copy a neighbouring stage's sealed shard in pieces, checked against its hash, and forget those
+/// of that stage before the last one; answer ShardHandled.
+struct KeepShard {
+  KeepOrder order;
+};
+
+/// The same with the own stage's, and open it to where Begin looks for it; answer StateFetched.
+struct RestoreShard {
+  ShardReturn shard;
 };
 
 /// Dial and admit exactly these members from now on.
@@ -269,7 +291,8 @@ struct Ended {
 using ParticipantAction =
     std::variant<SendMessage, Begin, FetchState, UseTable, KeepPayload, Compute, SendTensor,
                  SendChunk, ReduceChunk, SendAverage, SetAverage, DropUnit, DropChunks, ApplyUpdate,
-                 SaveCheckpoint, DropStep, Release, SettleEpoch, PeerFault, Ended>;
+                 SaveCheckpoint, DropStep, Release, SettleEpoch, PeerFault, Ended, SealShard,
+                 KeepShard, RestoreShard>;
 using ParticipantActions = std::vector<ParticipantAction>;
 
 }  // namespace coshard::round

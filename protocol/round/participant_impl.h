@@ -85,6 +85,7 @@ class Participant::Impl {
   void handle(const CheckpointSaved& event);
   void handle(const StateProgress& event);
   void handle(const StateFetched& event);
+  void handle(const ShardHandled& event);
   void handle(const EngineFailed& event) { leave(event.reason); }
   void handle(const LeaveRequested& event);
   void handle(const CoordinatorDialled&) {
@@ -103,6 +104,9 @@ class Participant::Impl {
   void obey(const RepairOrders& message);
   void obey(const RoundEnd& message);
   void obey(const StateOffer& message);
+  void obey(const SealOrder& message);
+  void obey(const KeepOrder& message);
+  void obey(const ShardReturn& message);
   void obey(const Heartbeat&) {}
   template <class Other>
   void obey(const Other&) {
@@ -176,6 +180,10 @@ class Participant::Impl {
   void fetch_state();
   /// What was noted has a gap, or the link is too slow: from the beginning, or not at all.
   void give_up_joining(std::string reason, bool again);
+
+  // Sealed shards (participant_keeper.cpp).
+  bool handles_already(StepId step, StageIndex stage);
+  void restored(const StateFetched& event);
 
   /// Tells the coordinator, drops everything and ends: the node cannot go on.
   void leave(std::string reason);
@@ -264,6 +272,10 @@ class Participant::Impl {
   std::optional<StateOffer> fetching_;    ///< FetchState is issued
   TimePoint reported_applied_at_{};       ///< said again while joining
   std::optional<std::pair<StepId, TimePoint>> first_commit_, last_commit_;  ///< while joining
+
+  std::map<StageIndex, StepId> shards_in_hand_;       ///< SealShard or KeepShard is issued
+  std::map<StageIndex, ShardSealed> shards_handled_;  ///< the newest answers
+  std::optional<ShardReturn> restoring_;              ///< RestoreShard is issued
 
   ParticipantActions keeps_, engine_actions_, network_actions_;
   ParticipantCounters counters_;

@@ -65,6 +65,7 @@ void Participant::Impl::fetch_state() {
 }
 
 void Participant::Impl::handle(const StateFetched& event) {
+  if (restoring_) return restored(event);
   if (!is_joining() || !fetching_ || fetching_->step != event.step) return;
   const bool newer = offer_->step > event.step;
   if (!event.error.empty()) {

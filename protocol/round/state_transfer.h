@@ -49,6 +49,8 @@ enum class Asker : std::uint8_t {
   kStranger = 0,
   kReader = 1,  ///< named by the coordinator: a copy for people
   kJoiner = 2,  ///< will hold this stage itself
+  kMember =
+      3,  ///< keeps this stage's sealed shard, or gets its own back: nothing but what is sealed
 };
 
 /// Whether `ask` gets an answer with weights in it. kPermissionDenied: the round is protected,

@@ -68,6 +68,9 @@ class Box {
   void execute(const round::ApplyUpdate& action);
   void execute(const round::SaveCheckpoint& action);
   void execute(const round::SettleEpoch& action);
+  void execute(const round::SealShard& action) { handled(action.order); }
+  void execute(const round::KeepShard& action) { handled(action.order); }
+  void execute(const round::RestoreShard&) {}
   void execute(const round::PeerFault& action);
   void execute(const round::Ended& action) { ended_ = action; }
   // There are no bytes to keep or to drop, and no connections to make.
@@ -77,6 +80,12 @@ class Box {
   void execute(const round::DropChunks&) {}
   void execute(const round::DropStep&) {}
   void execute(const round::Release&) {}
+
+  /// Of a disk and a line that have time for it between two checkpoints.
+  template <class Order>
+  void handled(const Order& order) {
+    at_once_.push_back(round::ShardHandled{{order.step, order.stage, {}, cost().state_bytes, ""}});
+  }
 
   /// The engine is through with this after `takes` seconds and all that it was given before.
   void engine(double takes, round::ParticipantEvent done);

@@ -71,6 +71,10 @@ const std::array<Row, kMessageKinds>& rows() {
       {proto::RepairOrders::default_instance(), {}},
       {proto::StateOffer::default_instance(), {}},
       {proto::AverageAsk::default_instance(), {}},
+      {proto::SealOrder::default_instance(), {}},
+      {proto::KeepOrder::default_instance(), {}},
+      {proto::ShardSealed::default_instance(), {}},
+      {proto::ShardReturn::default_instance(), {}},
   }};
   return kRows;
 }
@@ -82,7 +86,7 @@ const Row& row(MessageKind kind) { return rows()[static_cast<std::size_t>(kind) 
 template <MessageKind kind, class T>
 constexpr bool kInStep =
     std::is_same_v<std::variant_alternative_t<static_cast<std::size_t>(kind) - 1, Message>, T>;
-static_assert(kMessageKinds == static_cast<std::size_t>(MessageKind::kAverageAsk));
+static_assert(kMessageKinds == static_cast<std::size_t>(MessageKind::kShardReturn));
 static_assert(kInStep<MessageKind::kJoinRequest, JoinRequest>);
 static_assert(kInStep<MessageKind::kLeaveNotice, LeaveNotice>);
 static_assert(kInStep<MessageKind::kWelcome, Welcome>);
@@ -94,6 +98,7 @@ static_assert(kInStep<MessageKind::kStateRefused, StateRefused>);
 static_assert(kInStep<MessageKind::kRepairOrders, RepairOrders>);
 static_assert(kInStep<MessageKind::kStateOffer, StateOffer>);
 static_assert(kInStep<MessageKind::kAverageAsk, AverageAsk>);
+static_assert(kInStep<MessageKind::kShardReturn, ShardReturn>);
 
 template <std::size_t... index>
 Message empty_message(std::size_t wanted, std::index_sequence<index...>) {

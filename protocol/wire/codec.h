@@ -51,6 +51,10 @@ enum class MessageKind : std::uint8_t {
   kRepairOrders = 34,
   kStateOffer = 35,
   kAverageAsk = 36,
+  kSealOrder = 37,
+  kKeepOrder = 38,
+  kShardSealed = 39,
+  kShardReturn = 40,
 };
 inline constexpr std::size_t kMessageKinds = std::variant_size_v<Message>;
 

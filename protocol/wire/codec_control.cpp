@@ -130,6 +130,7 @@ void describe(FieldIo& io, Welcome& m) {
   io.array(m.resume_file_hash);
   io.text(m.ledger_url);
   io.flag(m.joins);
+  io.flag(m.restores);
 }
 
 void describe(FieldIo& io, Refused& m) {

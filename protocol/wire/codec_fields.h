@@ -47,6 +47,10 @@ void describe(FieldIo& io, RepairTaken& m);
 void describe(FieldIo& io, RepairTask& m);
 void describe(FieldIo& io, RepairOrders& m);
 void describe(FieldIo& io, StateOffer& m);
+void describe(FieldIo& io, SealOrder& m);
+void describe(FieldIo& io, KeepOrder& m);
+void describe(FieldIo& io, ShardSealed& m);
+void describe(FieldIo& io, ShardReturn& m);
 
 // codec_data.cpp
 void describe(FieldIo& io, Unit& m);

@@ -1,4 +1,4 @@
-// Fields and ranges of the repair messages of control.proto.
+// Fields and ranges of the repair and keeper messages of control.proto.
 //
 // SPDX-License-Identifier: Apache-2.0
 #include "protocol/wire/codec_fields.h"
@@ -67,6 +67,34 @@ void describe(FieldIo& io, RepairOrders& m) {
   io.number(m.step, limits::kStepsMax);
   io.number(m.epoch);
   io.list(m.tasks);
+}
+
+void describe(FieldIo& io, SealOrder& m) {
+  io.number(m.step, limits::kStepsMax);
+  io.number(m.stage, limits::kStagesMax - 1);
+  io.array(m.key);
+}
+
+void describe(FieldIo& io, KeepOrder& m) {
+  io.number(m.step, limits::kStepsMax);
+  io.number(m.stage, limits::kStagesMax - 1);
+  io.key(m.holder);
+  io.array(m.file_hash);
+  io.number(m.bytes);
+}
+
+void describe(FieldIo& io, ShardSealed& m) {
+  io.number(m.step, limits::kStepsMax);
+  io.number(m.stage, limits::kStagesMax - 1);
+  io.array(m.file_hash);
+  io.number(m.bytes);
+  io.text(m.error);
+}
+
+void describe(FieldIo& io, ShardReturn& m) {
+  io.nested(m.sealed);
+  io.array(m.key);
+  io.array(m.opened_hash);
 }
 
 }  // namespace coshard::wire

@@ -6,7 +6,7 @@
 #include "shard/checkpoint/float_convert.h"
 #include "shard/checkpoint/hf_llama.h"
 #include "shard/checkpoint/hf_tokenizer.h"
-#include "shard/checkpoint/stage_checkpoint.h"
+#include "shard/checkpoint/whole_checkpoint.h"
 #include "shard/data/file.h"
 
 namespace coshard::shard {
@@ -15,46 +15,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t kStepElements = std::size_t{1} << 18;
-
-tl::unexpected<Error> invalid(std::string message) {
-  return fail(ErrorCode::kInvalidArgument, "export: " + std::move(message));
-}
-
-std::string slice_text(const StageSlice& slice) {
-  return "layers " + std::to_string(slice.first_layer) + " to " + std::to_string(slice.last_layer);
-}
-
-/// The stages by first layer; an error unless together they are one model at one step.
-Result<std::vector<StageCheckpoint>> open_stages(const std::vector<fs::path>& paths) {
-  if (paths.empty()) return invalid("expected the checkpoints of all stages, found none");
-  std::vector<StageCheckpoint> stages;
-  for (const fs::path& path : paths) {
-    COSHARD_ASSIGN(StageCheckpoint stage, StageCheckpoint::open(path));
-    stages.push_back(std::move(stage));
-  }
-  std::stable_sort(stages.begin(), stages.end(), [](const auto& a, const auto& b) {
-    return a.info().slice.first_layer < b.info().slice.first_layer;
-  });
-  const StageCheckpointInfo& first = stages[0].info();
-  std::int64_t covered = 0;
-  for (const StageCheckpoint& stage : stages) {
-    const StageCheckpointInfo& info = stage.info();
-    const std::string name = stage.file().path().string();
-    if (info.model != first.model) return invalid(name + " is of another model than the others");
-    if (info.step != first.step)
-      return invalid(name + ": expected step " + std::to_string(first.step.value) +
-                     " as in the others, found " + std::to_string(info.step.value));
-    if (info.slice.first_layer != covered)
-      return invalid("expected a stage that begins at layer " + std::to_string(covered) +
-                     ", found " + slice_text(info.slice) + " in " + name);
-    covered = info.slice.last_layer;
-  }
-  if (covered != first.model.layers || !first.slice.has_embedding ||
-      !stages.back().info().slice.has_head)
-    return invalid("the stages end at layer " + std::to_string(covered) + " of " +
-                   std::to_string(first.model.layers) + ", or lack embedding or head");
-  return stages;
-}
 
 Result<void> stream_weight(const StageCheckpoint& stage, std::size_t parameter, bool bf16,
                            const ByteSink& sink) {
@@ -79,10 +39,10 @@ Result<void> stream_weight(const StageCheckpoint& stage, std::size_t parameter, 
 }  // namespace
 
 Result<HfExportReport> export_hf_llama(const HfExportOptions& options) {
-  COSHARD_ASSIGN(const std::vector<StageCheckpoint> stages, open_stages(options.stage_files));
-  HfExportReport report{stages[0].info().model, stages[0].info().step, 0, {}};
+  COSHARD_ASSIGN(const WholeCheckpoint whole, WholeCheckpoint::open(options.stage_files));
+  HfExportReport report{whole.model(), whole.step(), 0, {}};
   std::vector<TensorSource> tensors;
-  for (const StageCheckpoint& stage : stages) {
+  for (const StageCheckpoint& stage : whole.stages()) {
     for (std::size_t i = 0; i < stage.parameters().size(); ++i) {
       const ParameterSpec& parameter = stage.parameters()[i];
       report.parameters += parameter.elements;

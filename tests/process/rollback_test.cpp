@@ -122,5 +122,33 @@ INSTANTIATE_TEST_SUITE_P(Losses, RollbackProcess,
                                          Loss{"TwoThaw", 2, 12, Heir::kThawed}),
                          [](const auto& loss) { return std::string(loss.param.name); });
 
+/// The only node of a stage goes for good, and its disk with it: a node of the other stage has kept
+/// its shard sealed, and a stranger with nothing brings the stage back.
+TEST(KeptShard, ANewcomerBringsBackAStageOfWhichNobodyHasTheFile) {
+  constexpr std::uint64_t kSaved = 200;  // and so many steps to lose the stage in
+  RoundFixture round(
+      {.stages = 2, .replicas = 1, .steps = 2 * kSaved, .epoch_steps = kSaved, .layers = 4});
+  ASSERT_TRUE(round.start_all());
+  ASSERT_TRUE(wait_for_text(round.coordinator().output_file(),
+                            "keeps the shard of stage 1 after step 200", kPatience))
+      << round.outputs();
+  const std::size_t lost = round.node_status(0, "stage") == "1" ? 0 : 1;
+  const Path kept = round.node_dir(1 - lost) / "checkpoints/step-00000200/stage-1.sealed";
+  EXPECT_TRUE(std::filesystem::exists(kept));
+  round.node(lost).signal(SIGKILL);
+  ASSERT_TRUE(round.node(lost).wait_exit(seconds(30)).has_value());
+  std::filesystem::remove_all(round.node_dir(lost));
+  ASSERT_TRUE(wait_for_text(round.coordinator().output_file(), "keeps it sealed", seconds(30)))
+      << round.outputs();
+  round.start_node(2);
+  ASSERT_EQ(round.coordinator().wait_exit(kPatience), 0) << round.outputs();
+  for (const std::size_t i : {std::size_t{1} - lost, std::size_t{2}})
+    EXPECT_EQ(round.node(i).wait_exit(seconds(30)), 0) << "node " << i << round.outputs();
+  EXPECT_GT(round.metrics().size(), 2 * kSaved) << "steps after the checkpoint were done again";
+  expect_same_losses(round, reference_run(round.round(), round.manifest()));
+  const ledger::Accounts accounts = expect_verified(round).accounts;
+  EXPECT_EQ(accounts.totals().posted + accounts.totals().burnt, accounts.totals().cap);
+}
+
 }  // namespace
 }  // namespace coshard::test

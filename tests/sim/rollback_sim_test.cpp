@@ -81,5 +81,35 @@ TEST(RollbackSim, TheRoundGoesBackAndEndsWhereALoopDoes) { run_fragile(600, fals
 
 TEST(RollbackSim, TheCoordinatorMayDieInTheMiddleOfIt) { run_fragile(600, true); }
 
+/// One replica per stage, and what is lost is lost with its disk: its keeper gives it back.
+TEST(RollbackSim, AKeeperGivesBackWhatWasLostWithItsDisk) {
+  std::uint64_t rollbacks = 0, count = 0;
+  for (const std::uint64_t seed : seeds(400)) {
+    ++count;
+    Rng rng(seed, 53);
+    Options options = fragile_options(seed, rng);
+    options.shape.stages = 2 + static_cast<std::uint32_t>(rng.below(2));
+    options.shape.replicas = options.replicas_max = 1;
+    options.stage_patience = std::chrono::minutes(5);
+    options.disks_go_too = true;
+    SCOPED_TRACE(shape_name(options));
+    Disks disks;
+    VirtualRound world(options, disks);
+    world.spare_nobody();
+    const auto node = static_cast<std::uint32_t>(rng.below(options.shape.stages));
+    const Duration dies = milliseconds(1500 + rng.below(4000));
+    world.kill_node(node, dies);
+    world.start_node(node, dies + milliseconds(100 + rng.below(6000)));
+    world.run(std::chrono::hours(1));
+    ASSERT_TRUE(world.errors.empty()) << world.errors.front();
+    ASSERT_TRUE(world.finished.has_value()) << world.describe();
+    rollbacks += world.rollbacks.size();
+    ASSERT_EQ(difference(options, world), "") << world.describe();
+  }
+  std::printf("%llu rollbacks\n", static_cast<unsigned long long>(rollbacks));
+  if (std::getenv("COSHARD_SIM_SEED") != nullptr) return;
+  EXPECT_GT(rollbacks, count / 3);
+}
+
 }  // namespace
 }  // namespace coshard::simtest

@@ -64,6 +64,9 @@ class VirtualRound::Node {
   void execute(const round::DropChunks& action);
   void execute(const round::ApplyUpdate& action);
   void execute(const round::SaveCheckpoint& action);
+  void execute(const round::SealShard& action);
+  void execute(const round::KeepShard& action);
+  void execute(const round::RestoreShard& action);
   void execute(const round::DropStep& action);
   void execute(const round::Release& action);
   void execute(const round::SettleEpoch& action);

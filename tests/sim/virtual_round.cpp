@@ -75,6 +75,10 @@ void VirtualRound::kill_node(std::uint32_t node, Duration at) {
     Node& victim = *nodes_[node];
     if (!may_lose(victim)) return;
     victim.alive = false;
+    if (options_.disks_go_too) {
+      disks_.files[node].clear();
+      disks_.sealed[node].clear();
+    }
     lose(victim.id);
   });
 }

@@ -54,6 +54,7 @@ struct Options {
   Duration coordinator_patience = std::chrono::seconds(20);
   /// How long the round waits for a stage that has lost everybody; zero: it ends.
   Duration stage_patience{0};
+  bool disks_go_too = false;                             ///< of those who are killed
   std::uint64_t not_finite_from = 0, not_finite_to = 0;  ///< steps whose gradient is NaN
   std::vector<Poison> poisons;
 };
@@ -70,7 +71,8 @@ struct Disks {
     Parameters parameters;
     HeldCheckpoint held;
   };
-  std::map<std::uint32_t, std::vector<File>> files;  ///< by node
+  std::map<std::uint32_t, std::vector<File>> files;   ///< by node
+  std::map<std::uint32_t, std::vector<File>> sealed;  ///< likewise, under the hash of what is in it
 };
 
 /// One life of a round: from the start of its processes to the coordinator's RoundFinished.

@@ -158,6 +158,7 @@ class RandomMessage {
             step(),
             array<Hash>(),
             text(),
+            flag(),
             flag()};
   }
   Refused make(Refused) { return {static_cast<ErrorCode>(rng_.below(10)), text()}; }
@@ -193,6 +194,10 @@ class RandomMessage {
     return closed;
   }
   StateOffer make(StateOffer) { return {step(), stage(), array<Hash>(), any_number()}; }
+  SealOrder make(SealOrder) { return {step(), stage(), array<SealKey>()}; }
+  KeepOrder make(KeepOrder) { return {step(), stage(), node(), array<Hash>(), any_number()}; }
+  ShardSealed make(ShardSealed) { return {step(), stage(), array<Hash>(), any_number(), text()}; }
+  ShardReturn make(ShardReturn) { return {make(KeepOrder{}), array<SealKey>(), array<Hash>()}; }
   Commit make(Commit) {
     CommitScalars scalars;
     scalars.step = step();

@@ -37,10 +37,11 @@ Bytes learnable_tokens(std::size_t count) {
 
 std::string round_text(const TinyRound& round) {
   std::ostringstream text;
-  text << "[model]\nname = \"mite\"\nhidden = 32\nlayers = " << round.layers
+  text << "[model]\nname = \"" << round.name << "\"\nhidden = 32\nlayers = " << round.layers
        << "\nheads = 2\nkv_heads = 2\nffn_hidden = 64\nvocab = " << kVocab
-       << "\nsequence = 16\nstages = " << round.stages << "\nweights = \"" << round.weights
-       << "\"\n"
+       << "\nsequence = 16\nstages = "
+       << (round.cut.empty() ? std::to_string(round.stages) : round.cut) << "\nweights = \""
+       << round.weights << "\"\n"
        << "[data]\nmanifest = \"data/manifest.json\"\n"
        << "[training]\nsteps = " << round.steps << "\nmicrobatches = " << round.microbatches
        << "\nmicrobatch_sequences = 2\nprecision = \"fp32\"\nseed = 3\nschedule_order = \""
@@ -62,12 +63,17 @@ Path program(const std::string& name) {
 
 RoundFolder::RoundFolder(const TinyRound& round) {
   write_data();
-  const std::string text = round_text(round);
-  write_text(dir_ / "round.toml", text);
+  write_text(dir_ / "round.toml", round_text(round));
+  use_round_file(dir_ / "round.toml");
+  std::filesystem::create_directories(coordinator_dir());
+}
+
+void RoundFolder::use_round_file(const Path& file) {
+  const std::string text = read_text(file);
   auto parsed = node::parse_round(text, "round.toml");
   COSHARD_CHECK_OP(parsed.has_value() ? "" : parsed.error().message, ==, "");
   round_ = *parsed;
-  std::filesystem::create_directories(coordinator_dir());
+  write_text(dir_ / "round.toml", text);
 }
 
 void RoundFolder::write_data() {

@@ -26,6 +26,8 @@ struct TinyRound {
   std::string order = "1f1b";
   std::string weights = "open";
   std::uint32_t replicas_max = 0;  ///< 0: no seats beyond `replicas`
+  std::string cut = "";            ///< layers of each of `stages`, "[1, 3]"; empty: even parts
+  std::string name = "mite";
 };
 std::string round_text(const TinyRound& round);
 
@@ -44,6 +46,9 @@ Path program(const std::string& name);
 class RoundFolder {
  public:
   explicit RoundFolder(const TinyRound& round);
+
+  /// Another round file instead, as it is.
+  void use_round_file(const Path& file);
 
   const Path& path() const { return dir_.path(); }
   Path coordinator_dir() const { return dir_ / "coordinator"; }

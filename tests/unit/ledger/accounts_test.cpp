@@ -20,7 +20,8 @@ struct Fold {
   Accounts accounts;
   SmallRound round;
 
-  explicit Fold(std::uint32_t stages = 2) : round(stages) {
+  explicit Fold(std::uint32_t stages = 2, std::uint64_t steps_before = 0) : round(stages) {
+    round.params.steps_before = steps_before;
     Genesis genesis = round.params;
     genesis.coordinator = round.operating.public_key();
     genesis.log_key = round.log_key.public_key();
@@ -142,6 +143,28 @@ TEST(Accounts, WholeRoundEmitsExactlyTheCap) {
   EXPECT_EQ(totals.posted, fold.round.params.unit_cap);
   EXPECT_EQ(totals.remaining + totals.pending + totals.burnt, 0u);
   EXPECT_ERROR(fold.accounts.next_epoch(), ErrorCode::kFailedPrecondition);
+}
+
+TEST(Accounts, ARoundThatGoesOnFromAnotherMintsItsOwnCapOverItsOwnSteps) {
+  Fold fold(2, 23);
+  ASSERT_OK(fold.start);
+  EXPECT_REFUSED(fold, fold.close(0, 21, 30), ErrorCode::kFailedPrecondition);
+  EXPECT_REFUSED(fold, fold.say(CheckpointRecord{StepId(23), fold.round.shards()}),
+                 ErrorCode::kFailedPrecondition);
+  ASSERT_OK(fold.finish_epoch(0, 24, 30));
+  EXPECT_EQ(fold.accounts.totals().pending, 1'000'003U * 7 / 27) << "of the steps 24 to 50";
+  ASSERT_OK(fold.say(Rollback{StepId(23), "lost"}));
+  ASSERT_OK(fold.open_next());
+  ASSERT_OK(fold.finish_epoch(1, 24, 30));
+  ASSERT_OK(fold.say(CheckpointRecord{StepId(30), fold.round.shards()}));
+  ASSERT_OK(fold.say(*fold.accounts.credit_for(LedgerEpoch(0))));
+  for (const std::uint64_t epoch : {0U, 1U})
+    ASSERT_OK(fold.say(CreditPost{LedgerEpoch(epoch), fold.accounts.covering_checkpoint()}));
+  for (std::uint64_t epoch = 2; epoch < 4; ++epoch) {
+    ASSERT_OK(fold.open_next());
+    ASSERT_OK(fold.finish_epoch(epoch, epoch * 10 + 11, epoch * 10 + 20));
+  }
+  EXPECT_EQ(fold.accounts.totals().remaining, 0U);
 }
 
 TEST(Accounts, EarlyEndBurnsTheRest) {

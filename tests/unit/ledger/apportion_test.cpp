@@ -80,6 +80,17 @@ RC_GTEST_PROP(Emission, SumIsTheCap, ()) {
   RC_ASSERT(emitted_through(genesis, StepId(0)) == 0u);
 }
 
+RC_GTEST_PROP(Emission, StepsOfAnotherRoundEmitNothing, ()) {
+  const auto own = *rc::gen::inRange<std::uint64_t>(1, 500);
+  const auto before = *rc::gen::inRange<std::uint64_t>(0, 500);
+  const auto half_life = *rc::gen::inRange<std::uint64_t>(0, 700);
+  const Genesis alone = emitting(1'000'000'007, own, half_life);
+  Genesis later = emitting(1'000'000'007, before + own, half_life);
+  later.steps_before = before;
+  for (std::uint64_t step = 1; step <= own; ++step)
+    RC_ASSERT(emission_of(later, StepId(before + step)) == emission_of(alone, StepId(step)));
+}
+
 TEST(Emission, ConstantIsEvenToOneUnit) {
   const Genesis genesis = emitting(1'000'000'000'000, 7, 0);
   for (std::uint64_t step = 1; step <= 7; ++step) {
@@ -139,6 +150,7 @@ TEST(Genesis, EveryBadParameterIsNamed) {
   refused([](Genesis& g) { g.treasury = g.data; });
   refused([](Genesis& g) { g.half_life_steps = kHalfLifeMax + 1; });
   refused([](Genesis& g) { g.total_steps = 0; });
+  refused([](Genesis& g) { g.steps_before = g.total_steps; });
   refused([](Genesis& g) { g.epoch_steps = 0; });
   refused([](Genesis& g) { g.stage_prices.clear(); });
   refused([](Genesis& g) { g.stage_prices[1] = 0; });

@@ -81,6 +81,43 @@ TEST(RoundFile, ExplicitSizesOverrideThePresetAndStagesMayBeAList) {
   EXPECT_EQ(round->model.slices.at(1).layers(), 3);
 }
 
+std::string beginning(std::string_view step, std::string_view shards) {
+  return "[beginning]\nnetwork = \"" + std::string(64, 'c') + "\"\nstep = " + std::string(step) +
+         "\nshards = " + std::string(shards) + "\n[ledger]\n";
+}
+
+std::string shard(char digit) {
+  return "{ sha256 = \"" + std::string(64, digit) + "\", bytes = 4711 }";
+}
+
+TEST(RoundFile, ABeginningNamesACheckpointOfAnotherRound) {
+  const std::string two = "[" + shard('a') + ", " + shard('b') + "]";
+  const auto round = parse_round(with("[ledger]\n", beginning("40", two)), "r");
+  ASSERT_TRUE(round) << round.error().message;
+  ASSERT_TRUE(round->beginning);
+  EXPECT_EQ(round->beginning->step.value, 40U);
+  EXPECT_EQ(round->beginning->network.hex(), std::string(64, 'c'));
+  ASSERT_EQ(round->beginning->shards.size(), 2U);
+  EXPECT_EQ(to_hex(round->beginning->shards[1].sha256), std::string(64, 'b'));
+  EXPECT_EQ(round->beginning->shards[1].bytes, 4711U);
+  const auto again = parse_round(to_toml(*round), "again");
+  ASSERT_TRUE(again) << again.error().message;
+  EXPECT_EQ(*again, *round);
+  const auto refused = [&](const std::string& text) {
+    const auto bad = parse_round(with("[ledger]\n", text), "r");
+    return bad ? std::string("accepted") : bad.error().message;
+  };
+  EXPECT_EQ(refused(beginning("200", two)),
+            "r:27: beginning.step: expected a step before training.steps, which is 200, found 200");
+  EXPECT_THAT(refused(beginning("0", two)), StartsWith("r:27: beginning.step: expected"));
+  EXPECT_EQ(refused(beginning("40", "[" + shard('a') + "]")),
+            "r:28: beginning.shards: expected a list of { sha256, bytes }, one for each of 2 "
+            "stages, found 1");
+  EXPECT_THAT(refused(beginning("40", "[" + shard('a') + ", 3]")), HasSubstr("found 3"));
+  EXPECT_THAT(refused(beginning("40", "[" + shard('a') + ", " + shard('x') + "]")),
+              HasSubstr("beginning.shards.sha256: expected a SHA-256 of 64 hexadecimal digits"));
+}
+
 TEST(RoundFile, WritingAndReadingGivesTheSameRound) {
   const std::string variants[] = {
       std::string(kValid),

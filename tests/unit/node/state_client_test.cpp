@@ -38,7 +38,8 @@ class StateClientTest : public ::testing::Test {
     asked_.clear();
     over_.reset();
     client_.emplace(
-        dir_.path(), clock_,
+        [this](StepId step, StageIndex stage) { return checkpoint_path(dir_.path(), step, stage); },
+        clock_,
         StateClientPorts{
             .send =
                 [this](const NodeId& to, const Message& message) {

@@ -218,5 +218,81 @@ TEST_F(RollbackTest, ResumesAfterTheLastCompleteCheckpointAndRollsBackOnce) {
   EXPECT_FALSE(last<RolledBack>().has_value());
 }
 
+/// A round that goes on from another one's checkpoint, of step 4: nodes 0 and 1 have its shards.
+class BeginningTest : public RollbackTest {
+ protected:
+  void begin() {
+    config.stage_patience = 60s;
+    config.ledger_epoch_steps = 20;
+    open({CheckpointRecord{StepId(4), {{file_of(0), 10}, {file_of(1), 10}}}});
+    for (const std::uint32_t n : {0U, 1U}) ask(n, 4, n);
+  }
+  void load() {
+    for (const std::uint32_t n : {0U, 1U}) hear(n, UpdateReport{StepId(4), StageIndex(n), {}});
+  }
+};
+
+TEST_F(BeginningTest, WhoHoldsAShardLoadsItAndOthersComeInLater) {
+  begin();
+  for (const std::uint32_t n : {0U, 1U}) {
+    EXPECT_EQ(last_to<Welcome>(n)->resume_step.value, 4U);
+    EXPECT_EQ(last_to<Welcome>(n)->resume_file_hash, file_of(n));
+  }
+  ask(2, 0, 0);
+  EXPECT_FALSE(last_to<Refused>(2).has_value()) << "it waits";
+  EXPECT_EQ(machine->phase(), CoordinatorPhase::kAdmitting) << "one more is to come";
+  ask(3, 0, 0);
+  ASSERT_EQ(machine->phase(), CoordinatorPhase::kLoading) << "all are here that were wanted";
+  load();
+  EXPECT_EQ(last_to<StepOpen>(0)->step.value, 5U);
+  for (const std::uint32_t n : {2U, 3U}) {
+    EXPECT_TRUE(last_to<Welcome>(n)->joins);
+    EXPECT_EQ(last_to<Welcome>(n)->resume_step.value, 5U);
+  }
+}
+
+TEST_F(BeginningTest, AWrongShardIsNone) {
+  begin();
+  ask(2, 4, 0);
+  JoinRequest wrong;
+  wrong.checkpoints.push_back({StageIndex(1), StepId(4), Hash{77}});
+  hear(3, wrong);
+  ASSERT_EQ(machine->phase(), CoordinatorPhase::kLoading);
+  EXPECT_FALSE(last_to<Welcome>(3).has_value());
+}
+
+/// Nothing of the other round is handed to this one's ledger, and nothing comes before it.
+TEST_F(BeginningTest, GoingBackEndsAtTheBeginning) {
+  begin();
+  for (const std::uint32_t n : {2U, 3U}) ask(n, 4, n % 2);
+  load();
+  for (const std::uint32_t n : {2U, 3U}) hear(n, UpdateReport{StepId(4), StageIndex(n % 2), {}});
+  do_step(5);
+  ASSERT_EQ(machine->status().last_step.value, 5U);
+  lose_stage_1();
+  EXPECT_EQ(*last<RolledBack>(), (RolledBack{StepId(4), LedgerEpoch(1)}));
+  EXPECT_EQ(last<EpochFinished>()->first_step.value, 5U);
+  for (const std::uint32_t n : {0U, 2U, 3U}) ask(n, 4, n % 2);
+  EXPECT_EQ(last_to<Welcome>(3)->resume_step.value, 4U);
+}
+
+/// Before a step was committed, whoever lives is as good as one who has just loaded.
+TEST_F(BeginningTest, ACrashBeforeTheFirstStepLosesNothing) {
+  begin();
+  said.clear();
+  open(journal);
+  for (const std::uint32_t n : {0U, 1U}) {
+    JoinRequest claims;
+    claims.seat = {Incarnation(1), StepId(4), false};
+    hear(n, claims);
+    EXPECT_FALSE(last_to<Refused>(n).has_value());
+  }
+  for (const std::uint32_t n : {2U, 3U}) ask(n, 4, n % 2);
+  ASSERT_EQ(machine->phase(), CoordinatorPhase::kLoading);
+  load();
+  for (const std::uint32_t n : {2U, 3U}) hear(n, UpdateReport{StepId(4), StageIndex(n % 2), {}});
+  EXPECT_EQ(last_to<StepOpen>(3)->step.value, 5U);
+}
+
 }  // namespace
 }  // namespace coshard::round

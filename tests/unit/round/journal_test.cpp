@@ -39,6 +39,22 @@ TEST(Journal, KeepsWhatIsNeededToGoOn) {
   EXPECT_EQ(state.skipped_in_a_row, 1U);
 }
 
+TEST(Journal, ARoundMayBeginWithTheCheckpointOfAnother) {
+  std::vector<JournalRecord> history{CheckpointRecord{StepId(40), {{}}},
+                                     RoundOpened{Generation(1)}};
+  JournalState state = replay(history);
+  EXPECT_EQ(state.beginning.value, 40U);
+  EXPECT_EQ(state.last_step.value, 40U);
+  EXPECT_EQ(state.newest_step.value, 40U);
+  EXPECT_EQ(state.resume_step().value, 40U);
+  EXPECT_EQ(state.next_epoch.value, 0U);
+  history.push_back(step(41, 0));
+  history.push_back(CheckpointRecord{StepId(41), {{}}});
+  state = replay(history);
+  EXPECT_EQ(state.beginning.value, 40U);
+  EXPECT_EQ(state.resume_step().value, 41U);
+}
+
 TEST(Journal, ARollbackTakesStepsBackAndAnOpeningForgetsTheEnd) {
   std::vector<JournalRecord> history{RoundOpened{Generation(1)}, step(1, 0),
                                      RoundEnded{EndReason::kStopped, "", StepId(1), StepId(0)},
