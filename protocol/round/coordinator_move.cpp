@@ -25,8 +25,8 @@ void Coordinator::Impl::balance_stages() {
   if (members_.replicas(best->to).size() >= members_.replicas_max()) return;
   const NodeId node = members_.replicas(best->from).at(best->replica);
   const Member member = *members_.find(node);
-  const std::string why = name(member) + " moves to stage " + std::to_string(best->to.value) +
-                          ", which is the weakest";
+  const std::string why =
+      name(member) + " moves to stage " + std::to_string(best->to.value) + ", which is the weakest";
   leaving_.emplace(node, now_);  // it is missed by nobody
   lose(node, why, true);
   members_.reseat(node, best->to);

@@ -196,6 +196,9 @@ class Replica {
     said_.insert_or_assign(wire::kind_of(action.message), action.message);
   }
   void run(const round::FetchState&) {}
+  void run(const round::SealShard&) {}
+  void run(const round::KeepShard&) {}
+  void run(const round::RestoreShard&) {}
   void run(const round::UseTable&) {}
   void run(const round::SettleEpoch&) {}
   void run(const round::PeerFault& fault) { give_up(fault.reason); }

@@ -43,8 +43,8 @@ inline void disturb(VirtualRound& world, const Options& options, Rng& rng, bool 
   }
 }
 
-/// Some engines become slow for a while, once all are at work, as a box does that has something else
-/// to do.
+/// Some engines become slow for a while, once all are at work, as a box does that has something
+/// else to do.
 inline void slow_down(VirtualRound& world, const Options& options, Rng& rng, std::uint32_t times,
                       std::uint64_t longest_ms) {
   using std::chrono::milliseconds;
