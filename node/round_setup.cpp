@@ -7,6 +7,7 @@
 #include "crypto/hash.h"
 #include "ledger/checkpoint.h"
 #include "ledger/entry.h"
+#include "protocol/round/rebalance.h"
 
 namespace coshard::node {
 
@@ -68,7 +69,7 @@ round::CoordinatorConfig coordinator_config(const RoundFile& round,
                                             std::uint64_t fingerprint_secret) {
   const OptimizerSettings& wanted = round.training.optimizer;
   round::CoordinatorConfig config;
-  config.may_move = round.model.weights == Weights::kOpen;
+  if (round.model.weights == Weights::kOpen) config.move_patience = round::kMovePatience;
   config.shape = round_shape(round);
   config.steps = round.training.steps;
   config.optimizer.learning_rate = wanted.lr;

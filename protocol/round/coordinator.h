@@ -47,7 +47,8 @@ struct CoordinatorConfig {
   /// How long a round that has lost a stage waits for somebody who holds it; then it ends. Zero: it
   /// ends at once.
   Duration stage_patience = limits::kStagePatience;
-  bool may_move = false;  ///< replicas may be moved between stages: nobody has to be kept from one
+  /// Replicas move between stages, once that has been best for so long. Nothing: a seat sticks.
+  std::optional<Duration> move_patience;
   Generation generation_min;  ///< the next one is the journal's, or this where it is newer
 };
 

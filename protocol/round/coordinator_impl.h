@@ -280,7 +280,7 @@ class Coordinator::Impl {
   std::optional<TimePoint> relief_at_;  ///< if units are missing then, somebody may be slow
   bool relieving_ = false;              ///< the survey under way is to find out who
   MembershipEpoch opened_in_;           ///< of the open step
-  Hysteresis hysteresis_;               ///< before a replica moves
+  Hysteresis hysteresis_{config_.move_patience.value_or(Duration{0})};
   std::vector<Complaint> complaints_;
   std::map<NodeId, TimePoint> leaving_;  ///< asked to go, and when; gone after the open step
   bool survey_wanted_ = false;           ///< not everybody is known to have the table of this epoch

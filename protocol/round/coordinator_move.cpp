@@ -12,7 +12,7 @@ namespace coshard::round {
 
 /// A step is over. While somebody joins or leaves, who is where is not settled.
 void Coordinator::Impl::balance_stages() {
-  if (!config_.may_move || !running() || all_steps_done()) return;
+  if (!config_.move_patience || !running() || all_steps_done()) return;
   const bool settled = members_.joiners().empty() && asking_.empty() && leaving_.empty();
   std::vector<StageRates> stages(config_.shape.stages);
   for (std::uint32_t stage = 0; stage < config_.shape.stages; ++stage)
@@ -21,7 +21,7 @@ void Coordinator::Impl::balance_stages() {
       stages[stage].push_back(unit_us > 0 ? 1e6 / static_cast<double>(unit_us) : 0);
     }
   const auto best = settled ? best_move(stages) : std::nullopt;
-  if (!hysteresis_.step(best)) return;
+  if (!hysteresis_.step(best, now_)) return;
   if (members_.replicas(best->to).size() >= members_.replicas_max()) return;
   const NodeId node = members_.replicas(best->from).at(best->replica);
   const Member member = *members_.find(node);

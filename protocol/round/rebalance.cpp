@@ -55,12 +55,17 @@ std::optional<Move> best_move(const std::vector<StageRates>& stages) {
   return move;
 }
 
-bool Hysteresis::step(const std::optional<Move>& best) {
+bool Hysteresis::step(const std::optional<Move>& best, TimePoint now) {
   if (rest_ > 0) --rest_;
   const bool same = best && wanted_ && best->from == wanted_->from && best->to == wanted_->to;
-  wanted_for_ = best ? (same ? wanted_for_ + 1 : 1) : 0;
+  if (!same) {
+    wanted_since_ = now;
+    wanted_for_ = 0;
+  }
+  wanted_for_ += best ? 1 : 0;
   wanted_ = best;
-  if (wanted_for_ < limits::kMoveAfterSteps || rest_ > 0) return false;
+  if (wanted_for_ < limits::kMoveAfterSteps || now - wanted_since_ < patience_ || rest_ > 0)
+    return false;
   rest_ = limits::kMovePauseSteps;
   wanted_.reset();
   wanted_for_ = 0;

@@ -8,6 +8,7 @@
 #include <optional>
 #include <vector>
 
+#include "protocol/base/clock.h"
 #include "protocol/base/ids.h"
 
 namespace coshard::round {
@@ -28,15 +29,21 @@ struct Move {
 /// taken as the mean of the stage that it comes to, scaled by how it compares with its own.
 std::optional<Move> best_move(const std::vector<StageRates>& stages);
 
-/// Lets a move happen when it has been the best for so many steps in a row, and some time after the
-/// one before.
+/// Unless its round says otherwise, a move has to be the best for so long.
+inline constexpr Duration kMovePatience = std::chrono::minutes(1);
+
+/// Lets a move happen when it has been the best for limits::kMoveAfterSteps in a row and for
+/// `patience`, and limits::kMovePauseSteps or more after the one before.
 class Hysteresis {
  public:
-  /// A step is over; `best`: which stages the best move is between. True: do it now.
-  bool step(const std::optional<Move>& best);
+  explicit Hysteresis(Duration patience) : patience_(patience) {}
+  /// A step is over; `best`: the best move. True: do it now.
+  bool step(const std::optional<Move>& best, TimePoint now);
 
  private:
+  Duration patience_;
   std::optional<Move> wanted_;
+  TimePoint wanted_since_{};
   std::uint32_t wanted_for_ = 0;  ///< steps
   std::uint32_t rest_ = 0;        ///< steps until the next move
 };

@@ -57,7 +57,7 @@ VirtualRound::VirtualRound(Options options, Disks& disks)
   config_.shape = options_.shape;
   config_.replicas_max = options_.replicas_max;
   config_.stage_patience = options_.stage_patience;
-  config_.may_move = options_.may_move;
+  if (options_.may_move) config_.move_patience = std::chrono::seconds(2);
   config_.steps = options_.steps;
   config_.ledger_epoch_steps = options_.ledger_epoch_steps;
   config_.optimizer.total_steps = options_.steps;

@@ -159,7 +159,9 @@ TEST_F(ShardKeeperTest, AKeeperCopiesItAndANewcomerOpensIt) {
   EXPECT_EQ(kept.file_hash, sealed.file_hash);
 
   auto newcomer = keeper_of(newcomer_.path());
-  newcomer->run(round::RestoreShard{shard(sealed)});
+  ShardReturn wanted = shard(sealed);
+  wanted.sealed.holder = source;
+  newcomer->run(round::RestoreShard{wanted});
   answer_from(*newcomer, keepers.path());
   (*posted.pop())();  // the copy is whole
   (*posted.pop())();  // it is open

@@ -71,19 +71,23 @@ TEST(Rebalance, NoOtherMoveIsBetter) {
   EXPECT_GT(moves, 100);
 }
 
-TEST(Hysteresis, AMoveIsWantedForSomeStepsAndNotSoonAfterAnother) {
-  Hysteresis hysteresis;
+TEST(Hysteresis, AMoveIsWantedForSomeStepsAndTimeAndNotSoonAfterAnother) {
+  using std::chrono::seconds;
+  Hysteresis hysteresis(seconds(30));
+  TimePoint now{};
   const Move move{StageIndex(0), 2, StageIndex(1)}, other{StageIndex(2), 0, StageIndex(1)};
-  const auto steps_until = [&](const Move& wanted) {
+  const auto steps_until = [&](const Move& wanted, Duration step) {
     std::uint32_t steps = 1;
-    while (!hysteresis.step(wanted)) ++steps;
+    for (; !hysteresis.step(wanted, now); now += step) ++steps;
     return steps;
   };
-  for (std::uint32_t i = 1; i < limits::kMoveAfterSteps; ++i) EXPECT_FALSE(hysteresis.step(move));
-  EXPECT_FALSE(hysteresis.step(std::nullopt)) << "somebody came";
-  for (std::uint32_t i = 1; i < limits::kMoveAfterSteps; ++i) EXPECT_FALSE(hysteresis.step(move));
-  EXPECT_EQ(steps_until(other), limits::kMoveAfterSteps) << "another move begins from the start";
-  EXPECT_EQ(steps_until(move), limits::kMovePauseSteps);
+  EXPECT_EQ(steps_until(move, seconds(1)), 31U) << "30 seconds";
+  EXPECT_EQ(steps_until(move, seconds(10)), limits::kMovePauseSteps) << "the pause";
+  for (std::uint32_t i = 0; i < limits::kMovePauseSteps; ++i) hysteresis.step(std::nullopt, now);
+  for (std::uint32_t i = 1; i < limits::kMoveAfterSteps; ++i, now += seconds(10))
+    EXPECT_FALSE(hysteresis.step(move, now));
+  EXPECT_FALSE(hysteresis.step(std::nullopt, now)) << "somebody came";
+  EXPECT_EQ(steps_until(other, seconds(10)), limits::kMoveAfterSteps) << "from the start";
 }
 
 }  // namespace
