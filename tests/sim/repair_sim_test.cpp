@@ -129,7 +129,7 @@ TEST(RepairSim, AReplicaMovesWhereTwoWereLost) {
     options.shape.stages = 2;
     options.shape.replicas = 3;
     options.slow_node = 1;
-    options.steps = 40;
+    options.steps = 100;
     options.may_move = true;
     SCOPED_TRACE(shape_name(options));
     Rng rng(seed, 42);
