@@ -1,9 +1,9 @@
 // A stage engine that waits instead of computing: so long per forward and per backward as
-// COSHARD_PACE says, "FORWARD_MS BACKWARD_MS SLOW_STAGE FACTOR FILE". Of the stage SLOW_STAGE the
-// process that creates FILE is slower by FACTOR. What it averages, updates, saves and loads has the
-// stage's size; the gradients are integers, added as the real engine adds, so that digests agree or
-// the round ends. Linked with node/daemon/main.cpp it is a node for measurements of everything but
-// computing.
+// COSHARD_PACE says, "FORWARD_MS BACKWARD_MS SLOW_STAGE FACTOR FILE [AFTER]". Of the stage
+// SLOW_STAGE the process that creates FILE is slower by FACTOR, from its forward AFTER + 1 on. What
+// it averages, updates, saves and loads has the stage's size; the gradients are integers, added as
+// the real engine adds, so that digests agree or the round ends. Linked with node/daemon/main.cpp
+// it is a node for measurements of everything but computing.
 // SPDX-License-Identifier: Apache-2.0
 #include <fcntl.h>
 #include <unistd.h>
@@ -26,6 +26,8 @@ namespace {
 
 struct WaitTimes {
   std::chrono::duration<double, std::milli> forward{}, backward{};
+  double factor = 1;
+  std::uint64_t after = 0;  ///< forwards at the usual pace
 };
 
 WaitTimes wait_times(StageIndex stage) {
@@ -33,14 +35,15 @@ WaitTimes wait_times(StageIndex stage) {
   COSHARD_CHECK(text != nullptr);
   std::istringstream words(text);
   double forward = 0, backward = 0, factor = 1;
+  std::uint64_t after = 0;
   std::uint32_t slow_stage = 0;
   std::string file;
   COSHARD_CHECK(words >> forward >> backward >> slow_stage >> factor >> file);
+  words >> after;
   const bool slow = stage.value == slow_stage &&
                     ::open(file.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600) >= 0;
-  const double times = slow ? factor : 1;
-  return {std::chrono::duration<double, std::milli>(forward * times),
-          std::chrono::duration<double, std::milli>(backward * times)};
+  return {std::chrono::duration<double, std::milli>(forward),
+          std::chrono::duration<double, std::milli>(backward), slow ? factor : 1, after};
 }
 
 class PacedEngine final : public StageEngine {
@@ -57,7 +60,8 @@ class PacedEngine final : public StageEngine {
   const std::vector<GradientChunk>& layout() const override { return layout_; }
 
   Result<TensorBlob> forward(MicrobatchIndex, const StageInput& input) override {
-    std::this_thread::sleep_for(times_.forward);
+    ++forwards_;
+    take(times_.forward);
     return boundary(input);
   }
   Result<TensorBlob> forward_only(const StageInput& input) override {
@@ -65,14 +69,15 @@ class PacedEngine final : public StageEngine {
   }
   Result<LossResult> forward_loss(MicrobatchIndex microbatch, const StageInput& input,
                                   const TokenBatch& targets, Accumulate accumulate) override {
-    std::this_thread::sleep_for(times_.forward + times_.backward);
+    ++forwards_;
+    take(times_.forward + times_.backward);
     add(microbatch, accumulate);
     const auto tokens = static_cast<std::uint64_t>(targets.target_tokens());
     return LossResult{static_cast<double>(tokens), tokens, boundary(input)};
   }
   Result<TensorBlob> backward(MicrobatchIndex microbatch, const TensorBlob& output_grad,
                               Accumulate accumulate) override {
-    std::this_thread::sleep_for(times_.backward);
+    take(times_.backward);
     add(microbatch, accumulate);
     return config_.slice.has_embedding ? TensorBlob{} : output_grad;
   }
@@ -132,6 +137,10 @@ class PacedEngine final : public StageEngine {
  private:
   using Vector = std::vector<float>;
 
+  void take(std::chrono::duration<double, std::milli> usual) const {
+    std::this_thread::sleep_for(usual * (forwards_ > times_.after ? times_.factor : 1));
+  }
+
   static tl::unexpected<Error> none() {
     return fail(ErrorCode::kInternal, "the paced engine has no model");
   }
@@ -186,6 +195,7 @@ class PacedEngine final : public StageEngine {
 
   const StageConfig config_;
   const WaitTimes times_;
+  std::uint64_t forwards_ = 0;
   std::vector<GradientChunk> layout_;
   Vector weights_, first_, second_, sum_, average_;
 };
