@@ -5,7 +5,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cstring>
 
 #include "protocol/base/rng.h"
 
@@ -28,7 +27,7 @@ Result<Bytes> run(Stream stream, ByteView key, const Bytes& bytes) {
   std::size_t at = 0;
   const auto source = [&](std::span<std::uint8_t> to) -> Result<std::size_t> {
     const std::size_t size = std::min(to.size(), bytes.size() - at);
-    std::memcpy(to.data(), bytes.data() + at, size);
+    std::copy_n(bytes.begin() + static_cast<std::ptrdiff_t>(at), size, to.begin());
     at += size;
     return size;
   };
