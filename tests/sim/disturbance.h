@@ -61,7 +61,7 @@ inline Options slow_options(std::uint64_t seed) {
   Options options = crowded_options(seed);
   options.shape.replicas = 3;
   options.shape.microbatches = 12;
-  options.steps += 20;
+  options.steps += 30;
   options.slow_node = 1;
   return options;
 }

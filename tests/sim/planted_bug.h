@@ -30,10 +30,9 @@ enum class Bug : std::uint8_t {
   kLostRecord,           ///< a dead coordinator's journal lacks its last record
   kUntoldRollback,       ///< the ledger is not told that steps are done again
   kForgottenEpoch,       ///< the ledger is not told of an epoch
-  kKeepsRelieved,        ///< a unit that was given back is added to the sum all the same
-  kUnasked,              ///< a unit counts as given back that nobody was asked for
+  kKeepsRelieved,        ///< a node says that it gave a unit back, and goes on with it
 };
-inline constexpr int kBugs = 20;
+inline constexpr int kBugs = 19;
 
 constexpr std::string_view name_of(Bug bug) {
   constexpr std::string_view kNames[kBugs] = {"None",
@@ -54,8 +53,7 @@ constexpr std::string_view name_of(Bug bug) {
                                               "LostRecord",
                                               "UntoldRollback",
                                               "ForgottenEpoch",
-                                              "KeepsRelieved",
-                                              "Unasked"};
+                                              "KeepsRelieved"};
   return kNames[static_cast<int>(bug)];
 }
 

@@ -77,7 +77,7 @@ std::string slow_life(Bug bug, std::uint64_t seed) {
   Rng rng(seed, 40);
   Disks disks;
   VirtualRound world(options, disks);
-  slow_down(world, options, rng, 20, 400);
+  slow_down(world, options, rng, 60, 600);
   world.run();
   return difference(options, world);
 }

@@ -228,11 +228,7 @@ void VirtualRound::Node::execute(const SetAverage& action) {
 
 void VirtualRound::Node::execute(const DropUnit& action) {
   ++world_.units_given_back;
-  job(0, [this, unit = action.unit] {
-    stash_.erase(unit);
-    if (world_.planted_.is(Bug::kKeepsRelieved))
-      accumulate(Work{WorkOp::kBackward, unit, true}, mix({unit.microbatch.value, 0xBAD}));
-  });
+  job(0, [this, unit = action.unit] { stash_.erase(unit); });
 }
 
 void VirtualRound::Node::execute(const DropChunks& action) {

@@ -343,7 +343,7 @@ void VirtualRound::claim_relieved(Holdings& holdings) {
   for (HeldUnit& unit : holdings.units) {
     const bool open = unit.counts && unit.progress >= UnitProgress::kInput &&
                       unit.progress < UnitProgress::kBackward;
-    if (!open || !planted_.strikes(Bug::kUnasked)) continue;
+    if (!open || !planted_.strikes(Bug::kKeepsRelieved)) continue;
     unit.counts = false;
     unit.relieved = true;
     unit.progress = UnitProgress::kDone;
