@@ -23,6 +23,10 @@ VirtualRound::Desk::Desk(VirtualRound& world, CoordinatorConfig config,
       committed_(world.committed) {
   // A commit that was written down is one, whoever was told.
   const JournalState state = replay(journal_);
+  for (const GivenUp& given : state.given_up)
+    while (!committed_.empty() && committed_.back().step() > given.back.to_step &&
+           committed_.back().ledger_epoch < given.back.next_epoch)
+      committed_.pop_back();  // whoever went back may have died before it said so
   while (!committed_.empty() && committed_.back().step() > state.last_step)
     committed_.pop_back();  // never durable, and never spoken
   const bool missed = committed_.empty() || state.last_step == committed_.back().step().next();
