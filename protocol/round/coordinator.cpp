@@ -336,9 +336,9 @@ void Coordinator::Impl::close_admission() {
   const bool waited =
       fall_back_ ? survivors_are_back()
                  : resume_step_.value > 0 && now_ - admitted_at_ >= limits::kAdmissionTimeout;
-  // Seats stick: where one stage has more than it wants another waits in vain.
   const RoundShape& shape = config_.shape;
-  // Who lacks a shard of the beginning comes in once there is one to copy it from.
+  // Seats stick: where one stage has more than it wants another waits in vain. Who lacks a shard of
+  // the beginning comes in once there is one to copy it from.
   const std::size_t here = members_.nodes().size() + asking_.size();
   const bool all_in = here >= std::size_t{shape.stages} * shape.replicas;
   if (members_.weakest() < (waited || all_in ? 1 : shape.replicas)) return await_stages();

@@ -174,8 +174,7 @@ std::string Coordinator::Impl::waiting_for() const {
     case CoordinatorPhase::kLoading:
       return "nodes to load their stages";
     case CoordinatorPhase::kTraining:
-      if (!book_ && all_steps_done()) return "the last checkpoint";
-      if (!book_) return "a node that joins to apply step " + std::to_string(last_step_.value);
+      if (!book_) return "the last checkpoint";
       if (survey_)
         return "nodes to say what they hold of step " + std::to_string(book_->step().value);
       for (std::uint32_t stage = 0; stage < config_.shape.stages; ++stage)

@@ -268,8 +268,7 @@ void Participant::Impl::obey(const StageClosed& message) {
   if (!outdated && !message.holders.empty()) {  // of an attempt that may be known already
     if (message.attempt > step->averaging.attempt())
       begin_attempt(*step, message.step, message.attempt);
-    step->closed_attempt = message.attempt;
-    step->closed = message;
+    keep(*step, message);
     if (step->report) tell(config_.coordinator, *step->report);
     return;
   }
@@ -279,9 +278,13 @@ void Participant::Impl::obey(const StageClosed& message) {
     return;
   }
   begin_attempt(*step, message.step, message.attempt);
-  step->closed_attempt = message.attempt;
-  step->closed = message;
-  step->closed_at = now_;
+  keep(*step, message);
+}
+
+void Participant::Impl::keep(OpenStep& step, const StageClosed& closed) {
+  step.closed_attempt = closed.attempt;
+  step.closed = closed;
+  step.closed_at = now_;
 }
 
 void Participant::Impl::obey(const RepairOrders& message) {
@@ -318,10 +321,8 @@ void Participant::Impl::return_slot(OpenStep& step, const RepairTask& task) {
   const Unit unit{committed_.next(), task.microbatch, welcome_->stage, task.attempt};
   const Flight* flight = step.pipeline.find(unit);
   if (flight == nullptr || !flight->slotted || task.redo != Redo::kNothing) return;
-  const NodeId& giver = flight->from.node;
-  if (task.from.node == NodeId{} || task.from.node == giver) return;
-  slots_.finish(giver);
-  tell(giver, slot_grant(giver));
+  if (task.from.node == NodeId{} || task.from.node == flight->from.node) return;
+  finish_slot(flight->from.node);
 }
 
 void Participant::Impl::obey(const Commit& message) {

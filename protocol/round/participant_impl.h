@@ -151,6 +151,8 @@ class Participant::Impl {
   void refuse(OpenStep& step, const ComputeDone& event);
   void relieve(OpenStep& step, const RepairTask& task);
   void return_slot(OpenStep& step, const RepairTask& task);
+  void finish_slot(const NodeId& upstream);
+  void keep(OpenStep& step, const StageClosed& closed);
   void keep_for_later(const Member& from, const SlotGrant& grant);
   void repeat_refusal(OpenStep& step);
   void average(OpenStep& step);

@@ -74,6 +74,12 @@ SlotGrant Participant::Impl::slot_grant(const NodeId& upstream) const {
           find_member(upstream)->incarnation};
 }
 
+/// A unit of `upstream` is over here, and no gradient takes its slot back.
+void Participant::Impl::finish_slot(const NodeId& upstream) {
+  slots_.finish(upstream);
+  tell(upstream, slot_grant(upstream));
+}
+
 /// The engine works through what it was given one after the other, and is through with the oldest.
 void Participant::Impl::measure(WorkOp op) {
   constexpr double kNewestWeight = 0.2;
@@ -173,10 +179,7 @@ void Participant::Impl::refuse(OpenStep& step, const ComputeDone& event) {
   else if (event.fault == UnitFault::kInput && !is_first())
     sender = flight.from.node;
   const auto upstream = step.pipeline.refuse(event.work, event.fault != UnitFault::kInput);
-  if (upstream) {
-    slots_.finish(*upstream);
-    tell(*upstream, slot_grant(*upstream));
-  }
+  if (upstream) finish_slot(*upstream);
   step.refusal = UnitRefused{unit, sender, event.error, event.fault};
   step.refused_in = table_->epoch;
   step.refused_at = now_;
@@ -191,10 +194,7 @@ void Participant::Impl::relieve(OpenStep& step, const RepairTask& task) {
   if (flight == nullptr) return;
   const Flight before = *flight;
   if (!step.pipeline.relieve(unit)) return;
-  if (before.slotted) {
-    slots_.finish(before.from.node);
-    tell(before.from.node, slot_grant(before.from.node));
-  }
+  if (before.slotted) finish_slot(before.from.node);
   if (before.routed && !before.gradient_here) router_.abandoned(before.to.node, now_);
   step.awaited.erase(unit);
   engine(DropUnit{unit});
