@@ -19,12 +19,15 @@ const NodeId kCoordinator = node(100);
 /// A node in a round of three stages of two replicas, nodes (stage, replica) = (n / 2, n % 2).
 class ParticipantTest : public testing::Test {
  protected:
-  void sit(std::uint32_t self) {
+  void start(std::uint32_t self) {
     ParticipantConfig config;
     config.self = node(self);
     config.coordinator = kCoordinator;
     machine.emplace(config);
     take(machine->start(now));
+  }
+  void sit(std::uint32_t self) {
+    start(self);
     obey(Welcome{StageIndex(self / 2), ReplicaIndex(self % 2), kLife, {}, StepId(0), {}});
     happen(StageReady{{3, 2, 4, 16}, Schedule::kOneForwardOneBackward, 2, {}});
     MembershipTable table{MembershipEpoch(6), {}};
@@ -372,11 +375,7 @@ TEST_F(ParticipantTest, ASilentCoordinatorIsAskedAndNothingIsGivenUp) {
 
 /// 300 MB of state are 100 MB of gradient, which comes every two seconds: 800 Mbit/s are needed.
 TEST_F(ParticipantTest, AJoinerWhoseLinkCannotKeepUpIsToldWhatItNeeds) {
-  ParticipantConfig config;
-  config.self = node(0);
-  config.coordinator = kCoordinator;
-  machine.emplace(config);
-  take(machine->start(now));
+  start(0);
   obey(Welcome{StageIndex(0), ReplicaIndex(0), kLife, {}, StepId(5), {}, "", true});
   for (std::uint64_t step = 5; step <= 8; ++step) {
     obey(StageClosed{StepId(step),
@@ -404,11 +403,7 @@ TEST_F(ParticipantTest, AJoinerWhoseLinkCannotKeepUpIsToldWhatItNeeds) {
 /// It is a member from the step on that opens while it still lacks the update before: what is said
 /// of that step meanwhile waits until it can work.
 TEST_F(ParticipantTest, AJoinerIsLetInWhileItsLastUpdateIsOnItsWay) {
-  ParticipantConfig config;
-  config.self = node(5);
-  config.coordinator = kCoordinator;
-  machine.emplace(config);
-  take(machine->start(now));
+  start(5);
   obey(Welcome{StageIndex(2), ReplicaIndex(1), kLife, {}, StepId(1), {}, "", true});
   MembershipTable table{MembershipEpoch(6), {}};
   for (std::uint32_t n = 0; n < 6; ++n)
