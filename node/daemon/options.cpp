@@ -31,7 +31,7 @@ Result<std::optional<NodeOptions>> parse_node_options(int argc, char** argv) {
       ->transform(CLI::AsSizeValue(false));
   app.add_option("--tflops", options.tflops,
                  "what this box counts as, in 1e12 operations per second (default: measured)")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Range(0.0, 1e6));
   app.add_option("--patience", options.patience,
                  "seconds to go on asking for a coordinator that is away before giving up")
       ->capture_default_str();
