@@ -65,8 +65,10 @@ struct HeldUnit {
   double loss_sum = 0;         ///< likewise
   bool from_ordered = false;   ///< `from` was named by an order, and so was the unit at that end
   bool to_ordered = false;     ///< likewise `to`
-  bool refused = false;        ///< not finite here: somebody else should do it
-  bool relieved = false;       ///< given back, and not in the sum: likewise
+  UnitFault fault = UnitFault::kNone;  ///< why it came to nothing here, if it did
+  bool relieved = false;  ///< given back, and not in the sum: somebody else should do it
+  /// Not finite here: somebody else should do it.
+  bool refused() const { return fault > UnitFault::kInput; }
   bool operator==(const HeldUnit&) const = default;
 };
 

@@ -154,6 +154,7 @@ class Coordinator::Impl {
   void lose(const NodeId& node, const std::string& why, bool anew = false);
   void judge_complaints();
   void judge_silence();
+  bool is_spare(const Member& member) const;  ///< its stage has others
   const Member& who_goes(const Member& from, const Member& about) const;
   void take_leave();
   void survey();

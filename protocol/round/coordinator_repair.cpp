@@ -78,7 +78,7 @@ void Coordinator::Impl::judge_silence() {
     const auto& late = peers_.at(node).late_since;
     if (!late || now_ - *late < 2 * limits::kHeartbeatInterval) continue;
     const Member member = *members_.find(node);
-    if (members_.replicas(member.stage).size() == 1) continue;
+    if (!is_spare(member)) continue;
     const auto silence =
         std::chrono::duration_cast<std::chrono::milliseconds>(now_ - peers_.at(node).heard_at);
     return lose(node,
@@ -103,6 +103,10 @@ void Coordinator::Impl::hear(const Member& from, const PeerComplaint& message) {
     complaints_.push_back({from.node, message.peer, message.reason, now_});
 }
 
+bool Coordinator::Impl::is_spare(const Member& member) const {
+  return members_.replicas(member.stage).size() > 1;
+}
+
 /// What a neighbour sent and no honest one sends is between the two of them. What is not finite is
 /// done again elsewhere, once everybody has said what it holds; a sum that took it up is of no use,
 /// and its node begins anew where its stage can spare it.
@@ -113,9 +117,6 @@ void Coordinator::Impl::hear(const Member& from, const UnitRefused& message) {
   }
   if (message.unit.stage != from.stage) return fault(from.node, "refuses another stage's unit");
   const Member* sender = members_.find(message.sender);
-  const auto is_spare = [this](const Member& member) {
-    return members_.replicas(member.stage).size() > 1;
-  };
   const bool input = message.fault <= UnitFault::kInput;
   const std::string what =
       name(from) + " refused microbatch " + std::to_string(message.unit.microbatch.value) +
@@ -144,7 +145,7 @@ void Coordinator::Impl::hear(const Member& from, const LeaveNotice& message) {
   }
   if (!running() || (!book_ && all_steps_done())) return;  // it ends anyway
   // It lives: where nobody could take its place, what it holds can still be saved.
-  if (members_.replicas(from.stage).size() == 1)
+  if (!is_spare(from))
     return end_round(EndReason::kNodeLost, name(from) + " leaves: " + message.reason, true);
   leaving_.emplace(from.node, now_);
 }
@@ -156,7 +157,7 @@ void Coordinator::Impl::take_leave() {
   const auto [node, since] = *leaving_.begin();
   if (book_ && now_ - since < limits::kLeaveTimeout) return;
   const Member member = *members_.find(node);
-  if (members_.replicas(member.stage).size() == 1)
+  if (!is_spare(member))
     return end_round(EndReason::kNodeLost, name(member) + " leaves, the last of its stage", true);
   lose(node, name(member) + " has left");
 }
@@ -179,6 +180,11 @@ void Coordinator::Impl::hear(const Member& from, const Holdings& message) {
     ++counters_.stale;
     return;
   }
+  const bool is_spoilt = std::ranges::any_of(
+      message.units, [](const HeldUnit& unit) { return unit.fault == UnitFault::kSpoilsSum; });
+  if (is_spoilt &&
+      is_spare(from))  // what it said of it may be lost, or told to another coordinator
+    return lose(from.node, name(from) + " holds a sum that is spoilt: a unit of it is not finite");
   if (survey_) {
     (*survey_)[from.node] = message;
     if (survey_->size() == members_.nodes().size()) plan_repair();

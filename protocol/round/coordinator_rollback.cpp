@@ -96,7 +96,7 @@ void Coordinator::Impl::hand_over_given_up() {
 /// lives is saved, and the round ends.
 void Coordinator::Impl::cannot_save(const Member& who, const std::string& error) {
   const std::string why = name(who) + " cannot save its checkpoints: " + error;
-  if (members_.replicas(who.stage).size() == 1) return end_round(EndReason::kNodeLost, why, true);
+  if (!is_spare(who)) return end_round(EndReason::kNodeLost, why, true);
   lose(who.node, why);
 }
 

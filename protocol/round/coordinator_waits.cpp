@@ -34,7 +34,7 @@ std::vector<Wait> Coordinator::Impl::waits() const {
   }
   for (const auto& node : members_.nodes())
     if (const auto& late = peers_.at(node).late_since) {
-      const bool spared = members_.replicas(members_.find(node)->stage).size() > 1;
+      const bool spared = is_spare(*members_.find(node));
       add("a word of " + name(*members_.find(node)), peers_.at(node).heard_at,
           spared ? *late + 2 * limits::kHeartbeatInterval
                  : peers_.at(node).heard_at + limits::kSilenceMax,

@@ -287,44 +287,6 @@ void Participant::Impl::keep(OpenStep& step, const StageClosed& closed) {
   step.closed_at = now_;
 }
 
-void Participant::Impl::obey(const RepairOrders& message) {
-  OpenStep* step = ready() ? find_step(message.step) : nullptr;
-  if (step == nullptr) return;
-  if (message.epoch != table_->epoch) {  // nodes were lost since: other orders will come
-    ++counters_.stale;
-    return;
-  }
-  tell(config_.coordinator, RepairTaken{message.step, message.epoch});
-  if (step->repaired == message.epoch) {
-    ++counters_.repeated;
-    return;
-  }
-  step->repaired = message.epoch;
-  for (const auto& task : message.tasks) {
-    if (task.relieve) {
-      relieve(*step, task);
-      continue;
-    }
-    const Flight* flight =
-        step->pipeline.find(Unit{message.step, task.microbatch, welcome_->stage, task.attempt});
-    const bool awaited = flight != nullptr && flight->routed && !flight->gradient_here;
-    if (awaited && task.redo == Redo::kNothing && task.to.node != NodeId{})
-      router_.abandoned(flight->to.node, now_);
-    return_slot(*step, task);
-    send_out(step->pipeline.repair(task));
-  }
-}
-
-/// Whoever sent a unit here gave one of its slots for it. Where its gradient goes to another now,
-/// the slot comes back without one.
-void Participant::Impl::return_slot(OpenStep& step, const RepairTask& task) {
-  const Unit unit{committed_.next(), task.microbatch, welcome_->stage, task.attempt};
-  const Flight* flight = step.pipeline.find(unit);
-  if (flight == nullptr || !flight->slotted || task.redo != Redo::kNothing) return;
-  if (task.from.node == NodeId{} || task.from.node == flight->from.node) return;
-  finish_slot(flight->from.node);
-}
-
 void Participant::Impl::obey(const Commit& message) {
   const StepId step = message.scalars.step;
   if (is_joining()) {

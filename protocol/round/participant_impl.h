@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <map>
 #include <optional>
@@ -21,6 +22,10 @@ namespace coshard::round {
 
 /// What the open step may keep us for, and time for the coordinator to say so.
 inline constexpr auto kLeavePatience = limits::kLeaveTimeout + limits::kSuspicionMin;
+
+inline bool reduces(const StageClosed& closed, const NodeId& replica) {
+  return std::ranges::find(closed.reducers, replica) != closed.reducers.end();
+}
 
 class Participant::Impl {
  public:
@@ -136,6 +141,7 @@ class Participant::Impl {
   // What can be done now.
   void pump();
   void take_seat();
+  bool engine_wants_more() const;
   void feed_engine(OpenStep& step);
   void measure(WorkOp op);
   double unit_seconds() const;

@@ -10,10 +10,8 @@
 namespace coshard::round {
 namespace {
 
-bool names(const StageClosed& closed, const NodeId& replica) {
-  return std::find(closed.reducers.begin(), closed.reducers.end(), replica) !=
-         closed.reducers.end();
-}
+/// Work that takes longer waits for its turn here, not in the engine's queue.
+constexpr Duration kLongWork = std::chrono::milliseconds(50);
 
 }  // namespace
 
@@ -90,8 +88,16 @@ void Participant::Impl::measure(WorkOp op) {
   average = average == 0 ? sample : average + kNewestWeight * (sample - average);
 }
 
+/// Where work takes long, the way back here and there again is nothing beside it: the engine is
+/// given one piece at a time, since what it has cannot be given back to others.
+bool Participant::Impl::engine_wants_more() const {
+  if (computing_.empty()) return true;
+  const double takes = op_seconds_[static_cast<std::size_t>(computing_.front().op)];
+  return computing_.size() < config_.engine_depth && takes < seconds(kLongWork);
+}
+
 void Participant::Impl::feed_engine(OpenStep& step) {
-  while (computing_.size() < config_.engine_depth) {
+  while (engine_wants_more()) {
     const auto work = step.pipeline.next();
     if (!work) return;
     if (computing_.empty()) computing_since_ = now_;
@@ -162,52 +168,6 @@ void Participant::Impl::report_units(OpenStep& step) {
   tell(config_.coordinator, std::move(report));
 }
 
-/// The coordinator has it done again, by somebody else if it is not finite here; what is in the sum
-/// all the same costs this node its seat. Where nobody could take its place zeros do, and the
-/// update is skipped.
-void Participant::Impl::refuse(OpenStep& step, const ComputeDone& event) {
-  const Unit& unit = event.work.unit;
-  const Flight& flight = *step.pipeline.find(unit);
-  if (event.fault != UnitFault::kInput && replicas(stage()).size() == 1) {
-    tell(config_.coordinator, UnitRefused{unit, config_.self, event.error, event.fault});
-    computing_.push_back(step.pipeline.blanked(event.work));
-    return engine(Compute{computing_.back()});
-  }
-  NodeId sender = config_.self;
-  if (event.fault == UnitFault::kInput && event.work.op == WorkOp::kBackward)
-    sender = flight.to.node;
-  else if (event.fault == UnitFault::kInput && !is_first())
-    sender = flight.from.node;
-  const auto upstream = step.pipeline.refuse(event.work, event.fault != UnitFault::kInput);
-  if (upstream) finish_slot(*upstream);
-  step.refusal = UnitRefused{unit, sender, event.error, event.fault};
-  step.refused_in = table_->epoch;
-  step.refused_at = now_;
-  tell(config_.coordinator, *step.refusal);
-}
-
-/// Others are faster: what is not on its way into the sum is theirs, once the coordinator has heard
-/// so. What its neighbours still send here is of no use.
-void Participant::Impl::relieve(OpenStep& step, const RepairTask& task) {
-  const Unit unit{committed_.next(), task.microbatch, welcome_->stage, task.attempt};
-  const Flight* flight = step.pipeline.find(unit);
-  if (flight == nullptr) return;
-  const Flight before = *flight;
-  if (!step.pipeline.relieve(unit)) return;
-  if (before.slotted) finish_slot(before.from.node);
-  if (before.routed && !before.gradient_here) router_.abandoned(before.to.node, now_);
-  step.awaited.erase(unit);
-  engine(DropUnit{unit});
-}
-
-/// A table of a later epoch asks for what this node holds: that says it as well.
-void Participant::Impl::repeat_refusal(OpenStep& step) {
-  if (step.refused_in < table_->epoch) step.refusal.reset();
-  if (!step.refusal || now_ - step.refused_at < limits::kRepeatInterval) return;
-  step.refused_at = now_;
-  tell(config_.coordinator, *step.refusal);
-}
-
 void Participant::Impl::average(OpenStep& step) {
   if (step.closed && !step.closed->holders.empty()) {
     ask_for_average(step);
@@ -249,54 +209,6 @@ void Participant::Impl::begin_attempt(OpenStep& step, StepId id, Attempt attempt
   step.averaging = Averaging(id, welcome_->stage, attempt, config_.self, chunks_);
 }
 
-/// Everybody who is gone took its slots and hops along; what waits for it waits for orders.
-void Participant::Impl::change_members(const MembershipTable& table) {
-  const auto before = table_;
-  use_table(table);
-  if (before)
-    for (const auto& member : before->members) {
-      const Member* now = find_member(member.node);
-      const bool stays = now != nullptr && now->incarnation == member.incarnation &&
-                         now->stage == member.stage && (member.joining || !now->joining);
-      if (stays) continue;
-      router_.forget(member.node);
-      gradient_times_.erase(member.node);
-      slots_.forget(member.node);
-      for (auto& [id, step] : steps_) {
-        step.pipeline.lose(member.node);
-        // Not begun, and it cannot be: the stage is closed again under the next attempt.
-        const bool collecting = step.averaging.phase() == AveragingPhase::kCollecting;
-        if (collecting && step.closed && names(*step.closed, member.node)) step.closed.reset();
-      }
-    }
-  for (auto& [id, step] : steps_)
-    if (!is_alone()) step.pipeline.allow_any_order();
-  if (seated_) take_seat();
-}
-
-void Participant::Impl::use_table(const MembershipTable& table) {
-  table_ = table;
-  seats_.clear();
-  for (std::size_t i = 0; i < table.members.size(); ++i) seats_.emplace(table.members[i].node, i);
-  network(UseTable{table});
-}
-
-/// What this node holds of the open step, for the coordinator to plan with.
-void Participant::Impl::tell_holdings(bool lacks) {
-  if (phase_ != ParticipantPhase::kTraining || !seated_) return;
-  const double update = updating_ ? seconds(now_ - updating_since_) : 0;
-  const double unit = unit_seconds();  // nobody is faster than his update, while it keeps him
-  const auto open = steps_.find(committed_.next());
-  Holdings holdings{committed_.next(), table_->epoch, welcome_->stage, lacks, {}, {}, false};
-  if (open != steps_.end()) {
-    holdings.units = open->second.pipeline.holdings();
-    holdings.averaging = open->second.averaging.attempt();
-    holdings.averaged = open->second.report.has_value();  // checked, not just here
-    holdings.unit_us = static_cast<std::uint64_t>((unit == 0 ? 0 : std::max(unit, update)) * 1e6);
-  }
-  tell(config_.coordinator, std::move(holdings));
-}
-
 /// The sum of this node holds what the book says, no more and no less, and everybody named is a
 /// replica of this stage.
 bool Participant::Impl::agrees_with(const OpenStep& step, const StageClosed& closed) const {
@@ -312,7 +224,7 @@ bool Participant::Impl::agrees_with(const OpenStep& step, const StageClosed& clo
   };
   const auto& reducers = closed.reducers;
   return counted == step.pipeline.done() && !closed.contributions.empty() && closed.tokens > 0 &&
-         std::all_of(reducers.begin(), reducers.end(), is_replica) && names(closed, config_.self);
+         std::all_of(reducers.begin(), reducers.end(), is_replica) && reduces(closed, config_.self);
 }
 
 /// One at a time: the copy that is written takes memory. The coordinator asks for no other before

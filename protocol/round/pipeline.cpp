@@ -139,7 +139,7 @@ std::vector<Outgoing> Pipeline::computed(const Work& work, std::uint64_t tokens,
   return outgoing;
 }
 
-std::optional<NodeId> Pipeline::refuse(const Work& work, bool not_finite) {
+std::optional<NodeId> Pipeline::refuse(const Work& work, UnitFault fault) {
   const bool backward = work.op == WorkOp::kBackward;
   Flight& at = flight(work.unit, backward ? UnitProgress::kBackward : UnitProgress::kForward);
   if (work.counts) --order_.forwards;
@@ -147,7 +147,7 @@ std::optional<NodeId> Pipeline::refuse(const Work& work, bool not_finite) {
   allow_any_order();  // it comes back in another place, or not at all
   at.progress = UnitProgress::kDone;
   at.redo = Redo::kForward;
-  at.refused = not_finite;
+  at.fault = fault;
   if (!std::exchange(at.slotted, false)) return std::nullopt;
   return at.from.node;
 }
@@ -276,7 +276,7 @@ std::vector<HeldUnit> Pipeline::holdings() const {
     units.push_back({key.microbatch, key.attempt, flight.progress, flight.redo == Redo::kCount,
                      flight.gradient_here, flight.output_kept, flight.gradient_kept, flight.from,
                      flight.to, flight.tokens, flight.loss_sum, flight.sourced, flight.directed,
-                     flight.refused, flight.relieved});
+                     flight.fault, flight.relieved});
   return units;
 }
 

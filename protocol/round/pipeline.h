@@ -19,17 +19,17 @@ namespace coshard::round {
 /// One unit at this stage.
 struct Flight {
   UnitProgress progress = UnitProgress::kInput;
-  Redo redo = Redo::kCount;    ///< kCount: it counts; kPass, kForward: computed for the neighbours
-  Hop from;                    ///< who sent the input; gets the gradient (stage 0: nobody)
-  Hop to;                      ///< who got the output; sends the gradient (last stage: nobody)
-  bool from_lost = false;      ///< `from` is no member any more; an order will name another
-  bool to_lost = false;        ///< likewise
-  bool slotted = false;        ///< holds a slot that this node granted to `from`
-  bool routed = false;         ///< `to` was chosen here and took one of its slots
-  bool sourced = false;        ///< `from` was ordered
-  bool directed = false;       ///< `to` was ordered; the gradient may come from any of its stage
-  bool sends_output = false;   ///< directed: the output goes to `to` when it is there
-  bool refused = false;        ///< not finite here: done, and neither counted nor sent
+  Redo redo = Redo::kCount;   ///< kCount: it counts; kPass, kForward: computed for the neighbours
+  Hop from;                   ///< who sent the input; gets the gradient (stage 0: nobody)
+  Hop to;                     ///< who got the output; sends the gradient (last stage: nobody)
+  bool from_lost = false;     ///< `from` is no member any more; an order will name another
+  bool to_lost = false;       ///< likewise
+  bool slotted = false;       ///< holds a slot that this node granted to `from`
+  bool routed = false;        ///< `to` was chosen here and took one of its slots
+  bool sourced = false;       ///< `from` was ordered
+  bool directed = false;      ///< `to` was ordered; the gradient may come from any of its stage
+  bool sends_output = false;  ///< directed: the output goes to `to` when it is there
+  UnitFault fault = UnitFault::kNone;  ///< why it is done, and neither counted nor sent
   bool relieved = false;       ///< given back: likewise, whatever the engine still makes of it
   bool blank = false;          ///< zeros stand for its tensors
   bool gradient_here = false;  ///< the gradient of the output came, perhaps before it was due
@@ -77,9 +77,9 @@ class Pipeline {
   /// The engine did `work`, which next() issued. What has to go to a certain node now.
   std::vector<Outgoing> computed(const Work& work, std::uint64_t tokens, double loss_sum);
 
-  /// `work`, which next() issued, came to nothing: its unit is over here. `not_finite`: and should
-  /// be done elsewhere. Who gets back the slot that it held.
-  std::optional<NodeId> refuse(const Work& work, bool not_finite);
+  /// `work`, which next() issued, came to nothing: its unit is over here. Who gets back the slot
+  /// that it held.
+  std::optional<NodeId> refuse(const Work& work, UnitFault fault);
   /// Gives a unit back that is neither in the sum nor on its way into it: it is over here. False
   /// where it has to stay.
   bool relieve(const Unit& unit);

@@ -3,6 +3,7 @@
 #include "protocol/round/repair.h"
 
 #include <algorithm>
+#include <functional>
 #include <set>
 #include <utility>
 
@@ -26,7 +27,7 @@ struct LiveUnit {
 
   bool made_output() const { return held.progress >= UnitProgress::kOutput; }
   bool done() const { return held.progress == UnitProgress::kDone; }
-  bool came_to_nothing() const { return held.refused || held.relieved; }
+  bool came_to_nothing() const { return held.refused() || held.relieved; }
   bool got_gradient() const {
     return held.has_gradient || held.progress >= UnitProgress::kGradient;
   }
@@ -270,10 +271,10 @@ class MicrobatchPlanner {
   std::set<std::size_t> relieved(std::size_t stage) const {
     return nodes_with(stage, &HeldUnit::relieved);
   }
-  std::set<std::size_t> nodes_with(std::size_t stage, bool HeldUnit::*what) const {
+  std::set<std::size_t> nodes_with(std::size_t stage, auto what) const {
     std::set<std::size_t> nodes;
     for (const LiveUnit& unit : units_[stage])
-      if (unit.held.*what) nodes.insert(unit.witness);
+      if (std::invoke(what, unit.held)) nodes.insert(unit.witness);
     return nodes;
   }
 

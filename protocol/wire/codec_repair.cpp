@@ -31,7 +31,7 @@ void describe(FieldIo& io, HeldUnit& m) {
   io.real(m.loss_sum);
   io.flag(m.from_ordered);
   io.flag(m.to_ordered);
-  io.flag(m.refused);
+  io.number(m.fault, static_cast<std::uint64_t>(UnitFault::kSpoilsSum));
   io.flag(m.relieved);
 }
 

@@ -227,7 +227,7 @@ class RandomMessage {
             rng_.unit(),
             flag(),
             flag(),
-            flag(),
+            static_cast<UnitFault>(rng_.below(4)),
             flag()};
   }
   Holdings make(Holdings) {

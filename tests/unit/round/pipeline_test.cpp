@@ -56,11 +56,11 @@ TEST(Pipeline, WhatIsNotFiniteIsOverAndItsSlotComesBack) {
   Pipeline pipeline(order(1, 3));
   pipeline.forward_arrived(node(1), unit(7, 2, 0), false);
   const auto work = pipeline.next();
-  EXPECT_EQ(pipeline.refuse(*work, true), node(1));
+  EXPECT_EQ(pipeline.refuse(*work, UnitFault::kNotFinite), node(1));
   EXPECT_EQ(pipeline.outstanding(), 0U);
   EXPECT_EQ(pipeline.done_count(), 0U);
   const HeldUnit held = pipeline.holdings().at(0);
-  EXPECT_TRUE(held.refused);
+  EXPECT_TRUE(held.refused());
   EXPECT_FALSE(held.counts);
   EXPECT_FALSE(pipeline.unsent().has_value());
   EXPECT_EQ(pipeline.forward_arrived(node(1), unit(7, 2, 0), false), Arrival::kRepeated);
@@ -85,7 +85,7 @@ TEST(Pipeline, AUnitIsGivenBackUntilItsGradientIsOnItsWayIntoTheSum) {
       continue;
     }
     const HeldUnit held = pipeline.holdings().at(0);
-    EXPECT_TRUE(held.relieved && !held.counts && !held.refused);
+    EXPECT_TRUE(held.relieved && !held.counts && !held.refused());
     EXPECT_EQ(held.to.node, progress > 2 ? node(9) : NodeId{});
     EXPECT_EQ(held.output_kept, progress > 1) << "its neighbours may still want that";
     EXPECT_EQ(pipeline.outstanding(), 0U);

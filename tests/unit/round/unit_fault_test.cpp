@@ -16,7 +16,7 @@ TEST_F(CoordinatorTest, WhatIsNotFiniteIsDoneElsewhereAndAtASecondReplicaZerosTa
   refused.microbatch = MicrobatchIndex(0);
   refused.progress = UnitProgress::kDone;
   refused.counts = false;
-  refused.refused = true;
+  refused.fault = UnitFault::kNotFinite;
   refused.from = {node(0), Attempt(0)};
   const auto hold = [&](bool second_too) {
     for (std::uint32_t n = 0; n < 4; ++n) {
@@ -25,7 +25,7 @@ TEST_F(CoordinatorTest, WhatIsNotFiniteIsDoneElsewhereAndAtASecondReplicaZerosTa
       if (n == 0) {
         unit.progress = UnitProgress::kSent;
         unit.counts = unit.output_kept = true;
-        unit.refused = false;
+        unit.fault = UnitFault::kNone;
         unit.from = {};
         unit.to = {node(1), Attempt(0)};
       }
@@ -63,6 +63,26 @@ TEST_F(CoordinatorTest, AFalseInputCostsASeatWhereOneCanBeSparedAndASpoiltSumIts
   EXPECT_TRUE(last_to<Refused>(3).has_value());
   hear(1, UnitRefused{unit(1, 0, 1), node(2), "false shape"});
   expect_end(EndReason::kInternal, {"false shape", "stage 1, replica 0"});
+}
+
+/// The word of it may be lost, or have gone to a coordinator that has died since.
+TEST_F(CoordinatorTest, ASumThatIsSpoiltIsKnownFromWhatItsNodeHolds) {
+  open_training();
+  hear(3, UnitRefused{unit(1, 0, 1), node(3), "not finite", UnitFault::kNotFinite});
+  pass(200ms);
+  HeldUnit spoilt;
+  spoilt.progress = UnitProgress::kDone;
+  spoilt.counts = false;
+  spoilt.fault = UnitFault::kSpoilsSum;
+  spoilt.from = {node(0), Attempt(0)};
+  const auto hold = [&](std::uint32_t n) {
+    const MembershipEpoch epoch = last_to<MembershipTable>(0)->epoch;
+    hear(n, Holdings{StepId(1), epoch, StageIndex(n % 2), false, {spoilt}, {}});
+  };
+  hold(3);
+  EXPECT_TRUE(last_to<Refused>(3).has_value());
+  hold(1);
+  EXPECT_FALSE(last_to<Refused>(1).has_value()) << "the last of its stage: zeros take its place";
 }
 
 TEST_F(CoordinatorTest, SkippedUpdatesInARowPauseTheRoundAndSayWhy) {
