@@ -7,6 +7,7 @@
 #include <csignal>
 #include <ostream>
 
+#include "tests/support/bad_links.h"
 #include "tests/support/round_fixture.h"
 #include "tests/support/round_reference.h"
 
@@ -125,26 +126,29 @@ INSTANTIATE_TEST_SUITE_P(Losses, RollbackProcess,
 /// The only node of a stage goes for good, and its disk with it: a node of the other stage has kept
 /// its shard sealed, and a stranger with nothing brings the stage back.
 TEST(KeptShard, ANewcomerBringsBackAStageOfWhichNobodyHasTheFile) {
-  constexpr std::uint64_t kSaved = 200;  // and so many steps to lose the stage in
+  constexpr std::uint64_t kSaved = 40;
+  constexpr std::size_t kKeeper = 0, kLost = 1, kNewcomer = 2;
   RoundFixture round(
-      {.stages = 2, .replicas = 1, .steps = 2 * kSaved, .epoch_steps = kSaved, .layers = 4});
-  ASSERT_TRUE(round.start_all());
+      {.stages = 2, .replicas = 1, .steps = 4 * kSaved, .epoch_steps = kSaved, .layers = 4});
+  ASSERT_TRUE(round.start_coordinator());
+  BadLinks far(round);  // so that the round is not over before the stage is lost
+  const LinkFaults late{.delay = std::chrono::milliseconds(5)};
+  far.set_home(late, late);
+  ASSERT_TRUE(round.start_nodes({{kKeeper, far.handicap()}})) << round.outputs();
   ASSERT_TRUE(wait_for_text(round.coordinator().output_file(),
-                            "keeps the shard of stage 1 after step 200", kPatience))
+                            "keeps the shard of stage 1 after step ", kPatience))
       << round.outputs();
-  const std::size_t lost = round.node_status(0, "stage") == "1" ? 0 : 1;
-  const Path kept = round.node_dir(1 - lost) / "checkpoints/step-00000200/stage-1.sealed";
-  EXPECT_TRUE(std::filesystem::exists(kept));
-  round.node(lost).signal(SIGKILL);
-  ASSERT_TRUE(round.node(lost).wait_exit(seconds(30)).has_value());
-  std::filesystem::remove_all(round.node_dir(lost));
+  ASSERT_TRUE(round.wait_for_step(kSaved + 5, kPatience));
+  round.node(kLost).signal(SIGKILL);
+  ASSERT_TRUE(round.node(kLost).wait_exit(seconds(30)).has_value());
+  std::filesystem::remove_all(round.node_dir(kLost));
   ASSERT_TRUE(wait_for_text(round.coordinator().output_file(), "keeps it sealed", seconds(30)))
       << round.outputs();
-  round.start_node(2);
+  round.start_node(kNewcomer);
   ASSERT_EQ(round.coordinator().wait_exit(kPatience), 0) << round.outputs();
-  for (const std::size_t i : {std::size_t{1} - lost, std::size_t{2}})
+  for (const std::size_t i : {kKeeper, kNewcomer})
     EXPECT_EQ(round.node(i).wait_exit(seconds(30)), 0) << "node " << i << round.outputs();
-  EXPECT_GT(round.metrics().size(), 2 * kSaved) << "steps after the checkpoint were done again";
+  EXPECT_GT(round.metrics().size(), 4 * kSaved) << "steps after the checkpoint were done again";
   expect_same_losses(round, reference_run(round.round(), round.manifest()));
   const ledger::Accounts accounts = expect_verified(round).accounts;
   EXPECT_EQ(accounts.totals().posted + accounts.totals().burnt, accounts.totals().cap);
