@@ -126,7 +126,7 @@ INSTANTIATE_TEST_SUITE_P(Losses, RollbackProcess,
 /// The only node of a stage goes for good, and its disk with it: a node of the other stage has kept
 /// its shard sealed, and a stranger with nothing brings the stage back.
 TEST(KeptShard, ANewcomerBringsBackAStageOfWhichNobodyHasTheFile) {
-  constexpr std::uint64_t kSaved = 40;
+  constexpr std::uint64_t kSaved = 20;
   constexpr std::size_t kKeeper = 0, kLost = 1, kNewcomer = 2;
   RoundFixture round(
       {.stages = 2, .replicas = 1, .steps = 4 * kSaved, .epoch_steps = kSaved, .layers = 4});

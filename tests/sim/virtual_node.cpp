@@ -420,7 +420,8 @@ std::uint64_t VirtualRound::Node::take(const PayloadKey& key) {
 void VirtualRound::Node::put(const PayloadKey& key, std::uint64_t payload) {
   const auto [kept, fresh] = store_.emplace(key, payload);
   if (fresh) return;
-  if (world_.lost_.empty()) error("keeps a payload twice: " + key_name(key));
+  const bool resent = !world_.lost_.empty() || !world_.options_.poisons.empty();
+  if (!resent) error("keeps a payload twice: " + key_name(key));
   if (kept->second != payload) error("keeps two payloads that differ: " + key_name(key));
 }
 
