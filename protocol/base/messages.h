@@ -33,7 +33,7 @@ struct HeldCheckpoint {
 struct SeatClaim {
   Incarnation incarnation;
   StepId committed;      ///< the last commit that it has heard
-  bool working = false;  ///< it has heard that the step after it is open
+  bool working = false;  ///< it knows of the step after it: that it is open, or units of it
   bool operator==(const SeatClaim&) const = default;
 };
 

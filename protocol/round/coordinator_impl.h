@@ -61,6 +61,7 @@ class Coordinator::Impl {
     NodeId from, about;
     std::string reason;
     TimePoint since;
+    bool silent_here = false;  ///< the one complained about, when the complaint came
   };
   /// What the members of this epoch hold of the open step, as their answers come in.
   using Survey = std::map<NodeId, Holdings>;
@@ -155,6 +156,7 @@ class Coordinator::Impl {
   void judge_complaints();
   void judge_silence();
   bool is_spare(const Member& member) const;  ///< its stage has others
+  bool is_silent(const NodeId& node) const;
   const Member& who_goes(const Member& from, const Member& about) const;
   void take_leave();
   void survey();

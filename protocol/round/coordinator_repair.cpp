@@ -37,21 +37,27 @@ void Coordinator::Impl::lose(const NodeId& node, const std::string& why, bool an
   survey();
 }
 
+bool Coordinator::Impl::is_silent(const NodeId& node) const {
+  return now_ - peers_.at(node).heard_at >= 2 * limits::kHeartbeatInterval;
+}
+
 /// Of two members that cannot work with each other one goes: who is silent here too; else whom its
-/// stage can spare; else who is at odds with more of the others, as a node is whose own line is
-/// bad, whoever complained first; else the one complained about.
+/// stage can spare; else who was silent here when the complaint came, as a node is that was frozen;
+/// else who is at odds with more of the others, as a node is whose own line is bad, whoever
+/// complained first; else the one complained about.
 const Member& Coordinator::Impl::who_goes(const Member& from, const Member& about) const {
   const auto reasons = [&](const Member& member) {
-    const Peer& peer = peers_.at(member.node);
-    const bool silent = now_ - peer.heard_at >= 2 * limits::kHeartbeatInterval ||
-                        peer.asked_again.has_value();  // a new process: the old one is gone
+    const bool silent = is_silent(member.node) ||
+                        peers_.at(member.node).asked_again;  // a new process: the old one is gone
+    bool was_silent = false;
     const std::size_t replicas = members_.replicas(member.stage).size();
     std::set<NodeId> at_odds;
     for (const Complaint& complaint : complaints_) {
       if (complaint.from == member.node) at_odds.insert(complaint.about);
       if (complaint.about == member.node) at_odds.insert(complaint.from);
+      was_silent |= complaint.about == member.node && complaint.silent_here;
     }
-    return std::tuple(silent, replicas > 1, at_odds.size(), replicas);
+    return std::tuple(silent, replicas > 1, was_silent, at_odds.size(), replicas);
   };
   return reasons(from) > reasons(about) ? from : about;
 }
@@ -62,12 +68,14 @@ void Coordinator::Impl::judge_complaints() {
       [&](const Complaint& complaint) { return now_ - complaint.since >= limits::kSuspicionMin; });
   if (judged == complaints_.end()) return;
   const Complaint complaint = *judged;
-  complaints_.erase(judged);
   const Member* from = members_.find(complaint.from);
   const Member* about = members_.find(complaint.about);
-  if (!running() || from == nullptr || about == nullptr) return;
-  const NodeId goes = who_goes(*from, *about).node;
-  lose(goes, name(*from) + " cannot work with " + name(*about) + ": " + complaint.reason);
+  if (!running() || from == nullptr || about == nullptr) {
+    complaints_.erase(judged);
+    return;
+  }
+  lose(who_goes(*from, *about).node,
+       name(*from) + " cannot work with " + name(*about) + ": " + complaint.reason);
 }
 
 /// Whom its stage can spare is not waited for until the transport gives it up: to wait costs every
@@ -100,7 +108,7 @@ void Coordinator::Impl::hear(const Member& from, const PeerComplaint& message) {
     return complaint.from == from.node && complaint.about == message.peer;
   };
   if (std::none_of(complaints_.begin(), complaints_.end(), same))
-    complaints_.push_back({from.node, message.peer, message.reason, now_});
+    complaints_.push_back({from.node, message.peer, message.reason, now_, is_silent(message.peer)});
 }
 
 bool Coordinator::Impl::is_spare(const Member& member) const {

@@ -15,7 +15,10 @@ void Participant::Impl::ask() {
   JoinRequest request = config_.join;
   if (welcome_) {
     const auto open = steps_.find(committed_.next());
-    request.seat = {welcome_->incarnation, committed_, open != steps_.end() && open->second.opened};
+    // Units may have come from others before the word that the step is open.
+    const bool working =
+        open != steps_.end() && (open->second.opened || !open->second.pipeline.holdings().empty());
+    request.seat = {welcome_->incarnation, committed_, working};
   }
   tell(config_.coordinator, std::move(request));
 }
@@ -23,16 +26,17 @@ void Participant::Impl::ask() {
 void Participant::Impl::ask_again() {
   const bool joining = phase_ == ParticipantPhase::kJoining;
   const auto silence = coordinator_silence(now_);
-  if ((joining || (silence && !is_joining())) && now_ - asked_at_ >= limits::kRepeatInterval) ask();
+  const bool asks = joining || (silence && holds_state());
+  if (asks && now_ - asked_at_ >= limits::kRepeatInterval) ask();
   // Who holds no state yet has nothing to wait with: it starts over.
-  const Duration patience = is_joining() ? limits::kSilenceMax : config_.coordinator_patience;
+  const Duration patience = holds_state() ? config_.coordinator_patience : limits::kSilenceMax;
   if (joining || !silence || *silence < patience) return;
   drop_steps_after(committed_);
   finish(EndReason::kNodeLost,
          "the coordinator was silent for " +
              std::to_string(std::chrono::duration_cast<std::chrono::seconds>(*silence).count()) +
              " s",
-         is_joining(), is_joining());
+         !holds_state(), !holds_state());
 }
 
 /// The coordinator lets go of who leaves when its step ends, or ends the round, so that our state

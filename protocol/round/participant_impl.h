@@ -94,7 +94,7 @@ class Participant::Impl {
   void handle(const EngineFailed& event) { leave(event.reason); }
   void handle(const LeaveRequested& event);
   void handle(const CoordinatorDialled&) {
-    if (!is_joining()) ask();
+    if (holds_state()) ask();
   }
 
   // The coordinator's words.
@@ -176,6 +176,10 @@ class Participant::Impl {
 
   // Joining while the round runs (participant_join.cpp).
   bool is_joining() const { return phase_ == ParticipantPhase::kCatchingUp; }
+  /// Or will, without anybody's help.
+  bool holds_state() const {
+    return !is_joining() && !(phase_ == ParticipantPhase::kLoading && welcome_->restores);
+  }
   void catch_up();
   void note_chunk(const Member& from, const GradientChunk& chunk);
   void note_average(const Member& from, const AveragedChunk& chunk);

@@ -11,7 +11,7 @@ namespace coshard::round {
 namespace {
 
 /// Work that takes longer waits for its turn here, not in the engine's queue.
-constexpr Duration kLongWork = std::chrono::milliseconds(50);
+constexpr Duration kLongWork = std::chrono::milliseconds(200);
 
 }  // namespace
 

@@ -235,7 +235,8 @@ std::vector<Outgoing> Pipeline::redo(const UnitKey& key, const RepairTask& task)
   return {};
 }
 
-/// A unit that is here gets other neighbours.
+/// A unit that is here gets other neighbours. What was sent once and made room since is asked for
+/// all the same: whoever finds it gone says so, and there will be other orders.
 std::vector<Outgoing> Pipeline::keep(const UnitKey& key, const RepairTask& task) {
   const auto found = flights_.find(key);
   if (found == flights_.end()) return {};
@@ -246,7 +247,7 @@ std::vector<Outgoing> Pipeline::keep(const UnitKey& key, const RepairTask& task)
     flight.from = task.from;
     flight.sourced = true;
     flight.from_lost = false;
-    const bool ready = flight.progress == UnitProgress::kDone && flight.gradient_kept;
+    const bool ready = flight.progress == UnitProgress::kDone;
     if (task.send_gradient && ready) outgoing.push_back(gradient_of(key, flight));
   }
   if (task.to.node == kNobody) return outgoing;
@@ -256,7 +257,7 @@ std::vector<Outgoing> Pipeline::keep(const UnitKey& key, const RepairTask& task)
   flight.sends_output = task.send_output;
   if (offers_.contains({key, Direction::kBackward})) flight.gradient_here = true;
   if (flight.progress < UnitProgress::kOutput) return outgoing;
-  if (task.send_output && flight.output_kept) outgoing.push_back(output_of(key, flight));
+  if (task.send_output) outgoing.push_back(output_of(key, flight));
   const bool waits = flight.progress == UnitProgress::kSent && flight.gradient_here &&
                      !order_.gradients.contains(key);
   if (flight.progress == UnitProgress::kOutput || waits) output_sent(key, flight);

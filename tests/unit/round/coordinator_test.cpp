@@ -186,6 +186,23 @@ TEST_F(CoordinatorTest, OneOfTwoThatCannotWorkTogetherIsFenced) {
             std::string::npos);
 }
 
+/// It was frozen for a while, and the one that noticed is as good as before.
+TEST_F(CoordinatorTest, WhoWasSilentHereTooWhenTheComplaintCameGoes) {
+  open_training();
+  for (int i = 0; i < 3; ++i) {
+    for (const std::uint32_t n : {0U, 1U, 3U}) hear(n, Heartbeat{});
+    pass(400ms);
+  }
+  hear(0, PeerComplaint{node(2), StepId(1), "silent"});
+  for (int i = 0; i < 3; ++i) {
+    if (i == 1) hear(0, PeerComplaint{node(3), StepId(1), "slow"});  // it is at odds with more
+    for (const std::uint32_t n : {0U, 1U, 2U, 3U}) hear(n, Heartbeat{});
+    pass(400ms);
+  }
+  EXPECT_TRUE(last_to<Refused>(2).has_value());
+  EXPECT_FALSE(last_to<Refused>(0).has_value());
+}
+
 /// A node whose own line is bad complains about everybody, and may be the first to do so.
 TEST_F(CoordinatorTest, WhoIsAtOddsWithMoreOfTheOthersGoes) {
   open_training();
