@@ -143,7 +143,7 @@ class Coordinator::Impl {
   void let_joiners_in(StepId step);
   bool let_in(const NodeId& node, const Asking& asking, StepId step);
   bool promote(const NodeId& node, StepId step);
-  void lose_joiner(const NodeId& node, const std::string& why);
+  void lose_joiner(NodeId node, const std::string& why);
   void offer_state();
   void repeat_to_joiner(const NodeId& node);
   void check_joiner(const Member& joiner);
@@ -152,7 +152,7 @@ class Coordinator::Impl {
 
   // Losses and their repair (coordinator_repair.cpp).
   /// `anew`: a new process of the node asks to be let in, and need not hear of the one before.
-  void lose(const NodeId& node, const std::string& why, bool anew = false);
+  void lose(NodeId node, const std::string& why, bool anew = false);  ///< a copy: members go
   void judge_complaints();
   void judge_silence();
   bool is_spare(const Member& member) const;  ///< its stage has others

@@ -121,7 +121,7 @@ bool Coordinator::Impl::promote(const NodeId& node, StepId step) {
   return true;
 }
 
-void Coordinator::Impl::lose_joiner(const NodeId& node, const std::string& why) {
+void Coordinator::Impl::lose_joiner(NodeId node, const std::string& why) {
   send(node, Refused{ErrorCode::kPermissionDenied, why});
   persist(NodeGone{node});
   members_.remove(node);

@@ -14,7 +14,7 @@
 namespace coshard::round {
 
 /// `why`: a sentence that names the node, for everybody.
-void Coordinator::Impl::lose(const NodeId& node, const std::string& why, bool anew) {
+void Coordinator::Impl::lose(NodeId node, const std::string& why, bool anew) {
   const Member lost = *members_.find(node);
   const StageIndex stage = lost.stage;
   const std::string told = "this node is no member any more: " + why;
