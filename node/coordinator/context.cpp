@@ -210,6 +210,7 @@ Result<void> open_network(CoordinatorContext& context) {
       .journal_is_copy = context.journal->is_copy(),
       .roll_back = context.options.roll_back,
       .stage_patience = std::chrono::seconds(context.options.stage_patience),
+      .move_patience = std::chrono::seconds(context.options.move_patience),
       .directory = context.options.directory,
       .resume_command = context.resume_command,
       .ledger_url = ledger_url(context)};

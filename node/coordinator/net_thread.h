@@ -22,6 +22,7 @@
 #include "node/courier.h"
 #include "node/round_file.h"
 #include "protocol/round/coordinator.h"
+#include "protocol/round/rebalance.h"
 #include "protocol/round/state_transfer.h"
 #include "protocol/transport/reactor.h"
 
@@ -39,6 +40,7 @@ struct CoordinatorSetup {
   bool journal_is_copy = false;          ///< the coordinator that wrote it may live on elsewhere
   bool roll_back = false;                ///< to the last complete checkpoint, whoever lives
   Duration stage_patience{};             ///< with a stage that has lost all its nodes
+  Duration move_patience = round::kMovePatience;  ///< with a weak stage, where seats do not stick
   std::filesystem::path directory;
   std::string resume_command;  ///< what a person types to go on after an early end
   std::string ledger_url;      ///< where the public log is served, as nodes reach it

@@ -32,6 +32,11 @@ Result<std::optional<CoordinatorOptions>> parse_coordinator_options(int argc, ch
   app.add_option("--stage-patience", options.stage_patience,
                  "seconds to wait for a stage whose nodes are all lost; 0: end the round at once")
       ->capture_default_str();
+  app.add_option(
+         "--move-patience", options.move_patience,
+         "seconds that a replica's move to a weaker stage has to have been worth a quarter; "
+         "where weights are protected nobody moves")
+      ->capture_default_str();
   app.add_option("--passphrase-fd", options.passphrase_fd, "file descriptor with the passphrase");
   app.add_option("--log-level", level, "debug, info, warning or error")->capture_default_str();
   try {

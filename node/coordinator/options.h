@@ -9,6 +9,7 @@
 #include "protocol/base/error.h"
 #include "protocol/base/limits.h"
 #include "protocol/base/log.h"
+#include "protocol/round/rebalance.h"
 
 namespace coshard::node {
 
@@ -23,6 +24,8 @@ struct CoordinatorOptions {
   bool roll_back = false;       ///< to the last complete checkpoint, whoever lives
   std::uint64_t stage_patience =
       std::chrono::seconds(limits::kStagePatience).count();  ///< seconds; 0: none
+  std::uint64_t move_patience =
+      std::chrono::duration_cast<std::chrono::seconds>(round::kMovePatience).count();  ///< seconds
   int passphrase_fd = -1;
   LogLevel log_level = LogLevel::kInfo;
 };

@@ -9,7 +9,10 @@
 #include <atomic>
 #include <charconv>
 #include <csignal>
+#include <fstream>
 #include <string>
+
+#include "protocol/base/check.h"
 
 namespace coshard {
 
@@ -25,8 +28,9 @@ tl::unexpected<Error> refuse(std::string_view found) {
   std::string names;
   for (const std::string_view name : kFailpoints) names += " " + std::string(name);
   return fail(ErrorCode::kInvalidArgument,
-              "COSHARD_FAILPOINTS: expected NAME=VERB@N, VERB one of kill, stop, term, N from 1 "
-              "on, with commas between several, found \"" +
+              "COSHARD_FAILPOINTS: expected NAME=VERB@N or NAME=VERB@N:FILE, VERB one of kill, "
+              "stop, term, N from 1 on, FILE with a process's id, with commas between several, "
+              "found \"" +
                   std::string(found) + "\"; the names are:" + names);
 }
 
@@ -41,10 +45,22 @@ Result<FailpointOrder> parse_order(std::string_view text) {
                                   [&](const auto& entry) { return entry.first == verb; });
   const char* end = text.data() + text.size();
   const auto [stopped, error] = std::from_chars(text.data() + at + 1, end, order.passage);
-  const bool counted = error == std::errc() && stopped == end && order.passage > 0;
+  const bool counted = error == std::errc() && order.passage > 0;
   if (name == kFailpoints.end() || known == kVerbs.end() || !counted) return refuse(text);
   order.signal = known->second;
+  if (stopped == end) return order;
+  order.pid_file.assign(stopped + 1, end);
+  if (*stopped != ':' || order.pid_file.empty()) return refuse(text);
   return order;
+}
+
+void strike(const FailpointOrder& order) {
+  pid_t struck = ::getpid();
+  if (!order.pid_file.empty()) {
+    std::ifstream file(order.pid_file);
+    COSHARD_CHECK(file >> struck && struck > 0);
+  }
+  COSHARD_CHECK(::kill(struck, order.signal) == 0);
 }
 
 }  // namespace
@@ -71,7 +87,7 @@ namespace internal {
 void pass_failpoint(std::size_t failpoint) {
   const std::uint64_t passage = passages[failpoint].fetch_add(1, std::memory_order_relaxed) + 1;
   for (const FailpointOrder& order : armed)
-    if (order.failpoint == failpoint && order.passage == passage) ::kill(::getpid(), order.signal);
+    if (order.failpoint == failpoint && order.passage == passage) strike(order);
 }
 
 }  // namespace internal

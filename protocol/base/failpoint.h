@@ -2,7 +2,8 @@
 // COSHARD_FAILPOINT("tensor.send"). In test builds only (CMake option COSHARD_FAILPOINTS):
 // elsewhere the macro is nothing. The environment variable COSHARD_FAILPOINTS gives the orders:
 // "tensor.send=kill@5,update.half=stop@20" is SIGKILL at the fifth passage of the one, SIGSTOP at
-// the twentieth of the other; "term" is SIGTERM. Armed before there are threads; passed by any
+// the twentieth of the other; "term" is SIGTERM. "update.half=kill@20:FILE" strikes another process
+// than the one that passes: whose id FILE has. Armed before there are threads; passed by any
 // thread.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
@@ -14,6 +15,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -43,13 +45,15 @@ struct FailpointOrder {
   std::size_t failpoint = 0;  ///< index in kFailpoints
   int signal = 0;             ///< SIGKILL, SIGSTOP or SIGTERM
   std::uint64_t passage = 0;  ///< counted from 1
+  std::string pid_file;       ///< of the process that is struck; empty: the one that passes
 };
 
 /// kInvalidArgument, listing the names, for anything but "NAME=kill@N", "NAME=stop@N" or
-/// "NAME=term@N", with commas between several.
+/// "NAME=term@N", each with ":FILE" behind it or not, with commas between several.
 Result<std::vector<FailpointOrder>> parse_failpoints(std::string_view text);
 
-/// What `text` (the variable's value, or null) orders is done from now on. Errors as above.
+/// What `text` (the variable's value, or null) orders is done from now on. Errors as above. A FILE
+/// is read when its order's place is passed; one that names no process that lives is a test's bug.
 Result<void> arm_failpoints(const char* text);
 
 namespace internal {

@@ -178,4 +178,8 @@ std::uint64_t measure_speed(const Device& device, int threads);
 /// configuration, kResourceExhausted where the stage does not fit the device.
 Result<std::unique_ptr<StageEngine>> make_stage_engine(const StageConfig& config);
 
+/// The one on libtorch, which is what make_stage_engine makes. Apart from it, so that a program of
+/// tests may put something of its own around it.
+Result<std::unique_ptr<StageEngine>> make_torch_engine(const StageConfig& config);
+
 }  // namespace coshard::shard

@@ -310,7 +310,7 @@ MemoryBytes TorchEngine::memory_bytes() const {
           .stashes = stash_.bytes()};
 }
 
-Result<std::unique_ptr<StageEngine>> make_stage_engine(const StageConfig& config) {
+Result<std::unique_ptr<StageEngine>> make_torch_engine(const StageConfig& config) {
   COSHARD_TRY(check_config(config));
   COSHARD_ASSIGN(DeviceKernels* const kernels, kernels_of(config.device));
   settle_torch(config.threads);

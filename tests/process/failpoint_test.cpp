@@ -1,7 +1,6 @@
 // One node dies and another freezes at each place of a step that a death could leave half done
-// (protocol/base/failpoint.h), once in the first stage and once in the last; and the coordinator
-// dies, or freezes, at each of its own: the round comes to what an undisturbed one comes to. Needs
-// a build with COSHARD_FAILPOINTS.
+// (protocol/base/failpoint.h), once in the first stage and once in the last: the round comes to
+// what an undisturbed one comes to. Needs a build with COSHARD_FAILPOINTS.
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
@@ -73,61 +72,6 @@ std::string name_of(const testing::TestParamInfo<Case>& info) {
 
 INSTANTIATE_TEST_SUITE_P(Places, FailpointProcess,
                          testing::Combine(testing::ValuesIn(kPlaces), testing::Bool()), name_of);
-
-/// Of the coordinator: at which passage it is struck, in the middle of the round.
-struct Desk {
-  const char* name;
-  const char* failpoint;
-  int passage;
-};
-
-constexpr Desk kDesks[] = {
-    {"CloseHalfSent", "close.half_sent", 62},    // six a step
-    {"BeforeTheJournal", "journal.write", 33},   // once a step, after seven that admit
-    {"AfterTheJournal", "journal.written", 33},  //
-    {"CommitHalfSent", "commit.half_sent", 99},  // six a step
-    {"EpochClosed", "epoch.closed", 2},          // once in ten steps
-};
-
-using DeskCase = std::tuple<Desk, bool>;  ///< whether it is killed, or frozen
-
-class CoordinatorFailpointProcess : public testing::TestWithParam<DeskCase> {};
-
-TEST_P(CoordinatorFailpointProcess, TheRoundGoesOnAsIfNothingHadBeen) {
-#ifndef COSHARD_FAILPOINTS
-  GTEST_SKIP() << "this build has no failpoints; configure with -DCOSHARD_FAILPOINTS=ON";
-#endif
-  constexpr auto kPatience = std::chrono::seconds(120);
-  const auto& [desk, killed] = GetParam();
-  RoundFixture round(
-      {.stages = 2, .replicas = 3, .steps = 50, .microbatches = 8, .epoch_steps = 10});
-  Handicap handicap;
-  handicap.environment = {{"COSHARD_FAILPOINTS", std::string(desk.failpoint) +
-                                                     (killed ? "=kill@" : "=stop@") +
-                                                     std::to_string(desk.passage)}};
-  ASSERT_TRUE(round.start_coordinator(handicap));
-  ASSERT_TRUE(round.start_nodes()) << round.outputs();
-  if (killed) {
-    ASSERT_EQ(round.coordinator().wait_exit(kPatience), 128 + SIGKILL)
-        << "the place was not passed" << round.outputs();
-    ASSERT_TRUE(round.start_coordinator()) << round.outputs();
-  } else {
-    ASSERT_TRUE(wait_for_text(round.node(0).output_file(), "the coordinator is gone", kPatience))
-        << "the place was not passed" << round.outputs();
-    ASSERT_TRUE(round.coordinator().is_stopped());
-    round.coordinator().signal(SIGCONT);
-  }
-  expect_survived(round, {});
-}
-
-std::string name_of_desk(const testing::TestParamInfo<DeskCase>& info) {
-  const auto& [desk, killed] = info.param;
-  return std::string(desk.name) + (killed ? "Kill" : "Freeze");
-}
-
-INSTANTIATE_TEST_SUITE_P(Desks, CoordinatorFailpointProcess,
-                         testing::Combine(testing::ValuesIn(kDesks), testing::Bool()),
-                         name_of_desk);
 
 }  // namespace
 }  // namespace coshard::test

@@ -1,6 +1,7 @@
 // Links between real programs that go bad in the middle of a round: silent, one-way, slow, late,
 // damaged, cut. Where nobody has to go nobody goes; where two cannot work with each other one of
-// them goes; and the round comes to what an undisturbed one comes to.
+// them goes; and the round comes to what an undisturbed one comes to, also when a node dies with
+// half of a message on the wire.
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
@@ -55,7 +56,7 @@ struct Case {
   std::uint64_t bad_steps = 0;  ///< then the links are good again; 0: never
 };
 
-class LinkProcess : public testing::TestWithParam<Case> {
+class LinkRound : public testing::Test {
  protected:
   /// Makes the links of the case bad once step kBadFrom is committed.
   void start(const Links& links) {
@@ -69,7 +70,9 @@ class LinkProcess : public testing::TestWithParam<Case> {
         if (i != links.node) smallest.push_back(i);
     write_keys(round_, smallest);
     links_.emplace(round_);
-    ASSERT_TRUE(round_.start_nodes({{other, links_->handicap()}})) << round_.outputs();
+    std::map<std::size_t, Handicap> in_order{{0, {}}, {1, {}}};
+    in_order[other] = links_->handicap();
+    ASSERT_TRUE(round_.start_nodes(in_order)) << round_.outputs();
     ASSERT_TRUE(round_.wait_for_step(kBadFrom, kPatience)) << round_.outputs();
     before_ = links_->counters();
   }
@@ -92,6 +95,8 @@ class LinkProcess : public testing::TestWithParam<Case> {
   std::optional<BadLinks> links_;
   FaultProxy::Counters before_;
 };
+
+class LinkProcess : public LinkRound, public testing::WithParamInterface<Case> {};
 
 TEST_P(LinkProcess, TheRoundGoesOnAsIfNothingHadBeen) {
   const Case& it = GetParam();
@@ -135,6 +140,33 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{"ThirtyPercentLate", kOfALast, kLate, kGood, Fate::kMayGo, 3},
                     Case{"OverAnOcean", kOfAFirst, kOcean, kOcean, Fate::kStays, 10}),
     [](const auto& param) { return std::string(param.param.name); });
+
+/// Whose message is torn, on the way to whom.
+struct Torn {
+  const char* name;
+  std::size_t from, to;
+};
+
+class TornSendProcess : public LinkRound, public testing::WithParamInterface<Torn> {};
+
+/// Half of what it wrote is with the other when it dies. Activations, gradients and chunks of
+/// matrices are longer than 3000 bytes.
+TEST_P(TornSendProcess, WhoDiesInTheMiddleOfASendIsRepaired) {
+  const Links links{.node = GetParam().from, .only_with = GetParam().to, .home = false};
+  ASSERT_NO_FATAL_FAILURE(start(links));
+  spoil(links, {.torn_over = 3000}, kGood);
+  ASSERT_TRUE(links_->wait_for_torn(kPatience)) << round_.outputs();
+  round_.node(links.node).signal(SIGKILL);
+  ASSERT_EQ(round_.node(links.node).wait_exit(kPatience), 128 + SIGKILL);
+  links_->reset_peers();
+  expect_survived(round_, {links.node});
+}
+
+/// Node 0 and 2 hold the first stage, node 1 the last.
+INSTANTIATE_TEST_SUITE_P(Sends, TornSendProcess,
+                         testing::Values(Torn{"OfAnActivation", 0, 1}, Torn{"OfAGradient", 1, 0},
+                                         Torn{"OfAChunk", 0, 2}),
+                         [](const auto& param) { return std::string(param.param.name); });
 
 }  // namespace
 }  // namespace coshard::test

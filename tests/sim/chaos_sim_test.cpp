@@ -1,10 +1,10 @@
 // Everything at once: nodes are killed, frozen, started again and come anew, links are silent one
 // way and then speak, engines become slow, messages come twice, late or never, kept tensors are
-// gone, disks are slow. Every step commits over exactly its microbatches, and all end with the
-// parameters of a loop that nothing disturbed. The same with a coordinator that dies at any
-// instant, with a torn tail of its journal, or freezes; and with stages that are lost, whose rounds
-// go on from a checkpoint. Clocks need no jumps: machines are told the time, and only the monotonic
-// one, which leaps when somebody thaws. A failing seed prints the command that replays it.
+// gone, disks are slow, boxes have clocks of their own, which leap. Every step commits over exactly
+// its microbatches, and all end with the parameters of a loop that nothing disturbed. The same with
+// a coordinator that dies at any instant, with a torn tail of its journal, or freezes; and with
+// stages that are lost, whose rounds go on from a checkpoint. A failing seed prints the command
+// that replays it.
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
@@ -61,6 +61,7 @@ TEST(ChaosSim, EveryStepCommitsAndEverybodyEndsWhereALoopDoes) {
     block_links(world, options, rng);
     start_again(world, options, rng);
     slow_down(world, options, rng, 6, 3000);
+    leap_clocks(world, options, rng);
     world.run(std::chrono::hours(1));
     ASSERT_EQ(difference(options, world), "") << world.describe();
     losses += world.losses();
@@ -115,6 +116,7 @@ TEST(ChaosSim, TheSameWhileCoordinatorsDieAndFreeze) {
         block_links(world, options, rng);
         disturb_coordinator(world, rng);
         slow_down(world, options, rng, 6, 3000);
+        leap_clocks(world, options, rng);
         for (std::uint32_t node = 0; node < world.nodes(); ++node)  // the first start needs all
           world.start_node(node, milliseconds(1500 + rng.below(10'000)));
       }

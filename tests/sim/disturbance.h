@@ -15,6 +15,7 @@ inline Options crowded_options(std::uint64_t seed) {
   if (rng.below(3) == 0) options.duplicates = 0.1;
   if (rng.below(3) == 0) options.control_loss = 0.05;
   if (rng.below(3) == 0) options.evictions = 0.3;
+  options.own_clocks = rng.below(2) == 0;
   return options;
 }
 
@@ -40,6 +41,18 @@ inline void disturb(VirtualRound& world, const Options& options, Rng& rng, bool 
       world.freeze_node(node, at, milliseconds(4000 + rng.below(6000)));
     else
       world.kill_node(node, at);
+  }
+}
+
+/// Clocks leap, by moments that a busy process would not notice or by minutes.
+inline void leap_clocks(VirtualRound& world, const Options& options, Rng& rng) {
+  using std::chrono::milliseconds;
+  const std::uint32_t nodes = options.shape.stages * options.shape.replicas;
+  for (std::uint64_t times = rng.below(6); times > 0; --times) {
+    const auto node = static_cast<std::uint32_t>(rng.below(nodes + 1));
+    world.leap_clock(node == nodes ? VirtualRound::kCoordinator : node,
+                     milliseconds(200 + rng.below(8000)),
+                     milliseconds(rng.below(rng.below(2) == 0 ? 1000 : 600'000)));
   }
 }
 

@@ -24,6 +24,8 @@ enum class Bug : std::uint8_t {
   kSpeakBeforeWriting,   ///< a commit is announced that no disk has
   kWrongHolder,          ///< an average is handed on with other bytes than it was got with
   kDeafNode,             ///< a node hears no step open, however often it is said
+  kOthersTime,           ///< a coordinator takes the time from whoever speaks to it
+  kCountsSleep,          ///< a process counts time in which it stood still as others' silence
   kForgottenCommit,      ///< a dead coordinator's journal lacks what was written and spoken last
   kEmptyHoldings,        ///< a node says that it holds nothing of a step
   kOldGeneration,        ///< a node obeys a coordinator that was replaced
@@ -32,28 +34,15 @@ enum class Bug : std::uint8_t {
   kForgottenEpoch,       ///< the ledger is not told of an epoch
   kKeepsRelieved,        ///< a node says that it gave a unit back, and goes on with it
 };
-inline constexpr int kBugs = 19;
+inline constexpr int kBugs = 21;
 
 constexpr std::string_view name_of(Bug bug) {
-  constexpr std::string_view kNames[kBugs] = {"None",
-                                              "CountTwice",
-                                              "ForgetUnit",
-                                              "MissingContribution",
-                                              "FencedGradient",
-                                              "WrongTensor",
-                                              "ApplyTwice",
-                                              "SkipUpdate",
-                                              "StaleMember",
-                                              "SpeakBeforeWriting",
-                                              "WrongHolder",
-                                              "DeafNode",
-                                              "ForgottenCommit",
-                                              "EmptyHoldings",
-                                              "OldGeneration",
-                                              "LostRecord",
-                                              "UntoldRollback",
-                                              "ForgottenEpoch",
-                                              "KeepsRelieved"};
+  constexpr std::string_view kNames[kBugs] = {
+      "None",          "CountTwice",    "ForgetUnit", "MissingContribution", "FencedGradient",
+      "WrongTensor",   "ApplyTwice",    "SkipUpdate", "StaleMember",         "SpeakBeforeWriting",
+      "WrongHolder",   "DeafNode",      "OthersTime", "CountsSleep",         "ForgottenCommit",
+      "EmptyHoldings", "OldGeneration", "LostRecord", "UntoldRollback",      "ForgottenEpoch",
+      "KeepsRelieved"};
   return kNames[static_cast<int>(bug)];
 }
 

@@ -70,6 +70,19 @@ std::string averaging_life(Bug bug, std::uint64_t seed) {
   return difference(options, world);
 }
 
+/// One that nothing happens to but that the clocks of its boxes leap.
+std::string leaping_life(Bug bug, std::uint64_t seed) {
+  Options options = crowded_options(seed);
+  options.own_clocks = true;
+  options.bug = bug;
+  Rng rng(seed, 41);
+  Disks disks;
+  VirtualRound world(options, disks);
+  leap_clocks(world, options, rng);
+  world.run();
+  return difference(options, world);
+}
+
 /// One with engines that become slow.
 std::string slow_life(Bug bug, std::uint64_t seed) {
   Options options = slow_options(seed);
@@ -136,6 +149,7 @@ Story story_of(Bug bug) {
   if (bug >= Bug::kLostRecord) return lives_with_ledger;
   if (bug == Bug::kOldGeneration) return divided_life;
   if (bug >= Bug::kForgottenCommit) return taken_over_life;
+  if (bug >= Bug::kOthersTime) return leaping_life;
   return bug == Bug::kWrongHolder ? averaging_life : crowded_life;
 }
 
@@ -155,6 +169,11 @@ INSTANTIATE_TEST_SUITE_P(Each, PlantedBugs, testing::ValuesIn(all_bugs()),
 TEST(NoPlantedBug, NothingIsFoundInACrowdedLife) {
   for (const std::uint64_t seed : seeds(kSeeds))
     ASSERT_EQ(crowded_life(Bug::kNone, seed), "") << "seed " << seed;
+}
+
+TEST(NoPlantedBug, NothingIsFoundWhereClocksLeap) {
+  for (const std::uint64_t seed : seeds(kSeeds))
+    ASSERT_EQ(leaping_life(Bug::kNone, seed), "") << "seed " << seed;
 }
 
 TEST(NoPlantedBug, NothingIsFoundWhereEnginesBecomeSlow) {

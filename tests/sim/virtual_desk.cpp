@@ -16,8 +16,10 @@ using namespace round;  // NOLINT: a test's shell speaks the machine's language 
 
 VirtualRound::Desk::Desk(VirtualRound& world, CoordinatorConfig config,
                          std::vector<JournalRecord>& journal, std::size_t index)
-    : machine(std::make_unique<Coordinator>(std::move(config), journal)),
+    : box(world.new_clock()),
+      machine(std::make_unique<Coordinator>(std::move(config), journal)),
       world_(world),
+      clock_(world.process_clock(box)),
       journal_(journal),
       index_(index),
       committed_(world.committed) {
@@ -34,9 +36,20 @@ VirtualRound::Desk::Desk(VirtualRound& world, CoordinatorConfig config,
   world_.committed = committed_;
 }
 
-void VirtualRound::Desk::start() { execute(machine->start(clock())); }
+void VirtualRound::Desk::start() { execute(machine->start(clock_.now())); }
 
-void VirtualRound::Desk::freeze(Duration how_long) { frozen_until_ = world_.now_ + how_long; }
+void VirtualRound::Desk::freeze(Duration how_long) {
+  frozen_until_ = world_.now_ + how_long;
+  if (world_.options_.own_clocks) box.leap(any_leap(how_long, world_.clock_rng_));
+}
+
+/// Where a bug is planted it is the time that the speaker has.
+TimePoint VirtualRound::Desk::time_of(const CoordinatorEvent& event) const {
+  const auto* heard = std::get_if<Received>(&event);
+  const Node* speaker = heard == nullptr ? nullptr : world_.find(heard->from);
+  const bool trusts = speaker != nullptr && world_.planted_.is(Bug::kOthersTime);
+  return trusts ? speaker->now() : clock_.now();
+}
 
 void VirtualRound::Desk::coordinate(const CoordinatorEvent& event) {
   if (!alive || finished_) return;
@@ -46,7 +59,7 @@ void VirtualRound::Desk::coordinate(const CoordinatorEvent& event) {
     return;
   }
   if (const auto* heard = std::get_if<Received>(&event); heard != nullptr && vouch(*heard)) return;
-  execute(machine->on(event, clock()));
+  execute(machine->on(event, time_of(event)));
   if (const auto* heard = std::get_if<Received>(&event);
       heard != nullptr && std::holds_alternative<AverageReport>(heard->message))
     world_.averaged(heard->from);
@@ -71,7 +84,7 @@ bool VirtualRound::Desk::vouch(const Received& heard) {
   if (average == nullptr || !world_.planted_.strikes(Bug::kStaleMember)) return false;
   for (const auto& node : world_.nodes_)
     if (world_.members_.contains(node->id) && world_.stage_of(node->index) == average->stage.value)
-      execute(machine->on(Received{node->id, heard.message, {}}, clock()));
+      execute(machine->on(Received{node->id, heard.message, {}}, clock_.now()));
   return true;
 }
 

@@ -32,6 +32,7 @@ class VirtualRound::Desk {
   bool is_outdated(const Node& sender, const Message& message) const;
   Generation generation() const { return machine->status().generation; }
 
+  BoxClock box;
   bool alive = true;
   std::unique_ptr<round::Coordinator> machine;
 
@@ -39,7 +40,7 @@ class VirtualRound::Desk {
   bool leads() const { return &world_.desk() == this; }
   bool vouch(const round::Received& heard);
   void die();
-  TimePoint clock() const { return world_.now_ - slept_; }
+  TimePoint time_of(const round::CoordinatorEvent& event) const;
   void execute(round::CoordinatorActions actions);
   void execute(const round::Send& action);
   void execute(const round::Persist& action);
@@ -54,6 +55,7 @@ class VirtualRound::Desk {
   void execute(const round::PeerFault& action);
 
   VirtualRound& world_;
+  const node::AwakeClock clock_;
   std::vector<round::JournalRecord>& journal_;
   const std::size_t index_;
   std::vector<round::StepRecord> committed_;
@@ -62,7 +64,6 @@ class VirtualRound::Desk {
   std::vector<TimePoint> durable_at_;  ///< by record of this life
   std::optional<TimePoint> died_at_;
   TimePoint frozen_until_{};
-  Duration slept_{};  ///< its clock stands still meanwhile (node/awake_clock.h)
   TimePoint heartbeat_at_{};
 };
 

@@ -13,7 +13,10 @@ namespace coshard::simtest {
 using namespace round;  // NOLINT: a test's shell speaks the machine's language throughout
 
 VirtualRound::Node::Node(VirtualRound& world, std::uint32_t index_in_round)
-    : index(index_in_round), id(world.node_id(index_in_round)), world_(world) {
+    : box(world.new_clock()),
+      index(index_in_round),
+      id(world.node_id(index_in_round)),
+      world_(world) {
   make_machine();
 }
 
@@ -27,11 +30,12 @@ void VirtualRound::Node::make_machine() {
   config.coordinator_patience = world_.options_.coordinator_patience;
   for (const auto& file : world_.disks_.files[index]) config.join.checkpoints.push_back(file.held);
   machine = std::make_unique<Participant>(std::move(config));
+  clock_.emplace(world_.process_clock(box));
 }
 
 void VirtualRound::Node::start() {
   started = true;
-  execute(machine->start(world_.now_));
+  execute(machine->start(now()));
 }
 
 void VirtualRound::Node::restart() {
@@ -67,7 +71,7 @@ void VirtualRound::Node::handle(const ParticipantEvent& event) {
     return std::holds_alternative<Tick>(event)
                ? void()
                : later(frozen_until - world_.now_, [this, event] { handle(event); });
-  execute(machine->on(event, world_.now_));
+  execute(machine->on(event, now()));
 }
 
 void VirtualRound::Node::receive(const NodeId& from, const Message& message,

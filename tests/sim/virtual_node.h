@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <tuple>
@@ -33,6 +34,10 @@ class VirtualRound::Node {
   /// How often it was started anew.
   std::uint32_t life() const { return life_; }
 
+  /// As its process reads it.
+  TimePoint now() const { return clock_->now(); }
+
+  BoxClock box;
   bool alive = true;
   bool started = false;
   bool ended = false;
@@ -89,6 +94,7 @@ class VirtualRound::Node {
   void error(const std::string& text);
 
   VirtualRound& world_;
+  std::optional<node::AwakeClock> clock_;
   std::uint32_t life_ = 0;
   std::uint32_t stage_ = 0;
   std::uint64_t payload_in_hand_ = 0;

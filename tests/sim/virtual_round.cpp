@@ -53,6 +53,7 @@ VirtualRound::VirtualRound(Options options, Disks& disks)
     : options_(options),
       disks_(disks),
       rng_(options.seed, disks.journal.size() + 1),
+      clock_rng_(options.seed, 0xC10C + disks.journal.size()),
       planted_(options.bug, options.seed) {
   config_.shape = options_.shape;
   config_.replicas_max = options_.replicas_max;
@@ -99,7 +100,15 @@ void VirtualRound::freeze_node(std::uint32_t node, Duration at, Duration how_lon
     Node& victim = *nodes_[node];
     if (!may_lose(victim)) return;
     victim.frozen_until = now_ + how_long;
+    if (options_.own_clocks) victim.box.leap(any_leap(how_long, clock_rng_));
     lose(victim.id);
+  });
+}
+
+void VirtualRound::leap_clock(std::uint32_t node, Duration at, Duration how_far) {
+  after(at, [this, node, how_far] {
+    BoxClock& box = node == kCoordinator ? desk().box : nodes_[node]->box;
+    if (options_.own_clocks) box.leap(how_far);
   });
 }
 
@@ -326,6 +335,16 @@ std::string VirtualRound::describe() const {
             std::to_string(beat.outstanding) + " " + node->last_words;
   }
   return text;
+}
+
+BoxClock VirtualRound::new_clock() {
+  return options_.own_clocks ? BoxClock(now_, clock_rng_) : BoxClock(now_);
+}
+
+/// Where boxes have one clock, processes see all of its time: machines have to bear that as well.
+node::AwakeClock VirtualRound::process_clock(const BoxClock& box) {
+  const bool sees_all = !options_.own_clocks || planted_.is(Bug::kCountsSleep);
+  return {box, sees_all ? Duration::max() : limits::kSuspicionMin};
 }
 
 // ---- network and time ---------------------------------------------------------------------------

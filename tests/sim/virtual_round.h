@@ -14,9 +14,11 @@
 #include <string>
 #include <vector>
 
+#include "node/awake_clock.h"
 #include "protocol/base/rng.h"
 #include "protocol/round/coordinator.h"
 #include "protocol/round/participant.h"
+#include "tests/sim/box_clock.h"
 #include "tests/sim/planted_bug.h"
 #include "tests/sim/virtual_arithmetic.h"
 
@@ -49,7 +51,10 @@ struct Options {
   std::uint64_t checkpoint_us = 50'000;  ///< that a checkpoint takes at most
   std::uint64_t journal_us = 0;          ///< that a record of the journal takes at most
   bool may_move = false;                 ///< replicas, between stages
-  Bug bug = Bug::kNone;                  ///< committed on purpose
+  /// Each box has a clock of its own (box_clock.h), and machines are told what node/awake_clock.h
+  /// makes of it, as in the programs; else all have the same.
+  bool own_clocks = false;
+  Bug bug = Bug::kNone;  ///< committed on purpose
   /// How long nodes keep their stages without a coordinator.
   Duration coordinator_patience = std::chrono::seconds(20);
   /// How long the round waits for a stage that has lost everybody; zero: it ends.
@@ -89,6 +94,9 @@ class VirtualRound {
   void kill_averaging(std::uint32_t times) { kills_averaging_ = times; }
   /// Node `node` does and hears nothing for `how_long`, and then goes on as if nothing had been.
   void freeze_node(std::uint32_t node, Duration at, Duration how_long);
+  /// The clock of the box of node `node` (or of kCoordinator) is ahead by `how_far` at once. Where
+  /// boxes have clocks of their own.
+  void leap_clock(std::uint32_t node, Duration at, Duration how_far);
   /// The engine of node `node` takes `factor` times as long for what it is given for `how_long`.
   void slow_node(std::uint32_t node, Duration at, Duration how_long, double factor);
   /// What node `from` says to node `to` (or to kCoordinator) does not come through for `how_long`,
@@ -157,6 +165,8 @@ class VirtualRound {
  private:
   class Node;
   class Desk;
+  BoxClock new_clock();
+  node::AwakeClock process_clock(const BoxClock& box);
   void after(Duration delay, std::function<void()> what);
   void transmit(const NodeId& from, const NodeId& to, Message message, std::uint64_t payload);
   void deliver(const NodeId& from, const NodeId& to, const Message& message, std::uint64_t payload);
@@ -183,6 +193,7 @@ class VirtualRound {
   Options options_;
   Disks& disks_;
   Rng rng_;
+  Rng clock_rng_;
   PlantedBug planted_;
   TimePoint now_{};
   std::uint64_t order_ = 0;

@@ -62,13 +62,20 @@ void BadLinks::set_home(const LinkFaults& out, const LinkFaults& in) {
   home_.set(Toward::kDialler, in);
 }
 
+bool BadLinks::wait_for_torn(std::chrono::milliseconds limit) const {
+  return peers_.wait_until([](const auto& counters) { return counters.torn > 0; }, limit);
+}
+
+void BadLinks::reset_peers() { peers_.reset(); }
+
 FaultProxy::Counters BadLinks::counters() const {
   const FaultProxy::Counters peers = peers_.counters(), home = home_.counters();
   return {{peers.bytes[0] + home.bytes[0], peers.bytes[1] + home.bytes[1]},
           peers.connections + home.connections,
           peers.late + home.late,
           peers.damaged + home.damaged,
-          peers.cut + home.cut};
+          peers.cut + home.cut,
+          peers.torn + home.torn};
 }
 
 }  // namespace coshard::test

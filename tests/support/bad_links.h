@@ -4,6 +4,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
 #include <vector>
 
 #include "tests/support/fault_proxy.h"
@@ -27,6 +28,10 @@ class BadLinks {
   /// that with the coordinator.
   void set_peers(const LinkFaults& out, const LinkFaults& in);
   void set_home(const LinkFaults& out, const LinkFaults& in);
+  /// Until a message has been torn on its way to or from a peer; false when none was in `limit`.
+  bool wait_for_torn(std::chrono::milliseconds limit) const;
+  /// What is open to peers ends by RST.
+  void reset_peers();
   /// Over all of them.
   FaultProxy::Counters counters() const;
 

@@ -92,6 +92,7 @@ struct Way {
   bool ended = false;     ///< its sender has closed
   bool end_told = false;  ///< and its receiver knows
   bool broken = false;    ///< its sender has gone without closing
+  bool torn = false;      ///< half of what its sender wrote has passed, and nothing will
 };
 
 struct Connection {
@@ -231,7 +232,7 @@ class FaultProxy::Loop {
 
   static bool wants_more(const Way& way, const LinkFaults& faults) {
     const bool throttled = faults.bytes_per_second > 0;
-    return !way.ended && !faults.silent &&
+    return !way.ended && !way.torn && !faults.silent &&
            way.waiting_bytes < (throttled ? kThrottledWaitingBytesMax : kWaitingBytesMax);
   }
 
@@ -273,6 +274,11 @@ class FaultProxy::Loop {
       bytes.resize(bytes.size() / 2);
       way.ended = way.broken = true;
       ++counters_.cut;
+    }
+    if (faults.torn_over > 0 && bytes.size() > faults.torn_over) {
+      bytes.resize(bytes.size() / 2);
+      way.torn = true;
+      ++counters_.torn;
     }
     if (way.schedule.damage(bytes, faults)) ++counters_.damaged;
     const auto [leaves, late] = way.schedule.departure(bytes.size(), faults, now_);

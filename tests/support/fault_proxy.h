@@ -31,6 +31,7 @@ struct LinkFaults {
   std::uint64_t bytes_per_second = 0;    ///< 0: as fast as it goes
   double damaged_share = 0;              ///< of the pieces; one bit of each is flipped
   std::size_t cut_over = 0;              ///< a longer piece passes by half, then all is reset
+  std::size_t torn_over = 0;             ///< a longer piece passes by half, then nothing more
   bool silent = false;                   ///< nothing passes, not even that an end is closed
 };
 
@@ -79,7 +80,7 @@ class FaultProxy {
 
   struct Counters {
     std::array<std::uint64_t, 2> bytes{};  ///< passed on, by Toward
-    std::uint64_t connections = 0, late = 0, damaged = 0, cut = 0;
+    std::uint64_t connections = 0, late = 0, damaged = 0, cut = 0, torn = 0;
   };
   Counters counters() const;
   /// Evaluates `condition` now and after every change; its last answer when the time is over.

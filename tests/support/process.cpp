@@ -76,6 +76,12 @@ void write_text(const Path& path, const std::string& text) {
   COSHARD_CHECK(out.good());
 }
 
+std::size_t count_of(const std::string& text, const std::string& part) {
+  std::size_t count = 0;
+  for (std::size_t at = text.find(part); at != text.npos; at = text.find(part, at + 1)) ++count;
+  return count;
+}
+
 ChildProcess::ChildProcess(const Spawn& spawn) : output_(spawn.output) {
   std::vector<std::string> words{spawn.program.string()};
   words.insert(words.end(), spawn.arguments.begin(), spawn.arguments.end());

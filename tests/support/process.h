@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <csignal>
+#include <cstddef>
 #include <filesystem>
 #include <functional>
 #include <optional>
@@ -31,6 +32,8 @@ class TempDir {
 
 std::string read_text(const Path& path);
 void write_text(const Path& path, const std::string& text);
+/// How often `part` is in `text`.
+std::size_t count_of(const std::string& text, const std::string& part);
 
 struct Spawn {
   Path program;

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -31,6 +32,11 @@ Bytes learnable_tokens(std::size_t count) {
     put_le(bytes, static_cast<std::uint16_t>(token));
   }
   return bytes;
+}
+
+/// Null is written where there is none.
+double number(const json& value) {
+  return value.is_null() ? std::numeric_limits<double>::quiet_NaN() : value.get<double>();
 }
 
 }  // namespace
@@ -96,7 +102,8 @@ std::vector<MetricsLine> RoundFolder::metrics() const {
   for (std::string line; std::getline(text, line);) {
     const json parsed = json::parse(line, nullptr, false);
     if (parsed.is_discarded()) break;  // the last line is being written
-    lines.push_back({parsed["step"], parsed["loss"], parsed["grad_norm"], parsed["tokens"]});
+    lines.push_back(
+        {parsed["step"], number(parsed["loss"]), number(parsed["grad_norm"]), parsed["tokens"]});
   }
   return lines;
 }

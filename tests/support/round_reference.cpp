@@ -4,6 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <limits>
+
 #include "node/daemon/stage_host.h"
 #include "node/round_setup.h"
 #include "protocol/round/lr_schedule.h"
@@ -33,7 +36,7 @@ std::vector<std::string> parameters_of(shard::StageEngine& engine, const shard::
 }
 
 MetricsLine reference_step(shard::StageEngine& engine, const shard::TokenSource& tokens,
-                           const node::RoundFile& round, StepId step) {
+                           const node::RoundFile& round, StepId step, bool is_skipped) {
   double loss_sum = 0;
   for (std::uint32_t m = 0; m < round.training.microbatches; ++m) {
     const shard::TokenBatch batch = tokens.batch(step, MicrobatchIndex(m)).value();
@@ -48,19 +51,23 @@ MetricsLine reference_step(shard::StageEngine& engine, const shard::TokenSource&
             .squared_norm);
   const double norm = round::gradient_norm(std::span(&norms, 1));
   const round::OptimizerConfig optimizer = node::coordinator_config(round, 0).optimizer;
-  EXPECT_TRUE(engine.apply_update(round::commit_scalars(optimizer, step, norm, {})));
-  return {step.value, loss_sum / token_count, norm, round.tokens_per_step()};
+  const double nothing = std::numeric_limits<double>::quiet_NaN();
+  EXPECT_TRUE(
+      engine.apply_update(round::commit_scalars(optimizer, step, is_skipped ? nothing : norm, {})));
+  return {step.value, is_skipped ? nothing : loss_sum / token_count, norm, round.tokens_per_step()};
 }
 
 }  // namespace
 
-ReferenceRun reference_run(const node::RoundFile& round, const Path& manifest) {
+ReferenceRun reference_run(const node::RoundFile& round, const Path& manifest,
+                           const std::set<std::uint64_t>& skipped) {
   const shard::StageSlice whole = shard::whole_model(round.model.spec);
   const auto engine = shard::make_stage_engine(engine_config(round, whole, 0)).value();
   const auto tokens = shard::TokenSource::open(manifest, node::token_order(round)).value();
   ReferenceRun run;
   for (std::uint64_t step = 1; step <= round.training.steps; ++step)
-    run.lines.push_back(reference_step(*engine, tokens, round, StepId(step)));
+    run.lines.push_back(
+        reference_step(*engine, tokens, round, StepId(step), skipped.contains(step)));
   run.parameters = parameters_of(*engine, round.model.spec, whole);
   return run;
 }
@@ -95,9 +102,13 @@ ledger::VerifiedLedger expect_verified(const RoundFolder& round) {
 void expect_same_losses(const RoundFolder& round, const ReferenceRun& reference) {
   const auto lines = round.last_metrics();
   ASSERT_EQ(lines.size(), reference.lines.size());
-  for (std::size_t i = 0; i < lines.size(); ++i)
-    EXPECT_NEAR(lines[i].loss, reference.lines[i].loss, 1e-5 * reference.lines[i].loss)
-        << "step " << i + 1;
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    const double expected = reference.lines[i].loss;
+    if (std::isnan(expected))
+      EXPECT_TRUE(std::isnan(lines[i].loss)) << "step " << i + 1;
+    else
+      EXPECT_NEAR(lines[i].loss, expected, 1e-5 * expected) << "step " << i + 1;
+  }
 }
 
 void expect_same_bits(const RoundFolder& round, const ReferenceRun& reference) {
@@ -113,12 +124,6 @@ void expect_same_bits(const RoundFolder& round, const ReferenceRun& reference) {
 }
 
 namespace {
-
-std::size_t count_of(const std::string& text, const std::string& part) {
-  std::size_t count = 0;
-  for (std::size_t at = text.find(part); at != text.npos; at = text.find(part, at + 1)) ++count;
-  return count;
-}
 
 /// Every unit of every step counts once, whoever has one counted owns something, and nothing is
 /// owned by anybody else.
@@ -140,7 +145,7 @@ void expect_paid(const RoundFixture& round, const ledger::Accounts& accounts) {
 
 }  // namespace
 
-void expect_survived(RoundFixture& round, const std::set<std::size_t>& struck) {
+void expect_done_once(RoundFixture& round, const std::set<std::size_t>& struck) {
   constexpr auto kPatience = std::chrono::seconds(120);
   ASSERT_EQ(round.coordinator().wait_exit(kPatience), 0) << round.outputs();
   for (std::size_t i = 0; i < round.node_count(); ++i) {
@@ -150,8 +155,13 @@ void expect_survived(RoundFixture& round, const std::set<std::size_t>& struck) {
         << "node " << i << " was lost and came back" << round.outputs();
   }
   EXPECT_EQ(round.metrics().size(), round.round().training.steps) << "no step was done twice";
-  expect_same_losses(round, reference_run(round.round(), round.manifest()));
   expect_paid(round, expect_verified(round).accounts);
+}
+
+void expect_survived(RoundFixture& round, const std::set<std::size_t>& struck,
+                     const std::set<std::uint64_t>& skipped) {
+  expect_done_once(round, struck);
+  expect_same_losses(round, reference_run(round.round(), round.manifest(), skipped));
 }
 
 }  // namespace coshard::test

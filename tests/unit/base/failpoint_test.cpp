@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <filesystem>
+#include <fstream>
 #include <string>
 
 namespace coshard {
@@ -68,6 +70,49 @@ TEST(Failpoint, AsksToStop) {
   EXPECT_EQ(struck.begun, 2);
 }
 
+/// A process that waits, and the file that says which one it is.
+struct Bystander {
+  Bystander() : pid(::fork()) {
+    if (pid == 0)
+      for (;;) ::pause();
+    std::ofstream(file) << pid << "\n";
+  }
+  ~Bystander() {
+    ::kill(pid, SIGKILL);
+    ::waitpid(pid, nullptr, 0);
+    std::filesystem::remove(file);
+  }
+  /// Its next change of state.
+  int change() const {
+    int status = 0;
+    EXPECT_EQ(::waitpid(pid, &status, WUNTRACED), pid);
+    return status;
+  }
+  const std::string file = testing::TempDir() + "bystander-" + std::to_string(::getpid()) + ".pid";
+  const pid_t pid;
+};
+
+TEST(Failpoint, StrikesAnotherProcessAndGoesOn) {
+  const Bystander other;
+  const Struck passing(
+      ("update.half=stop@2:" + other.file + ",tensor.send=kill@9:" + other.file).c_str());
+  ASSERT_TRUE(WIFEXITED(passing.status));
+  EXPECT_EQ(WEXITSTATUS(passing.status), 0);
+  EXPECT_EQ(passing.begun, kPassages);
+  EXPECT_TRUE(WIFSTOPPED(other.change()));
+  const Struck again(("tensor.send=kill@5:" + other.file).c_str());
+  EXPECT_TRUE(WIFEXITED(again.status));
+  const int status = other.change();
+  ASSERT_TRUE(WIFSIGNALED(status));
+  EXPECT_EQ(WTERMSIG(status), SIGKILL);
+}
+
+TEST(Failpoint, AnOrderWithNobodyToStrikeIsABug) {
+  const Struck struck("tensor.send=kill@2:/nonexistent/pid");
+  ASSERT_TRUE(WIFSIGNALED(struck.status));
+  EXPECT_EQ(WTERMSIG(struck.status), SIGABRT);
+}
+
 TEST(Failpoint, DoesNothingBeyondWhatWasOrdered) {
   for (const char* orders : {static_cast<const char*>(nullptr), "tensor.send=kill@6"}) {
     const Struck struck(orders);
@@ -82,7 +127,8 @@ TEST(Failpoint, OrdersThatMakeNoSenseAreRefusedWithTheNames) {
        {"", "tensor.send", "tensor.send=kill", "tensor.send@3", "tensor.send=kill@", "=kill@1",
         "tensor.send=kill@0", "tensor.send=kill@-1", "tensor.send=kill@1x", "tensor.send=die@1",
         "tensor.sent=kill@1", "tensor.send=kill@99999999999999999999", "tensor.send=kill@1,",
-        "tensor@send=kill", " tensor.send=kill@1"}) {
+        "tensor@send=kill", " tensor.send=kill@1", "tensor.send=kill@1:", "tensor.send=kill@:/pid",
+        "tensor.send=kill@1/pid"}) {
     const auto orders = parse_failpoints(text);
     ASSERT_FALSE(orders.has_value()) << text;
     EXPECT_EQ(orders.error().code, ErrorCode::kInvalidArgument);
