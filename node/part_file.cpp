@@ -8,10 +8,9 @@ namespace coshard::node {
 
 namespace fs = std::filesystem;
 
-Result<PartFile> PartFile::open(const fs::path& file, std::uint64_t bytes_max) {
+Result<PartFile> PartFile::open(const fs::path& part, std::uint64_t bytes_max) {
   std::error_code ec;
-  fs::create_directories(file.parent_path(), ec);
-  const fs::path part = part_of(file);
+  fs::create_directories(part.parent_path(), ec);
   const auto there = fs::file_size(part, ec);
   PartFile opened(part, ec || there > bytes_max ? 0 : there);
   if (!opened.out_) return tl::unexpected<Error>(opened.cannot_write().error());
@@ -45,8 +44,7 @@ Result<void> PartFile::close() {
   return out_ ? Result<void>{} : cannot_write();
 }
 
-Result<void> PartFile::accept(const fs::path& file, const Hash& wanted) {
-  const fs::path part = part_of(file);
+Result<void> PartFile::accept(const fs::path& part, const fs::path& file, const Hash& wanted) {
   std::error_code ec;
   {
     COSHARD_ASSIGN(const shard::ReadFile read,

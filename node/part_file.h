@@ -1,12 +1,13 @@
 // A file that comes over the network in pieces, in any order within a window: what has come without
-// a gap lies in FILE.part, so that a copy that was broken off goes on where it ended, and nothing
-// is called FILE before its hash is right. Any one thread.
+// a gap lies beside it under another name, so that a copy that was broken off goes on where it
+// ended, and nothing has the file's name before its hash is right. Any one thread.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <string>
 
 #include "protocol/base/bytes.h"
 #include "protocol/base/error.h"
@@ -17,9 +18,9 @@ namespace coshard::node {
 
 class PartFile {
  public:
-  /// Goes on with what is there of `file`, unless that is longer than `bytes_max`.
+  /// Goes on with what is there of `part`, unless that is longer than `bytes_max`.
   /// kResourceExhausted: it cannot be written.
-  static Result<PartFile> open(const std::filesystem::path& file, std::uint64_t bytes_max);
+  static Result<PartFile> open(const std::filesystem::path& part, std::uint64_t bytes_max);
 
   /// Bytes from the start that have come without a gap.
   std::uint64_t size() const { return size_; }
@@ -28,11 +29,14 @@ class PartFile {
   /// All has come; nothing is taken any more.
   Result<void> close();
 
-  /// Gives FILE.part its name. kCorruption when its SHA-256 is not `wanted`: it is removed. Reads
-  /// the whole file; any thread, after close().
-  static Result<void> accept(const std::filesystem::path& file, const Hash& wanted);
-  static std::filesystem::path part_of(const std::filesystem::path& file) {
-    return file.string() + ".part";
+  /// Gives `part` the name `file`. kCorruption when its SHA-256 is not `wanted`: it is removed.
+  /// Reads the whole file; any thread, after close().
+  static Result<void> accept(const std::filesystem::path& part, const std::filesystem::path& file,
+                             const Hash& wanted);
+  /// "FILE.part"; or "FILE.WHOSE.part", where several may copy the same file at once.
+  static std::filesystem::path part_of(const std::filesystem::path& file,
+                                       const std::string& whose = "") {
+    return file.string() + (whose.empty() ? "" : "." + whose) + ".part";
   }
 
  private:

@@ -69,7 +69,7 @@ Result<void> StateDownload::fetch(const StateSource& source, const fs::path& fil
   for (const auto& holders : tries) {
     auto fetched = fetch_from(source, holders, file);
     if (fetched) {
-      auto accepted = node::PartFile::accept(file, source.sha256);
+      auto accepted = node::PartFile::accept(node::PartFile::part_of(file), file, source.sha256);
       if (accepted) return {};
       fetched = tl::unexpected<Error>(
           accepted.error().within("stage " + std::to_string(source.stage.value)));
@@ -84,7 +84,7 @@ Result<void> StateDownload::fetch(const StateSource& source, const fs::path& fil
 Result<void> StateDownload::fetch_from(const StateSource& source,
                                        const std::vector<transport::PeerAddress>& holders,
                                        const fs::path& file) {
-  COSHARD_ASSIGN(part_, node::PartFile::open(file, source.bytes_max));
+  COSHARD_ASSIGN(part_, node::PartFile::open(node::PartFile::part_of(file), source.bytes_max));
   written_ = {};
   fetch_.emplace(round::StateWanted{source.step, source.stage, source.bytes_max, part_->size()});
   for (const transport::PeerAddress& holder : holders) {

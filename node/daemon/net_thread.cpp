@@ -206,6 +206,7 @@ StateServerPorts NodeNet::state_ports() {
 
 StateClientPorts NodeNet::copy_ports() {
   return {
+      .self = at_.identity.node(),
       .send = [this](const NodeId& to,
                      const Message& message) { return courier_.send(to, message); },
       .connected = [this](const NodeId& peer) { return at_.transport.connected(peer); },

@@ -24,6 +24,10 @@ StateClient::StateClient(PathOf path_of, const Clock& clock, StateClientPorts po
 
 std::filesystem::path StateClient::file() const { return path_of_(offer_->step, offer_->stage); }
 
+std::filesystem::path StateClient::part() const {
+  return PartFile::part_of(file(), ports_.self.short_hex());
+}
+
 void StateClient::fetch(const round::FetchState& wanted) {
   offer_ = wanted.offer;
   tries_.assign(1, wanted.holders);
@@ -34,9 +38,9 @@ void StateClient::fetch(const round::FetchState& wanted) {
 }
 
 void StateClient::begin() {
-  auto part = PartFile::open(file(), offer_->bytes);
-  if (!part) return finish(part.error().message);
-  part_.emplace(std::move(*part));
+  auto opened = PartFile::open(part(), offer_->bytes);
+  if (!opened) return finish(opened.error().message);
+  part_.emplace(std::move(*opened));
   had_ = part_->size();
   began_at_ = news_at_ = told_at_ = clock_.now();
   asked_.clear();
@@ -108,8 +112,8 @@ void StateClient::check_whole() {
   fetch_.reset();
   if (const auto closed = part_->close(); !closed) return finish(closed.error().message);
   part_.reset();
-  const bool taken = bulk_.submit([this, path = file(), hash = offer_->file_hash] {
-    return [this, accepted = PartFile::accept(path, hash)] { on_checked(accepted); };
+  const bool taken = bulk_.submit([this, from = part(), to = file(), hash = offer_->file_hash] {
+    return [this, accepted = PartFile::accept(from, to, hash)] { on_checked(accepted); };
   });
   if (!taken) finish("the disk thread is closed");
 }

@@ -22,6 +22,7 @@ namespace coshard::node {
 
 /// What the client reaches of its surroundings; all called on cs-net but `run_later`.
 struct StateClientPorts {
+  NodeId self;  ///< nodes that share a folder may copy the same state at once
   std::function<Result<void>(const NodeId&, const Message&)> send;
   std::function<bool(const NodeId&)> connected;
   std::function<void(round::ParticipantEvent)> post;
@@ -57,6 +58,7 @@ class StateClient {
   void next_try(Error why);
   void finish(const std::string& error);
   std::filesystem::path file() const;
+  std::filesystem::path part() const;
 
   const PathOf path_of_;
   const Clock& clock_;

@@ -117,7 +117,8 @@ void Participant::Impl::use_joiners_table(const MembershipTable& table) {
     return give_up_joining("the coordinator lets in a node that holds nothing", true);
 }
 
-/// Else it is closed again without who is gone.
+/// Else it is closed again without who is gone, or the table that names who is new was lost on its
+/// way here and is said again.
 bool Participant::Impl::names_the_present(const StageClosed& closed) const {
   return !closed.holders.empty() || std::ranges::all_of(closed.reducers, [this](const auto& node) {
     return find_member(node) != nullptr;

@@ -172,6 +172,7 @@ void Participant::Impl::average(OpenStep& step) {
   if (step.closed && !step.closed->holders.empty()) {
     ask_for_average(step);
   } else if (step.closed && step.averaging.phase() == AveragingPhase::kCollecting) {
+    if (!names_the_present(*step.closed)) return;
     if (!agrees_with(step, *step.closed))
       return leave("the coordinator counts other microbatches of this node than it has done");
     sort_out(step.averaging.close(*step.closed));

@@ -74,6 +74,15 @@ void VirtualRound::Node::handle(const ParticipantEvent& event) {
   execute(machine->on(event, now()));
 }
 
+void VirtualRound::Node::tick() {
+  handle(Tick{});
+  const bool silent = !alive || !started || ended || frozen_until > world_.now_;
+  if (silent || !machine->seat() || world_.now_ - heartbeat_at_ < limits::kHeartbeatInterval)
+    return;
+  heartbeat_at_ = world_.now_;
+  world_.transmit(id, world_.coordinator_id(), machine->heartbeat(), 0);
+}
+
 void VirtualRound::Node::receive(const NodeId& from, const Message& message,
                                  std::uint64_t payload) {
   if (frozen_until > world_.now_)
@@ -128,8 +137,10 @@ void VirtualRound::Node::execute(const KeepPayload& action) { put(action.key, pa
 
 void VirtualRound::Node::execute(const Compute& action) {
   if (++computes_unanswered_ > world_.options_.engine_depth) error("more work than engine_depth");
-  job(action.work.op == WorkOp::kBackward ? 20'000 : 10'000,
-      [this, work = action.work] { compute(work); });
+  const WorkOp op = action.work.op;
+  const std::uint64_t forward = op == WorkOp::kBackward ? 0 : 10'000;
+  const std::uint64_t backward = op == WorkOp::kBackward || op == WorkOp::kForwardLoss ? 20'000 : 0;
+  job(forward + backward, [this, work = action.work] { compute(work); });
   check_in_flight();
 }
 

@@ -25,6 +25,8 @@ class VirtualRound::Node {
 
   void start();
   void handle(const round::ParticipantEvent& event);
+  /// Time, and the heartbeats that the shell sends.
+  void tick();
   /// A message with its payload came in.
   void receive(const NodeId& from, const Message& message, std::uint64_t payload);
 
@@ -99,6 +101,7 @@ class VirtualRound::Node {
   std::uint32_t stage_ = 0;
   std::uint64_t payload_in_hand_ = 0;
   std::map<round::PayloadKey, std::uint64_t> store_;
+  TimePoint heartbeat_at_{};
   std::deque<std::pair<Duration, std::function<void()>>> jobs_;
   bool busy_ = false;
   bool saving_ = false;  ///< a copy of the state is being written

@@ -453,7 +453,7 @@ void VirtualRound::send_junk() {
 
 void VirtualRound::tick() {
   for (const auto& each : desks_) each->tick();
-  for (const auto& node : nodes_) node->handle(Tick{});
+  for (const auto& node : nodes_) node->tick();
   after(kTick, [this] { tick(); });
 }
 

@@ -125,6 +125,7 @@ TEST_F(ShardKeeperTest, AKeeperCopiesItAndANewcomerOpensIt) {
     return std::make_unique<ShardKeeper>(
         folder, clock,
         StateClientPorts{
+            .self = NodeId{{2}},
             .send =
                 [&](const NodeId&, const Message& message) {
                   asks.push_back(std::get<StateAsk>(message));

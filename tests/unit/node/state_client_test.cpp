@@ -5,6 +5,8 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+
 #include "crypto/hash.h"
 #include "node/checkpoint_path.h"
 #include "protocol/base/rng.h"
@@ -20,6 +22,7 @@ const StageIndex kStage(1);
 constexpr std::uint64_t kPiece = limits::kStatePieceBytes;
 
 NodeId node(std::uint8_t number) { return NodeId{Hash{number}}; }
+const NodeId kSelf = node(9);
 
 class StateClientTest : public ::testing::Test {
  protected:
@@ -37,25 +40,8 @@ class StateClientTest : public ::testing::Test {
     holders_ = std::move(holders);
     asked_.clear();
     over_.reset();
-    client_.emplace(
-        [this](StepId step, StageIndex stage) { return checkpoint_path(dir_.path(), step, stage); },
-        clock_,
-        StateClientPorts{
-            .send =
-                [this](const NodeId& to, const Message& message) {
-                  asked_[to].push_back(std::get<StateAsk>(message));
-                  return Result<void>{};
-                },
-            .connected = [this](const NodeId& who) { return holders_.at(who) != Kind::kAway; },
-            .post =
-                [this](round::ParticipantEvent event) {
-                  if (auto* over = std::get_if<round::StateFetched>(&event)) over_ = *over;
-                },
-            .fault = [](const NodeId&, const std::string&) {},
-            .run_later =
-                [this](std::function<void()> task) {
-                  EXPECT_TRUE(posted_.try_push(std::move(task)));
-                }});
+    make(client_, kSelf, over_,
+         [this](const NodeId& to, const StateAsk& ask) { asked_[to].push_back(ask); });
     round::FetchState wanted{offer_, {}};
     for (const auto& [who, kind] : holders_) wanted.holders.push_back(who);
     client_->fetch(wanted);
@@ -66,6 +52,40 @@ class StateClientTest : public ::testing::Test {
       if (!over_ && whole_) (*posted_.pop())();  // cs-bulk has hashed it
     }
     return *over_;
+  }
+
+  /// A client that copies into the folder of them all.
+  template <class Ask>
+  void make(std::optional<StateClient>& client, const NodeId& self,
+            std::optional<round::StateFetched>& over, Ask ask) {
+    client.emplace(
+        [this](StepId step, StageIndex stage) { return checkpoint_path(dir_.path(), step, stage); },
+        clock_,
+        StateClientPorts{
+            .self = self,
+            .send =
+                [ask](const NodeId& to, const Message& message) {
+                  ask(to, std::get<StateAsk>(message));
+                  return Result<void>{};
+                },
+            .connected = [this](const NodeId& who) { return holders_.at(who) != Kind::kAway; },
+            .post =
+                [&over](round::ParticipantEvent event) {
+                  if (auto* fetched = std::get_if<round::StateFetched>(&event)) over = *fetched;
+                },
+            .fault = [](const NodeId&, const std::string&) {},
+            .run_later =
+                [this](std::function<void()> task) {
+                  EXPECT_TRUE(posted_.try_push(std::move(task)));
+                }});
+  }
+
+  Bytes piece_of(const StateAsk& ask) const {
+    const auto at = [&](std::uint64_t offset) {
+      return state_.begin() +
+             static_cast<std::ptrdiff_t>(std::min<std::uint64_t>(offset, state_.size()));
+    };
+    return Bytes(at(ask.offset), at(ask.offset + ask.bytes));
   }
 
   /// One question of one holder; false when nobody was asked anything.
@@ -79,9 +99,7 @@ class StateClientTest : public ::testing::Test {
         client_->on_refused(who, {ask.step, ask.stage, ask.offset, ErrorCode::kNotFound, "gone"});
         return true;
       }
-      Bytes piece(state_.begin() + static_cast<std::ptrdiff_t>(ask.offset),
-                  state_.begin() + static_cast<std::ptrdiff_t>(std::min<std::uint64_t>(
-                                       ask.offset + ask.bytes, state_.size())));
+      Bytes piece = piece_of(ask);
       if (holders_.at(who) == Kind::kLiar) piece[0] ^= 1;
       whole_ = client_->progress().empty();
       client_->on_piece(who, {ask.step, ask.stage, ask.offset, state_.size()},
@@ -90,6 +108,9 @@ class StateClientTest : public ::testing::Test {
       return true;
     }
     return false;
+  }
+  std::filesystem::path part_of(const NodeId& self) const {
+    return PartFile::part_of(checkpoint_path(dir_.path(), kStep, kStage), self.short_hex());
   }
   std::string file() const { return test::read_text(checkpoint_path(dir_.path(), kStep, kStage)); }
 
@@ -112,8 +133,7 @@ TEST_F(StateClientTest, SeveralHoldersAreAskedAtOnce) {
   EXPECT_EQ(file(), std::string(state_.begin(), state_.end()));
   EXPECT_GT(answers_[node(1)], 0);
   EXPECT_GT(answers_[node(2)], 0);
-  EXPECT_FALSE(
-      std::filesystem::exists(PartFile::part_of(checkpoint_path(dir_.path(), kStep, kStage))));
+  EXPECT_FALSE(std::filesystem::exists(part_of(kSelf)));
 }
 
 TEST_F(StateClientTest, ALiarCannotSpoilTheCopy) {
@@ -142,12 +162,49 @@ TEST_F(StateClientTest, WhenNobodyHasItTheReasonIsSaid) {
 }
 
 TEST_F(StateClientTest, ABrokenOffCopyGoesOnWhereItEnded) {
-  const auto part = PartFile::part_of(checkpoint_path(dir_.path(), kStep, kStage));
+  const auto part = part_of(kSelf);
   std::filesystem::create_directories(part.parent_path());
   test::write_text(part, std::string(state_.begin(), state_.begin() + 4 * kPiece));
   EXPECT_EQ(fetch({{node(1), Kind::kHonest}}).error, "");
   EXPECT_EQ(file(), std::string(state_.begin(), state_.end()));
   EXPECT_EQ(answers_[node(1)], 2) << "one piece and a bit were missing";
+}
+
+/// Each has begun before the other has ended.
+TEST_F(StateClientTest, TwoThatShareAFolderDoNotSpoilEachOthersCopies) {
+  struct Joiner {
+    std::vector<StateAsk> asks;
+    std::optional<round::StateFetched> over;
+    std::optional<StateClient> client;
+  };
+  std::array<Joiner, 2> joiners;
+  holders_ = {{node(1), Kind::kHonest}};
+  const auto begin = [&](std::size_t which) {
+    Joiner& joiner = joiners.at(which);
+    make(joiner.client, node(static_cast<std::uint8_t>(7 + which)), joiner.over,
+         [&joiner](const NodeId&, const StateAsk& ask) { joiner.asks.push_back(ask); });
+    joiner.client->fetch({offer_, {node(1)}});
+  };
+  const auto answer = [&](Joiner& joiner) {
+    if (joiner.asks.empty()) return false;
+    const StateAsk ask = joiner.asks.front();
+    joiner.asks.erase(joiner.asks.begin());
+    joiner.client->on_piece(node(1), {ask.step, ask.stage, ask.offset, state_.size()},
+                            share(piece_of(ask)));
+    return true;
+  };
+  begin(0);
+  for (int pieces = 0; pieces < 2; ++pieces) ASSERT_TRUE(answer(joiners[0]));
+  begin(1);
+  while (answer(joiners[1]) || answer(joiners[0])) {
+  }
+  for (int hashed = 0; hashed < 2; ++hashed) (*posted_.pop())();
+  for (std::uint8_t which = 0; which < 2; ++which) {
+    ASSERT_TRUE(joiners.at(which).over.has_value()) << "joiner " << int{which};
+    EXPECT_EQ(joiners.at(which).over->error, "") << "joiner " << int{which};
+    EXPECT_FALSE(std::filesystem::exists(part_of(node(static_cast<std::uint8_t>(7 + which)))));
+  }
+  EXPECT_EQ(file(), std::string(state_.begin(), state_.end()));
 }
 
 }  // namespace

@@ -30,11 +30,18 @@ class ParticipantTest : public testing::Test {
     start(self);
     obey(Welcome{StageIndex(self / 2), ReplicaIndex(self % 2), kLife, {}, StepId(0), {}});
     happen(StageReady{{3, 2, 4, 16}, Schedule::kOneForwardOneBackward, 2, {}});
-    MembershipTable table{MembershipEpoch(6), {}};
-    for (std::uint32_t n = 0; n < 6; ++n)
-      table.members.push_back({node(n), StageIndex(n / 2), ReplicaIndex(n % 2), kLife, "", {}});
-    obey(table);
+    obey(table(6));
     obey(StepOpen{StepId(1), MembershipEpoch(6)});
+  }
+  /// Of so many members, in an epoch of that number: two to a stage, in the last all others.
+  static MembershipTable table(std::uint32_t members) {
+    MembershipTable made{MembershipEpoch(members), {}};
+    for (std::uint32_t n = 0; n < members; ++n) {
+      const std::uint32_t stage = std::min(n / 2, 2U);
+      made.members.push_back(
+          {node(n), StageIndex(stage), ReplicaIndex(n - 2 * stage), kLife, "", {}});
+    }
+    return made;
   }
   void take(ParticipantActions actions) {
     for (auto& action : actions) did.push_back(std::move(action));
@@ -273,6 +280,17 @@ TEST_F(ParticipantTest, LeavesWhenTheRoundIsElsewhere) {
     EXPECT_EQ(all<Ended>().size(), 1U);
     EXPECT_EQ(machine->phase(), ParticipantPhase::kEnded);
   }
+}
+
+/// The table that names the new one was lost on its way here.
+TEST_F(ParticipantTest, AClosingThatNamesAStrangerWaitsForTheTable) {
+  sit(5);
+  const std::vector reducers{node(4), node(5), node(6)};
+  obey(StageClosed{StepId(1), StageIndex(2), Attempt(0), 64, {{node(5), {}}}, reducers});
+  EXPECT_TRUE(all<Ended>().empty() && all<SendChunk>().empty());
+  obey(table(7));
+  EXPECT_TRUE(all<Ended>().empty());
+  EXPECT_FALSE(all<SendChunk>().empty());
 }
 
 TEST_F(ParticipantTest, TheEndDropsTheOpenStepSavesAndSettles) {
