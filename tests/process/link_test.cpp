@@ -109,7 +109,7 @@ TEST_P(LinkProcess, TheRoundGoesOnAsIfNothingHadBeen) {
   }
   ASSERT_EQ(round_.coordinator().wait_exit(kPatience), 0) << round_.outputs();
   std::set<std::size_t> struck;
-  for (const std::size_t node : {it.links.node, it.links.only_with.value_or(it.links.node)})
+  for (const std::size_t node : std::set{it.links.node, it.links.only_with.value_or(it.links.node)})
     if (was_lost(node)) struck.insert(node);
   EXPECT_TRUE(it.fate != Fate::kGoes || !struck.empty()) << round_.outputs();
   EXPECT_TRUE(it.fate != Fate::kStays || struck.empty()) << round_.outputs();
