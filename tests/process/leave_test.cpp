@@ -16,7 +16,7 @@ using std::chrono::seconds;
 
 constexpr auto kPatience = seconds(240);
 constexpr auto kStopped = seconds(10);  // what is promised to whoever asks
-constexpr TinyRound kRound{
+const TinyRound kRound{
     .stages = 2, .replicas = 3, .steps = 50, .microbatches = 8, .epoch_steps = 10};
 
 /// A place that a node passes, and at which passage it is asked to stop.

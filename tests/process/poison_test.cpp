@@ -12,7 +12,7 @@ namespace {
 
 using std::chrono::seconds;
 
-constexpr TinyRound kRound{
+const TinyRound kRound{
     .stages = 2, .replicas = 3, .steps = 50, .microbatches = 8, .epoch_steps = 10};
 
 Handicap poisoned(const std::string& how) {
