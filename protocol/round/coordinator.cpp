@@ -66,7 +66,7 @@ Coordinator::Impl::Impl(CoordinatorConfig config, JournalState journal)
 }
 
 CoordinatorActions Coordinator::Impl::start(TimePoint now) {
-  now_ = now;
+  now_ = admitted_at_ = now;
   if (journal_.ended && journal_.ended->reason == EndReason::kFinished) {
     phase_ = CoordinatorPhase::kEnded;
     act(RoundFinished{EndReason::kFinished, journal_.ended->text, journal_.ended->last_step,
@@ -334,8 +334,7 @@ void Coordinator::Impl::advance() {
 void Coordinator::Impl::close_admission() {
   // A resumed round may go on with fewer nodes, as long as no stage is without.
   const bool waited =
-      fall_back_ ? survivors_are_back()
-                 : resume_step_.value > 0 && now_ - admitted_at_ >= limits::kAdmissionTimeout;
+      fall_back_ ? survivors_are_back() : resume_step_.value > 0 && holders_had_time();
   const RoundShape& shape = config_.shape;
   // Seats stick: where one stage has more than it wants another waits in vain. Who lacks a shard of
   // the beginning comes in once there is one to copy it from.

@@ -223,6 +223,8 @@ class Coordinator::Impl {
   void ask_to_keep(StageIndex stage);
   bool is_kept(StageIndex stage) const;
   const ShardKept* kept(StageIndex stage, StepId step) const;
+  bool may_restore(const NodeId& node, const ShardKept& shard) const;
+  bool holders_had_time() const;
   std::optional<StageIndex> stage_to_restore(const NodeId& node) const;
   void return_shard(const Member& member);
   SealKey seal_key(StageIndex stage, StepId step) const;
@@ -309,7 +311,7 @@ class Coordinator::Impl {
   std::map<std::pair<StageIndex, StepId>, ShardKept> kept_;  ///< of the checkpoint or newer
 
   std::optional<RoundEnd> end_;
-  TimePoint end_deadline_{};
+  TimePoint ending_since_{}, end_deadline_{};
 
   CoordinatorActions actions_;
   CoordinatorCounters counters_;

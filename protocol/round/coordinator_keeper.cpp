@@ -16,6 +16,8 @@ namespace {
 constexpr std::chrono::minutes kKeepPatience{10};
 /// A keeper may come to nothing because its holder is lost: that is noticed sooner than this.
 constexpr auto kLossPatience = limits::kSilenceMax + std::chrono::seconds(1);
+/// At the end somebody may have been asked to stop, and leaves within ten seconds.
+constexpr auto kEndPatience = limits::kLeaveTimeout;
 
 }  // namespace
 
@@ -23,7 +25,8 @@ constexpr auto kLossPatience = limits::kSilenceMax + std::chrono::seconds(1);
 
 /// Runs after every event: a keeper that is lost is replaced, and so is a copy that is outdated.
 void Coordinator::Impl::keep_shards() {
-  if (!running() || (!checkpoint_ && !saved_)) return;
+  const bool ending = phase_ == CoordinatorPhase::kEnding;
+  if (!(running() || ending) || (!checkpoint_ && !saved_)) return;
   const StepId step = newest_saved().step;
   for (std::uint32_t s = 0; s < config_.shape.stages; ++s) {
     const StageIndex stage(s);
@@ -43,6 +46,7 @@ void Coordinator::Impl::keep_shards() {
 
 /// Whatever can be kept is, or has come to nothing.
 bool Coordinator::Impl::all_are_kept() const {
+  if (end_ && now_ - ending_since_ >= kEndPatience) return true;
   return std::ranges::none_of(keeping_, [this](const auto& entry) {
     return entry.second.step == saved_->step && now_ < entry.second.until;
   });
@@ -126,15 +130,23 @@ SealKey Coordinator::Impl::seal_key(StageIndex stage, StepId step) const {
 
 // ---- back from it -------------------------------------------------------------------------------
 
-/// The stage that `node` may bring back although it does not hold its shard: it was lost, and a
-/// member keeps what is needed.
-std::optional<StageIndex> Coordinator::Impl::stage_to_restore(const NodeId& node) const {
-  if (!fall_back_ || !checkpoint_) return std::nullopt;
+/// `node` may bring back the stage that it is of, although it does not hold it: nobody here does.
+bool Coordinator::Impl::may_restore(const NodeId& node, const ShardKept& shard) const {
   const NodeAssigned* seat = members_.seat(node);
+  return checkpoint_ && shard.step == resume_step_ && members_.replicas(shard.stage).empty() &&
+         (seat == nullptr || seat->stage == shard.stage);
+}
+
+/// Who held a stage lives no more, or has had time enough to come back since all were stopped.
+bool Coordinator::Impl::holders_had_time() const {
+  return fall_back_ || now_ - admitted_at_ >= config_.admission_patience;
+}
+
+/// The stage that `node` gets now, with the shard that a member keeps.
+std::optional<StageIndex> Coordinator::Impl::stage_to_restore(const NodeId& node) const {
+  if (!holders_had_time()) return std::nullopt;
   for (const auto& [place, shard] : kept_)
-    if (shard.step == resume_step_ && members_.replicas(shard.stage).empty() &&
-        members_.find(shard.keeper) != nullptr && (seat == nullptr || seat->stage == shard.stage))
-      return shard.stage;
+    if (may_restore(node, shard) && members_.find(shard.keeper) != nullptr) return shard.stage;
   return std::nullopt;
 }
 

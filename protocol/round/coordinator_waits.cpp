@@ -19,8 +19,14 @@ std::vector<Wait> Coordinator::Impl::waits() const {
         return_->since, return_->since + limits::kReturnTimeout,
         "they are given up where every stage has one");
   if (end_)
-    add("digests, checkpoints and the ledger", end_deadline_ - limits::kSettleTimeout,
-        end_deadline_, "the round ends without them");
+    add("digests, checkpoints and the ledger", ending_since_, end_deadline_,
+        "the round ends without them");
+  for (const auto& [place, shard] : kept_)
+    if (phase_ == CoordinatorPhase::kAdmitting && !return_ && may_restore({}, shard))
+      add("a node that holds stage " + std::to_string(shard.stage.value) + " after step " +
+              std::to_string(shard.step.value),
+          admitted_at_, fall_back_ ? admitted_at_ : admitted_at_ + config_.admission_patience,
+          "any node may take its seat: node " + shard.keeper.short_hex() + " keeps its shard");
   if (!running()) return most_urgent(std::move(waits));
   if (survey_)
     add(std::to_string(members_.nodes().size() - survey_->size()) +

@@ -95,6 +95,11 @@ Result<NodeAssigned> Membership::admit_restorer(const NodeId& node, const JoinRe
                 "this node may not hold stage " + std::to_string(stage.value));
   const auto replica = free_replica(stage, ReplicaIndex(0));
   if (!replica) return fail(ErrorCode::kResourceExhausted, "the stage is full");
+  if (!fits(request, stage))
+    return fail(ErrorCode::kResourceExhausted,
+                "too little memory: stage " + std::to_string(stage.value) + " needs " +
+                    mebibytes(need_of(request, stage)) + ", this node has " +
+                    mebibytes(request.memory_bytes));
   return seat(node, request, std::move(certificate), stage, *replica, false);
 }
 
