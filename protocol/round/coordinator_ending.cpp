@@ -26,6 +26,7 @@ void Coordinator::Impl::end_round(EndReason reason, std::string text, bool save)
   survey_.reset();
   orders_.clear();
   end_ = RoundEnd{reason, last_step_, checkpoint, std::move(text), false};
+  if (checkpoint) asked_to_save_.emplace(last_step_, now_);
   persist(RoundEnding{*end_});
   phase_ = CoordinatorPhase::kEnding;
   ending_since_ = now_;
@@ -40,6 +41,7 @@ void Coordinator::Impl::end_round(EndReason reason, std::string text, bool save)
 /// that is lost now can still be brought back.
 void Coordinator::Impl::finish() {
   if (!finishing_since_) finishing_since_ = now_;
+  take_checkpoints();  // whose last report may just have come
   const bool late = now_ - *finishing_since_ >= limits::kSettleTimeout;
   if ((saved_ || !settlement_.checkpoints_in(members_.by_stage())) && !late) return;
   end_round(
@@ -113,8 +115,7 @@ void Coordinator::Impl::repeat_to(const Member& member) {
     return_shard(member);
   }
   if (phase_ != CoordinatorPhase::kTraining || !book_) return;
-  if (peer.heard_epoch < members_.epoch() || (survey_ && !survey_->contains(node)))
-    send(node, members_.table());
+  if (peer.heard_epoch < members_.epoch() && !survey_) send(node, members_.table());
   if (rebuilding_) return;
   if (const auto orders = orders_.find(node); orders != orders_.end()) send(node, orders->second);
   answer_pull(node);
