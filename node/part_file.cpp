@@ -44,6 +44,11 @@ Result<void> PartFile::close() {
   return out_ ? Result<void>{} : cannot_write();
 }
 
+void PartFile::discard(const fs::path& part) {
+  std::error_code ignored;
+  fs::remove(part, ignored);
+}
+
 Result<void> PartFile::accept(const fs::path& part, const fs::path& file, const Hash& wanted) {
   std::error_code ec;
   {
@@ -51,7 +56,7 @@ Result<void> PartFile::accept(const fs::path& part, const fs::path& file, const 
                    shard::ReadFile::open(part, shard::Symlinks::kRefuse));
     COSHARD_ASSIGN(const Hash found, read.hash());
     if (found != wanted) {
-      fs::remove(part, ec);
+      discard(part);
       return fail(ErrorCode::kCorruption, "expected the state that the ledger recorded (SHA-256 " +
                                               to_hex(wanted) + "), its holders sent " +
                                               to_hex(found));

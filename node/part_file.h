@@ -33,6 +33,8 @@ class PartFile {
   /// Reads the whole file; any thread, after close().
   static Result<void> accept(const std::filesystem::path& part, const std::filesystem::path& file,
                              const Hash& wanted);
+  /// Forgets what has come.
+  static void discard(const std::filesystem::path& part);
   /// "FILE.part"; or "FILE.WHOSE.part", where several may copy the same file at once.
   static std::filesystem::path part_of(const std::filesystem::path& file,
                                        const std::string& whose = "") {

@@ -115,16 +115,6 @@ std::string render_seconds(double seconds) {
   return format("%ld h %ld min", whole / 3600, whole / 60 % 60);
 }
 
-std::string render_bytes(double bytes) {
-  constexpr std::array<const char*, 5> kUnits{"B", "KiB", "MiB", "GiB", "TiB"};
-  std::size_t unit = 0;
-  while (bytes >= 1024 && unit + 1 < kUnits.size()) {
-    bytes /= 1024;
-    ++unit;
-  }
-  return format(unit == 0 ? "%.0f %s" : "%.1f %s", bytes, kUnits[unit]);
-}
-
 std::string render_count(std::uint64_t number) {
   const std::string digits = std::to_string(number);
   std::string out;

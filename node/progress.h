@@ -32,8 +32,6 @@ std::string render_line(const RoundStatus& status);
 /// "3 min 20 s", "45 s", "2 h 5 min"; for people.
 std::string render_seconds(double seconds);
 
-/// "512 B", "1.5 KiB", "3.2 MiB".
-std::string render_bytes(double bytes);
 /// "1,234,567"
 std::string render_count(std::uint64_t number);
 

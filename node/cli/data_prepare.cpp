@@ -9,6 +9,7 @@
 #include "node/cli/exit_code.h"
 #include "node/cli/prepare_progress.h"
 #include "node/progress.h"
+#include "protocol/base/quantity.h"
 
 namespace coshard::cli {
 
@@ -21,10 +22,9 @@ shard::PrepareProgressFn prepare_progress(std::FILE* stream) {
     const double share = now.bytes_total == 0 ? 1
                                               : static_cast<double>(now.bytes_read) /
                                                     static_cast<double>(now.bytes_total);
-    std::fprintf(
-        stream, "\r  %3.0f %%  %llu tokens  %s/s \x1b[K", share * 100,
-        static_cast<unsigned long long>(now.tokens),
-        node::render_bytes(static_cast<double>(now.bytes_read) / std::max(seconds, 1e-3)).c_str());
+    std::fprintf(stream, "\r  %3.0f %%  %llu tokens  %s/s \x1b[K", share * 100,
+                 static_cast<unsigned long long>(now.tokens),
+                 bytes_text(static_cast<double>(now.bytes_read) / std::max(seconds, 1e-3)).c_str());
     if (now.bytes_read == now.bytes_total) std::fputs("\r\x1b[K", stream);
     std::fflush(stream);
   };
@@ -55,13 +55,12 @@ int run(const PrepareCommand& command) {
     std::printf("%s\n", json.dump().c_str());
     return kDone;
   }
-  std::printf(
-      "%s: %llu tokens of %s text in %zu shards, vocabulary %lld, %s (%s/s)\n",
-      made->manifest_path.c_str(), static_cast<unsigned long long>(tokens),
-      node::render_bytes(static_cast<double>(made->text_bytes)).c_str(),
-      made->manifest.shards.size(), static_cast<long long>(made->manifest.vocab),
-      node::render_seconds(seconds).c_str(),
-      node::render_bytes(static_cast<double>(made->text_bytes) / std::max(seconds, 1e-3)).c_str());
+  std::printf("%s: %llu tokens of %s text in %zu shards, vocabulary %lld, %s (%s/s)\n",
+              made->manifest_path.c_str(), static_cast<unsigned long long>(tokens),
+              bytes_text(static_cast<double>(made->text_bytes)).c_str(),
+              made->manifest.shards.size(), static_cast<long long>(made->manifest.vocab),
+              node::render_seconds(seconds).c_str(),
+              bytes_text(static_cast<double>(made->text_bytes) / std::max(seconds, 1e-3)).c_str());
   return kDone;
 }
 

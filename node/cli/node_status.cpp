@@ -14,6 +14,7 @@
 #include "node/cli/ledger_mirror.h"
 #include "node/config.h"
 #include "node/progress.h"
+#include "protocol/base/quantity.h"
 
 namespace coshard::cli {
 namespace {
@@ -114,12 +115,12 @@ void print_text(const Json& json) {
   if (number(json, "loss") > 0) std::printf("loss       %.4f\n", number(json, "loss"));
   std::printf("speed      %.0f tokens/s\n", number(json, "tokens_per_second"));
   print_credits(json);
-  std::printf("memory     %s\n", node::render_bytes(number(json, "rss_bytes")).c_str());
+  std::printf("memory     %s\n", bytes_text(number(json, "rss_bytes")).c_str());
   if (!json.contains("links") || !json["links"].is_array()) return;
   for (const Json& link : json["links"]) {
     std::printf("link       %.8s  stage %.0f  sent %s  received %s", text(link, "peer").c_str(),
-                number(link, "stage"), node::render_bytes(number(link, "bytes_sent")).c_str(),
-                node::render_bytes(number(link, "bytes_received")).c_str());
+                number(link, "stage"), bytes_text(number(link, "bytes_sent")).c_str(),
+                bytes_text(number(link, "bytes_received")).c_str());
     if (link.contains("rtt_ms")) std::printf("  %.1f ms", number(link, "rtt_ms"));
     std::printf("\n");
   }

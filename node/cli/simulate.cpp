@@ -10,6 +10,7 @@
 #include "node/cli/simulate_scenario.h"
 #include "node/cli/simulate_wire.h"
 #include "node/progress.h"
+#include "protocol/base/quantity.h"
 #include "protocol/sim/forecast.h"
 
 namespace coshard::cli {
@@ -73,6 +74,8 @@ Json to_json(const Answer& answer) {
             {"microbatches_repaired", run.microbatches_repaired},
             {"redone", run.redone},
             {"rollbacks", run.rollbacks},
+            {"shards_kept", run.shards_kept},
+            {"bytes_kept", run.bytes_kept},
             {"ended", run.finished ? Json(run.finished->text) : Json(nullptr)},
             {"simulated_seconds", run.seconds_simulated},
             {"events", run.events},
@@ -102,7 +105,7 @@ const char* explain(sim::Cause cause) {
     case sim::Cause::kAveraging:
       return "gradients on the lines";
     case sim::Cause::kLosses:
-      return "boxes that go, repair, and checkpoints";
+      return "boxes that go, repair, checkpoints and their copies";
   }
   return "";
 }
@@ -145,6 +148,19 @@ void print_losses(const sim::RunFigures& run) {
   if (run.finished) std::printf("               the round ended: %s\n", run.finished->text.c_str());
 }
 
+/// Of stages with one replica, at each checkpoint.
+void print_copies(const Answer& answer) {
+  const sim::RunFigures& run = answer.forecast.run;
+  if (run.shards_kept == 0) return;
+  const double bytes = static_cast<double>(run.bytes_kept) / static_cast<double>(run.shards_kept);
+  const double uplink = answer.scenario.boxes.uplink_bytes_per_second;
+  std::printf(
+      "  copies       %s times the only copy of a shard went sealed to another stage's box: %s",
+      node::render_count(run.shards_kept).c_str(), bytes_text(bytes).c_str());
+  if (uplink > 0) std::printf(", %s of an uplink", node::render_seconds(bytes / uplink).c_str());
+  std::printf("\n");
+}
+
 void print_coordinator(const Answer& answer) {
   const sim::CoordinatorLoad& load = answer.forecast.run.load;
   std::printf(
@@ -152,8 +168,8 @@ void print_coordinator(const Answer& answer) {
       "machine\n               one core would be busy with about %s boxes\n",
       per_second(static_cast<double>(load.in.messages), load),
       per_second(static_cast<double>(load.out.messages), load),
-      node::render_bytes(per_second(load.in.bytes, load)).c_str(),
-      node::render_bytes(per_second(load.out.bytes, load)).c_str(), load.cores() * 100,
+      bytes_text(per_second(load.in.bytes, load)).c_str(),
+      bytes_text(per_second(load.out.bytes, load)).c_str(), load.cores() * 100,
       node::render_count(answer.boxes_of_one_core).c_str());
   if (answer.forecast.run.seats > answer.boxes_of_one_table)
     std::printf(
@@ -165,6 +181,7 @@ void print(const Answer& answer) {
   const sim::RunFigures& run = answer.forecast.run;
   print_round(answer);
   print_losses(run);
+  print_copies(answer);
   print_coordinator(answer);
   std::printf("  advice       %s\n", answer.forecast.advice.c_str());
   std::printf("  simulated    %s%s in %s: %llu steps, seed %llu\n",

@@ -2,6 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node/cli/state_download.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "protocol/base/log.h"
 #include "protocol/transport/zmq_transport.h"
 #include "shard/data/file.h"
@@ -12,8 +15,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// Longer than a holder's patience, so that another one has been asked meanwhile.
-constexpr std::chrono::seconds kProgressTimeout{30};
 constexpr auto kRenewInterval = limits::kReaderLease / 3;
 /// Readers speak under one incarnation: an identity is made for each copy.
 constexpr Incarnation kIncarnation{1};
@@ -55,71 +56,49 @@ Result<std::unique_ptr<StateDownload>> StateDownload::open(NetworkId network, Re
 StateDownload::StateDownload(NetworkId network, Renew renew)
     : network_(network), renew_(std::move(renew)) {}
 
-/// All holders at once; should what they sent together be false, each of them alone, so that one
-/// liar cannot spoil the honest ones' copy.
 Result<void> StateDownload::fetch(const StateSource& source, const fs::path& file) {
   if (const auto there = hash_of(file); there && *there == source.sha256) return {};
-  std::error_code ec;
-  std::vector<std::vector<transport::PeerAddress>> tries{source.holders};
-  if (fs::exists(node::PartFile::part_of(file), ec))
-    tries.push_back(source.holders);  // it may be another file's beginning
-  if (source.holders.size() > 1)
-    for (const transport::PeerAddress& holder : source.holders) tries.push_back({holder});
-  Error last;
-  for (const auto& holders : tries) {
-    auto fetched = fetch_from(source, holders, file);
-    if (fetched) {
-      auto accepted = node::PartFile::accept(node::PartFile::part_of(file), file, source.sha256);
-      if (accepted) return {};
-      fetched = tl::unexpected<Error>(
-          accepted.error().within("stage " + std::to_string(source.stage.value)));
-    }
-    last = fetched.error();
-    if (last.code != ErrorCode::kCorruption) break;
-    fs::remove(node::PartFile::part_of(file), ec);
-  }
-  return tl::unexpected<Error>(std::move(last));
+  std::vector<NodeId> holders;
+  for (const transport::PeerAddress& holder : source.holders) holders.push_back(holder.node);
+  copy_.emplace(ShardFile{source.step, source.stage, source.sha256, source.bytes_max}, holders);
+  Result<void> fetched;
+  do {
+    if (!fetched) node::PartFile::discard(node::PartFile::part_of(file));
+    fetched = try_once(source, file);
+  } while (!fetched && copy_->try_again(fetched.error()));
+  copy_.reset();
+  if (fetched) return {};
+  Error why = fetched.error();
+  if (why.code == ErrorCode::kDeadlineExceeded)
+    why.message += (trouble_.empty() ? "" : " (" + trouble_ + ")") +
+                   std::string("; run the command again to go on where it stopped");
+  return tl::unexpected<Error>(why.within("stage " + std::to_string(source.stage.value)));
 }
 
-Result<void> StateDownload::fetch_from(const StateSource& source,
-                                       const std::vector<transport::PeerAddress>& holders,
-                                       const fs::path& file) {
-  COSHARD_ASSIGN(part_, node::PartFile::open(node::PartFile::part_of(file), source.bytes_max));
-  written_ = {};
-  fetch_.emplace(round::StateWanted{source.step, source.stage, source.bytes_max, part_->size()});
-  for (const transport::PeerAddress& holder : holders) {
+Result<void> StateDownload::try_once(const StateSource& source, const fs::path& file) {
+  const fs::path part = node::PartFile::part_of(file);
+  COSHARD_ASSIGN(part_, node::PartFile::open(part, source.bytes_max));
+  copy_->begin(part_->size(), clock_.now());
+  Result<void> done;
+  for (const transport::PeerAddress& holder : source.holders) {
+    if (std::ranges::find(copy_->holders(), holder.node) == copy_->holders().end()) continue;
     holders_.insert_or_assign(holder.node, holder);
     admit(holder);
-    if (transport_->connected(holder.node)) fetch_->add(holder.node);
-    COSHARD_TRY(transport_->connect(holder));
+    if (done) done = transport_->connect(holder);
   }
-  progress_at_ = clock_.now();
-  Result<void> done = run_until_done(source, holders.size());
+  if (done) done = run_until_whole();
   if (const auto closed = part_->close(); done && !closed) done = closed;
-  fetch_.reset();
-  for (const transport::PeerAddress& holder : holders) {
-    holders_.erase(holder.node);
-    courier_->dismiss(holder.node);
-  }
-  return done;
+  part_.reset();
+  for (const auto& [holder, address] : std::exchange(holders_, {})) courier_->dismiss(holder);
+  return done ? node::PartFile::accept(part, file, source.sha256) : done;
 }
 
-Result<void> StateDownload::run_until_done(const StateSource& source, std::size_t holders) {
-  const std::string stage = "stage " + std::to_string(source.stage.value);
-  while (!fetch_->complete()) {
+Result<void> StateDownload::run_until_whole() {
+  written_ = {};
+  while (!copy_->complete()) {
     reactor_.run_once(limits::kUnitReportInterval);
     if (!written_) return written_;
-    const std::vector<Error>& refusals = fetch_->refusals();
-    // A beginning that is as long as the whole, and yet not it.
-    if (!refusals.empty() && refusals.back().code == ErrorCode::kInvalidArgument)
-      return fail(ErrorCode::kCorruption, stage + ": " + refusals.back().message);
-    if (!fetch_->has_holders() && refusals.size() >= holders)
-      return tl::unexpected<Error>(refusals.back().within(stage));
-    if (clock_.now() - progress_at_ >= kProgressTimeout)
-      return fail(ErrorCode::kDeadlineExceeded,
-                  stage + ": nothing came from its " + std::to_string(holders) +
-                      " holders for 30 s" + (trouble_.empty() ? "" : " (" + trouble_ + ")") +
-                      "; run the command again to go on where it stopped");
+    if (auto why = copy_->failure(clock_.now())) return tl::unexpected<Error>(*std::move(why));
   }
   return {};
 }
@@ -134,15 +113,11 @@ void StateDownload::admit(const transport::PeerAddress& holder) {
 }
 
 void StateDownload::on_link(const transport::PeerEvent& event) {
-  if (event.kind == transport::PeerEventKind::kConnected) {
-    if (fetch_ && holders_.contains(event.peer)) fetch_->add(event.peer);
-    return;
-  }
+  if (event.kind == transport::PeerEventKind::kConnected) return turn();
   const auto holder = holders_.find(event.peer);
   if (holder != holders_.end())
     trouble_ =
         "node " + event.peer.short_hex() + " at " + holder->second.endpoint + ": " + event.reason;
-  if (fetch_) fetch_->remove(event.peer);
 }
 
 /// Silent, or refused too often: while it is connected it may still answer.
@@ -151,15 +126,14 @@ void StateDownload::on_lost(const NodeId& peer, const std::string& reason) {
   if (holder == holders_.end()) return;
   trouble_ = "node " + peer.short_hex() + " at " + holder->second.endpoint + ": " + reason;
   admit(holder->second);
-  if (fetch_ && !transport_->connected(peer)) fetch_->remove(peer);
 }
 
 void StateDownload::on_message(const NodeId& from, wire::Opened opened) {
-  if (!fetch_ || std::holds_alternative<Heartbeat>(opened.message)) return;
+  if (!part_ || std::holds_alternative<Heartbeat>(opened.message)) return;
   if (const auto* piece = std::get_if<StatePiece>(&opened.message))
     on_piece(from, *piece, opened.payloads.front().bytes);
   else if (const auto* refusal = std::get_if<StateRefused>(&opened.message))
-    fetch_->on_refused(from, *refusal, clock_.now());
+    copy_->on_refused(from, *refusal, clock_.now());
   else
     courier_->fault(from, "a message that is no answer to a reader");
   turn();
@@ -167,17 +141,18 @@ void StateDownload::on_message(const NodeId& from, wire::Opened opened) {
 
 void StateDownload::on_piece(const NodeId& from, const StatePiece& piece,
                              const SharedBytes& bytes) {
-  const auto news = fetch_->on_piece(from, piece, bytes->size(), clock_.now());
+  const auto news = copy_->on_piece(from, piece, bytes->size(), clock_.now());
   if (!news) courier_->fault(from, news.error().message);
   if (!news || !*news) return;
-  progress_at_ = clock_.now();
   if (const auto taken = part_->take(piece.offset, bytes); !taken && written_) written_ = taken;
 }
 
 void StateDownload::turn() {
   courier_->tick();
-  if (!fetch_) return;
-  for (const round::StateFetch::Ask& one : fetch_->asks(clock_.now()))
+  if (!part_) return;
+  for (const NodeId& holder : copy_->holders())
+    copy_->set_connected(holder, transport_->connected(holder));
+  for (const round::StateFetch::Ask& one : copy_->asks(clock_.now()))
     (void)courier_->send(one.holder, one.ask);
 }
 

@@ -1,7 +1,7 @@
 // Copies a stage's saved state from the nodes that hold it, over the same encrypted, signed wire on
 // which they train, and believes nothing but the hash in the ledger. A copy that was broken off
-// goes on where its file ends. What to ask of whom: protocol/round/state_fetch. Home thread: main,
-// which is cs-net for the time of a fetch.
+// goes on where its file ends. What to ask of whom, and when to give up: protocol/round/state_copy.
+// Home thread: main, which is cs-net for the time of a fetch.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -15,7 +15,7 @@
 
 #include "node/courier.h"
 #include "node/part_file.h"
-#include "protocol/round/state_fetch.h"
+#include "protocol/round/state_copy.h"
 #include "protocol/transport/reactor.h"
 
 namespace coshard::cli {
@@ -46,10 +46,8 @@ class StateDownload {
 
  private:
   StateDownload(NetworkId network, Renew renew);
-  Result<void> fetch_from(const StateSource& source,
-                          const std::vector<transport::PeerAddress>& holders,
-                          const std::filesystem::path& file);
-  Result<void> run_until_done(const StateSource& source, std::size_t holders);
+  Result<void> try_once(const StateSource& source, const std::filesystem::path& file);
+  Result<void> run_until_whole();
   void on_message(const NodeId& from, wire::Opened opened);
   void on_piece(const NodeId& from, const StatePiece& piece, const SharedBytes& bytes);
   void on_link(const transport::PeerEvent& event);
@@ -66,11 +64,10 @@ class StateDownload {
   std::unique_ptr<transport::Transport> transport_;
   std::optional<node::Courier> courier_;
   std::map<NodeId, transport::PeerAddress> holders_;
-  std::optional<round::StateFetch> fetch_;
-  std::optional<node::PartFile> part_;
-  Result<void> written_;  ///< the first write that failed
-  TimePoint progress_at_;
-  std::string trouble_;  ///< what went wrong last on the way to a holder
+  std::optional<round::StateCopy> copy_;
+  std::optional<node::PartFile> part_;  ///< while a try is under way
+  Result<void> written_;                ///< the first write that failed
+  std::string trouble_;                 ///< what went wrong last on the way to a holder
 };
 
 }  // namespace coshard::cli

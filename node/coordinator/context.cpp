@@ -211,6 +211,7 @@ Result<void> open_network(CoordinatorContext& context) {
       .roll_back = context.options.roll_back,
       .stage_patience = std::chrono::seconds(context.options.stage_patience),
       .move_patience = std::chrono::seconds(context.options.move_patience),
+      .admission_patience = std::chrono::seconds(context.options.admission_patience),
       .directory = context.options.directory,
       .resume_command = context.resume_command,
       .ledger_url = ledger_url(context)};

@@ -133,6 +133,10 @@ template <class Archive>
 void field(Archive& archive, round::StageCheckpoint& stage) {
   all(archive, stage.file_hash, stage.bytes);
 }
+template <class Archive>
+void field(Archive& archive, ShardFile& file) {
+  all(archive, file.step, file.stage, file.file_hash, file.bytes);
+}
 template <class Archive, class Item>
 void field(Archive& archive, std::vector<Item>& items) {
   items.resize(archive.count(items.size()));
@@ -191,7 +195,7 @@ void fields(Archive& archive, round::RoundEnding& record) {
 
 template <class Archive>
 void fields(Archive& archive, round::ShardKept& record) {
-  all(archive, record.step, record.stage, record.keeper, record.file_hash, record.bytes);
+  all(archive, record.sealed, record.keeper);
 }
 
 template <std::size_t Kind = 0>

@@ -27,6 +27,7 @@ round::CoordinatorConfig machine_config(const CoordinatorSetup& setup, const Clo
   config.roll_back = setup.roll_back;
   config.stage_patience = setup.stage_patience;
   if (config.move_patience) config.move_patience = setup.move_patience;
+  config.admission_patience = setup.admission_patience;
   config.seal_key = [secret = setup.seal_secret](StageIndex stage, StepId step) {
     Bytes which;
     put_le(which, step.value);

@@ -37,6 +37,9 @@ Result<std::optional<CoordinatorOptions>> parse_coordinator_options(int argc, ch
          "seconds that a replica's move to a weaker stage has to have been worth a quarter; "
          "where weights are protected nobody moves")
       ->capture_default_str();
+  app.add_option("--admission-patience", options.admission_patience,
+                 "seconds after the last admission that a resumed round waits for absent nodes")
+      ->capture_default_str();
   app.add_option("--passphrase-fd", options.passphrase_fd, "file descriptor with the passphrase");
   app.add_option("--log-level", level, "debug, info, warning or error")->capture_default_str();
   try {

@@ -26,6 +26,8 @@ struct CoordinatorOptions {
       std::chrono::seconds(limits::kStagePatience).count();  ///< seconds; 0: none
   std::uint64_t move_patience =
       std::chrono::duration_cast<std::chrono::seconds>(round::kMovePatience).count();  ///< seconds
+  std::uint64_t admission_patience =
+      std::chrono::seconds(limits::kAdmissionTimeout).count();  ///< seconds
   int passphrase_fd = -1;
   LogLevel log_level = LogLevel::kInfo;
 };

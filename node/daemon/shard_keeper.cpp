@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <functional>
 #include <system_error>
+#include <utility>
 
 #include "crypto/hash.h"
 #include "crypto/seal_stream.h"
@@ -58,7 +59,7 @@ Result<ShardSealed> seal(const fs::path& checkpoints, const SealOrder& order) {
                                   [&](ByteView bytes) { return sealed.write(bytes); }));
   const std::uint64_t bytes = sealed.size();
   COSHARD_ASSIGN(const Hash hash, sealed.publish());
-  return ShardSealed{order.step, order.stage, hash, bytes, ""};
+  return ShardSealed{{order.step, order.stage, hash, bytes}, ""};
 }
 
 }  // namespace
@@ -69,13 +70,13 @@ fs::path sealed_path(const fs::path& checkpoints, StepId step, StageIndex stage)
 
 ShardSealed seal_shard(const fs::path& checkpoints, const SealOrder& order) {
   const auto sealed = seal(checkpoints, order);
-  if (!sealed) return {order.step, order.stage, {}, 0, sealed.error().message};
+  if (!sealed) return {{order.step, order.stage, {}, 0}, sealed.error().message};
   drop_older(checkpoints, order.step, order.stage, 0);
   return *sealed;
 }
 
 Result<void> open_shard(const fs::path& checkpoints, const ShardReturn& shard) {
-  const auto& [step, stage, keeper, file_hash, bytes] = shard.sealed;
+  const auto& [step, stage, file_hash, bytes] = shard.sealed;
   const fs::path path = sealed_path(checkpoints, step, stage);
   COSHARD_ASSIGN(const shard::ReadFile sealed,
                  shard::ReadFile::open(path, shard::Symlinks::kRefuse));
@@ -107,7 +108,9 @@ ShardKeeper::ShardKeeper(fs::path checkpoints, const Clock& clock, StateClientPo
 StateClientPorts ShardKeeper::copy_ports() {
   StateClientPorts ports = ports_;
   ports.post = [this](const round::ParticipantEvent& event) {
-    if (const auto* fetched = std::get_if<round::StateFetched>(&event)) copied(fetched->error);
+    if (const auto* fetched = std::get_if<round::StateFetched>(&event))
+      return copied(fetched->error);
+    if (returning_) ports_.post(event);
   };
   return ports;
 }
@@ -121,7 +124,7 @@ void ShardKeeper::run(const round::SealShard& action) {
   });
   if (!taken)
     ports_.post(round::ShardHandled{
-        {action.order.step, action.order.stage, {}, 0, "too many files are being sealed"}});
+        {{action.order.step, action.order.stage, {}, 0}, "too many files are being sealed"}});
 }
 
 void ShardKeeper::run(const round::KeepShard& action) {
@@ -131,43 +134,45 @@ void ShardKeeper::run(const round::KeepShard& action) {
 
 void ShardKeeper::run(const round::RestoreShard& action) {
   returning_ = action.shard;
-  wanted_.assign(1, action.shard.sealed);
+  wanted_.assign(1, {action.shard.sealed, action.shard.keeper});
   copy_next();
 }
 
 void ShardKeeper::copy_next() {
   const KeepOrder& order = wanted_.front();
-  copy_.fetch({{order.step, order.stage, order.file_hash, order.bytes}, {order.holder}});
+  copy_.fetch({order.sealed, {order.holder}});
 }
 
 void ShardKeeper::copied(const std::string& error) {
-  const KeepOrder order = wanted_.front();
+  const ShardFile file = wanted_.front().sealed;
   wanted_.pop_front();
-  if (returning_ && error.empty()) return open_copy();
-  if (returning_) return ports_.post(round::StateFetched{order.step, error});
+  if (const auto shard = std::exchange(returning_, std::nullopt))
+    return error.empty() ? open_copy(*shard) : ports_.post(round::StateFetched{file.step, error});
   if (error.empty()) {
-    drop_older(checkpoints_, order.step, order.stage, 1);  // this one's checkpoint is not complete
+    drop_older(checkpoints_, file.step, file.stage, 1);  // this one's checkpoint is not complete
     log(LogLevel::kInfo, "node",
-        "keeps the sealed shard of stage " + std::to_string(order.stage.value) + " after step " +
-            std::to_string(order.step.value));
+        "keeps the sealed shard of stage " + std::to_string(file.stage.value) + " after step " +
+            std::to_string(file.step.value));
   }
   if (!wanted_.empty()) copy_next();
-  ports_.post(round::ShardHandled{{order.step, order.stage, order.file_hash, order.bytes, error}});
+  ports_.post(round::ShardHandled{{file, error}});
 }
 
-void ShardKeeper::open_copy() {
+void ShardKeeper::open_copy(const ShardReturn& shard) {
   bulk_.start();
-  const bool taken = bulk_.submit([this, shard = *returning_]() -> BulkThread::Reply {
+  const bool taken = bulk_.submit([this, shard]() -> BulkThread::Reply {
     const auto opened = open_shard(checkpoints_, shard);
     return [this, step = shard.sealed.step, error = opened ? "" : opened.error().message] {
       ports_.post(round::StateFetched{step, error});
     };
   });
-  if (!taken) ports_.post(round::StateFetched{returning_->sealed.step, "the disk is busy"});
+  if (!taken) ports_.post(round::StateFetched{shard.sealed.step, "the disk is busy"});
 }
 
 bool ShardKeeper::is_wanted(StepId step, StageIndex stage) const {
-  return !wanted_.empty() && wanted_.front().step == step && wanted_.front().stage == stage;
+  if (wanted_.empty()) return false;
+  const ShardFile& file = wanted_.front().sealed;
+  return file.step == step && file.stage == stage;
 }
 
 bool ShardKeeper::on_piece(const NodeId& from, const StatePiece& piece, const SharedBytes& bytes) {

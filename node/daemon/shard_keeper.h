@@ -45,13 +45,13 @@ class ShardKeeper {
   StateClientPorts copy_ports();
   void copy_next();
   void copied(const std::string& error);
-  void open_copy();
+  void open_copy(const ShardReturn& shard);
   bool is_wanted(StepId step, StageIndex stage) const;
 
   const std::filesystem::path checkpoints_;
   const StateClientPorts ports_;
   std::deque<KeepOrder> wanted_;          ///< the first is being copied
-  std::optional<ShardReturn> returning_;  ///< to this node, which takes a lost one's seat
+  std::optional<ShardReturn> returning_;  ///< the own stage's, on its way here
   StateClient copy_;
   BulkThread bulk_;
 };

@@ -8,6 +8,7 @@
 
 #include "node/round_setup.h"
 #include "protocol/base/failpoint.h"
+#include "protocol/base/quantity.h"
 #include "shard/data/file.h"
 #include "shard/data/manifest.h"
 
@@ -64,7 +65,7 @@ std::string what_is_held(const StagePlan& plan, const shard::MemoryPlan& bill, b
                                     std::to_string(slice.last_layer - 1);
   if (slice.has_head) text += " and the head";
   text += " at microbatch " + std::to_string(plan.round.training.microbatch_sequences);
-  if (memory_bytes > 0) text += ", " + shard::bytes_text(memory_bytes - bill.total()) + " spare";
+  if (memory_bytes > 0) text += ", " + bytes_text(memory_bytes - bill.total()) + " spare";
   return text;
 }
 

@@ -1,22 +1,21 @@
-// Copies the state of this node's stage from the replicas that hold it, several at once, while the
-// round trains on: for a node that joins. Believes nothing but the hash that the coordinator
-// recorded in the ledger. A copy that was broken off goes on where its file ends. What to ask of
-// whom: protocol/round/state_fetch. Home thread: cs-net; the whole is hashed on cs-bulk.
+// Copies a stage's file from the nodes that hold it while the round trains on: the state for a node
+// that joins, a sealed shard for its keeper, and back. Believes nothing but the hash that the
+// coordinator gave. A copy that was broken off goes on where its file ends. What to ask of whom,
+// and when to give up: protocol/round/state_copy. Home thread: cs-net; the whole is hashed on
+// cs-bulk.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <deque>
 #include <filesystem>
 #include <functional>
 #include <optional>
-#include <set>
 #include <string>
 
 #include "node/daemon/bulk_thread.h"
 #include "node/part_file.h"
 #include "protocol/base/clock.h"
 #include "protocol/round/participant_events.h"
-#include "protocol/round/state_fetch.h"
+#include "protocol/round/state_copy.h"
 
 namespace coshard::node {
 
@@ -37,39 +36,34 @@ class StateClient {
   using PathOf = std::function<std::filesystem::path(StepId, StageIndex)>;
   StateClient(PathOf path_of, const Clock& clock, StateClientPorts ports);
 
-  /// All holders at once; should what they sent together be false, each of them alone, so that one
-  /// liar cannot spoil the honest ones' copy. Ends with StateFetched.
+  /// Ends with StateFetched.
   void fetch(const round::FetchState& wanted);
   void on_piece(const NodeId& from, const StatePiece& piece, const SharedBytes& bytes);
   void on_refused(const NodeId& from, const StateRefused& refusal);
   /// Everything that time alone changes. Call every limits::kUnitReportInterval.
   void tick();
 
-  /// "copying the state after step 40: 12.0 of 48.0 MB, 3.1 MB/s"; empty when there is none.
+  /// "copying the state after step 40: 12.0 MiB of 48.0 MiB, 3.10 MiB/s"; empty when there is none.
   std::string progress() const;
 
  private:
-  using Holders = std::vector<NodeId>;
+  bool is_copying() const { return copy_ && part_; }
   void begin();
-  void follow_connections();
   void ask();
   void check_whole();
   void on_checked(const Result<void>& accepted);
-  void next_try(Error why);
+  void next_try(const Error& why);
   void finish(const std::string& error);
-  std::filesystem::path file() const;
+  std::filesystem::path path() const;
   std::filesystem::path part() const;
 
   const PathOf path_of_;
   const Clock& clock_;
   const StateClientPorts ports_;
-  std::optional<StateOffer> offer_;  ///< under way
-  std::deque<Holders> tries_;        ///< the first is under way
-  std::optional<round::StateFetch> fetch_;
-  std::optional<PartFile> part_;
-  std::set<NodeId> asked_;  ///< known to fetch_
-  std::uint64_t had_ = 0;   ///< bytes that were there before
-  TimePoint began_at_, news_at_, told_at_;
+  std::optional<ShardFile> file_;  ///< under way
+  std::optional<round::StateCopy> copy_;
+  std::optional<PartFile> part_;  ///< until all bytes are there
+  TimePoint told_at_;
   BulkThread bulk_;
 };
 

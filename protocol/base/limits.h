@@ -100,6 +100,8 @@ inline constexpr std::chrono::milliseconds kUnitReportInterval{50};
 inline constexpr std::chrono::milliseconds kRepeatInterval{500};
 inline constexpr std::chrono::seconds kAdmissionTimeout{60};
 inline constexpr std::chrono::seconds kSettleTimeout{10};
+/// What a stage may take to load, or its state to come over the line, where that was not measured.
+inline constexpr std::chrono::minutes kLoadTimeout{10};
 /// A joiner's link is judged by what it brought in at least this time.
 inline constexpr std::chrono::seconds kLinkMeasureMin{3};
 /// An average of a committed step that has not come to a joiner after this will not come.

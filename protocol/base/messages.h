@@ -250,13 +250,10 @@ struct StageClosed {
   bool operator==(const StageClosed&) const = default;
 };
 
-/// To one that joins: the state of its stage after `step` is saved, and replicas of the stage hand
-/// it out (StateAsk). Every average of a later step comes by itself.
+/// To one that joins: its stage's state after a step is saved, and replicas of the stage hand it
+/// out (StateAsk). Every average of a later step comes by itself.
 struct StateOffer {
-  StepId step;
-  StageIndex stage;
-  Hash file_hash{};
-  std::uint64_t bytes = 0;
+  ShardFile file;
   bool operator==(const StateOffer&) const = default;
 };
 

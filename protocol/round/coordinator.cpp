@@ -66,7 +66,7 @@ Coordinator::Impl::Impl(CoordinatorConfig config, JournalState journal)
 }
 
 CoordinatorActions Coordinator::Impl::start(TimePoint now) {
-  now_ = now;
+  now_ = admitted_at_ = now;
   if (journal_.ended && journal_.ended->reason == EndReason::kFinished) {
     phase_ = CoordinatorPhase::kEnded;
     act(RoundFinished{EndReason::kFinished, journal_.ended->text, journal_.ended->last_step,
@@ -121,9 +121,11 @@ void Coordinator::Impl::handle(const PeerLate& event) {
 
 void Coordinator::Impl::handle(const Tick&) {
   judge_silence();
+  judge_loading();
   judge_complaints();
   take_leave();
   survey_again();
+  ask_the_late();
   look_for_stragglers();
   offer_the_rest();
   if (now_ - repeat_at_ >= limits::kRepeatInterval) repeat_unanswered();
@@ -178,7 +180,7 @@ void Coordinator::Impl::join(const Received& event, const JoinRequest& request) 
     peer.device = request.device;
     peer.software = request.software;
     peer.restores = lost.has_value();
-    admitted_at_ = now_;
+    admitted_at_ = peer.seated_at = now_;
     member = members_.find(event.from);
     note(name(*member) + " was admitted");
   }
@@ -284,24 +286,13 @@ void Coordinator::Impl::hear(const Member& from, const UpdateReport& message) {
     end_round(EndReason::kInternal, settlement_.conflict(), false);
 }
 
-/// Replicas of a stage start from the same parameters, or not at all.
-void Coordinator::Impl::hear_ready(const Member& from, const UpdateReport& message) {
-  if (message.step != resume_step_) return fault(from.node, "holds the state of another step");
-  peers_.at(from.node).loaded = message.digest;
-  for (const auto& node : members_.replicas(from.stage)) {
-    const auto& other = peers_.at(node).loaded;
-    if (other && *other != message.digest)
-      return end_round(
-          EndReason::kInternal,
-          name(from) + " and " + name(*members_.find(node)) + " loaded different parameters",
-          false);
-  }
-}
-
 void Coordinator::Impl::hear(const Member& from, const CheckpointReport& message) {
   if (message.stage != from.stage) return fault(from.node, "reports another stage's checkpoint");
   const Entry entry = settlement_.checkpoint(from.node, message);
   judge(entry, from.node, "a checkpoint that cannot be");
+  if (entry == Entry::kEntered && message.error.empty() && asked_to_save_ &&
+      asked_to_save_->first == message.step)
+    readiness_[from.node].disk.add(message.bytes, now_ - asked_to_save_->second);
   if (entry == Entry::kEntered && !message.error.empty())
     note(name(from) + " could not save step " + std::to_string(message.step.value) + ": " +
          message.error);
@@ -334,8 +325,7 @@ void Coordinator::Impl::advance() {
 void Coordinator::Impl::close_admission() {
   // A resumed round may go on with fewer nodes, as long as no stage is without.
   const bool waited =
-      fall_back_ ? survivors_are_back()
-                 : resume_step_.value > 0 && now_ - admitted_at_ >= limits::kAdmissionTimeout;
+      fall_back_ ? survivors_are_back() : resume_step_.value > 0 && holders_had_time();
   const RoundShape& shape = config_.shape;
   // Seats stick: where one stage has more than it wants another waits in vain. Who lacks a shard of
   // the beginning comes in once there is one to copy it from.
@@ -344,16 +334,9 @@ void Coordinator::Impl::close_admission() {
   if (members_.weakest() < (waited || all_in ? 1 : shape.replicas)) return await_stages();
   fall_back_.reset();
   phase_ = CoordinatorPhase::kLoading;
-  repeat_at_ = now_;
+  repeat_at_ = loading_since_ = now_;
   send_all(members_.table());
   for (const auto& node : members_.nodes()) return_shard(*members_.find(node));
-}
-
-/// Once everybody holds its stage and knows the others, so that nobody meets a stranger.
-void Coordinator::Impl::begin_training() {
-  for (const auto& [node, peer] : peers_)
-    if (!peer.loaded) return;
-  if (!pause_wanted_) phase_ = CoordinatorPhase::kTraining;
 }
 
 /// Between two steps.
@@ -409,6 +392,7 @@ void Coordinator::Impl::commit() {
   last_step_ = record.step();
   newest_step_ = std::max(newest_step_, last_step_);
   settlement_.committed(record);
+  if (record.checkpoint) asked_to_save_.emplace(record.step(), now_);
   if (record.ends_ledger_epoch) epoch_ = epoch_.next();
   skipped_in_a_row_ = record.scalars.skip ? skipped_in_a_row_ + 1 : 0;
   act(StepCommitted{record});
@@ -464,7 +448,8 @@ void Coordinator::Impl::take_checkpoints() {
 void Coordinator::Impl::complete_checkpoint() {
   checkpoint_ = std::exchange(saved_, std::nullopt);
   persist(*checkpoint_);
-  std::erase_if(kept_, [this](const auto& kept) { return kept.second.step < checkpoint_->step; });
+  std::erase_if(kept_,
+                [this](const auto& kept) { return kept.second.sealed.step < checkpoint_->step; });
   act(CheckpointComplete{*checkpoint_});
   offer_state();
 }

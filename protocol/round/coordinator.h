@@ -47,6 +47,10 @@ struct CoordinatorConfig {
   /// How long a round that has lost a stage waits for somebody who holds it; then it ends. Zero: it
   /// ends at once.
   Duration stage_patience = limits::kStagePatience;
+  /// How long, after the last admission, a round that is taken up again waits for those who held
+  /// its seats; then it goes on with fewer, and where nobody holds a stage any node may get what is
+  /// kept of it.
+  Duration admission_patience = limits::kAdmissionTimeout;
   /// Replicas move between stages, once that has been best for so long. Nothing: a seat sticks.
   std::optional<Duration> move_patience;
   Generation generation_min;  ///< the next one is the journal's, or this where it is newer

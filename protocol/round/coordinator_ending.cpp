@@ -14,20 +14,22 @@ namespace coshard::round {
 /// disk, which makes sense where it is newer than what is there and every stage has a survivor.
 void Coordinator::Impl::end_round(EndReason reason, std::string text, bool save) {
   COSHARD_CHECK(!end_);
-  if (saved_) complete_checkpoint();
-  const bool newer = last_step_ > resumable_step() && !settlement_.expects_checkpoint(last_step_);
+  const StepId saved = saved_ ? saved_->step : resumable_step();
+  const bool newer = last_step_ > saved && !settlement_.expects_checkpoint(last_step_);
   const bool checkpoint = save && newer && members_.weakest() > 0;
   if (checkpoint) settlement_.expect_checkpoint(last_step_);
   if (save && newer && !checkpoint)
-    text += "; a stage is without a node, the round can go on from step " +
-            std::to_string(resumable_step().value);
+    text +=
+        "; a stage is without a node, the round can go on from step " + std::to_string(saved.value);
   settlement_.end_epoch();
   book_.reset();
   survey_.reset();
   orders_.clear();
   end_ = RoundEnd{reason, last_step_, checkpoint, std::move(text), false};
+  if (checkpoint) asked_to_save_.emplace(last_step_, now_);
   persist(RoundEnding{*end_});
   phase_ = CoordinatorPhase::kEnding;
+  ending_since_ = now_;
   end_deadline_ = now_ + limits::kSettleTimeout;
   repeat_at_ = now_;
   send_all(*end_);
@@ -39,6 +41,7 @@ void Coordinator::Impl::end_round(EndReason reason, std::string text, bool save)
 /// that is lost now can still be brought back.
 void Coordinator::Impl::finish() {
   if (!finishing_since_) finishing_since_ = now_;
+  take_checkpoints();  // whose last report may just have come
   const bool late = now_ - *finishing_since_ >= limits::kSettleTimeout;
   if ((saved_ || !settlement_.checkpoints_in(members_.by_stage())) && !late) return;
   end_round(
@@ -47,14 +50,14 @@ void Coordinator::Impl::finish() {
       true);
 }
 
-/// Ends when digests and checkpoints are in and the ledger has settled the last epoch, or when
-/// waiting for them has lasted limits::kSettleTimeout.
+/// Ends when digests and checkpoints are in, the only copy of a shard has a second one, and the
+/// ledger has settled the last epoch, or when waiting for them has lasted limits::kSettleTimeout.
 void Coordinator::Impl::advance_ending() {
   const StageMembers& members = members_.by_stage();
   const bool late = now_ >= end_deadline_;
   if (return_) return;  // who lives may have reports for us
   const bool reported = settlement_.digests_in(members) && settlement_.checkpoints_in(members);
-  if (!reported && !late) return;
+  if ((!reported || saved_) && !late) return;
   const auto before = unsettled_epoch_;
   take_epochs(true);
   if (unsettled_epoch_ != before && late) end_deadline_ = now_ + limits::kSettleTimeout;
@@ -112,8 +115,7 @@ void Coordinator::Impl::repeat_to(const Member& member) {
     return_shard(member);
   }
   if (phase_ != CoordinatorPhase::kTraining || !book_) return;
-  if (peer.heard_epoch < members_.epoch() || (survey_ && !survey_->contains(node)))
-    send(node, members_.table());
+  if (peer.heard_epoch < members_.epoch() && !survey_) send(node, members_.table());
   if (rebuilding_) return;
   if (const auto orders = orders_.find(node); orders != orders_.end()) send(node, orders->second);
   answer_pull(node);

@@ -15,6 +15,7 @@
 #include "protocol/round/rebalance.h"
 #include "protocol/round/settlement.h"
 #include "protocol/round/step.h"
+#include "protocol/round/wait.h"
 
 namespace coshard::round {
 
@@ -56,6 +57,8 @@ class Coordinator::Impl {
     std::optional<Joining> joining;        ///< not a member yet
     MembershipEpoch heard_epoch;           ///< of the table that it is known to have
     bool restores = false;                 ///< gets its shard from the keeper before it loads
+    TimePoint seated_at{};                 ///< it may load
+    Inquiry survey;                        ///< what it holds
   };
   struct Complaint {
     NodeId from, about;
@@ -74,6 +77,12 @@ class Coordinator::Impl {
     std::map<NodeId, Received> seated;  ///< of those, who had a seat: it is theirs before others'
   };
 
+  /// How fast a node is at what has to be done before a round can begin, or go on.
+  struct Readiness {
+    Times raised;  ///< its stage, from the seat to the word that it is there
+    Rate disk;     ///< checkpoints, from the order to save one to the word that it is there
+  };
+
   /// After a stage was lost, until every stage has a member with its shard of the checkpoint.
   struct FallBack {
     TimePoint since;
@@ -85,8 +94,8 @@ class Coordinator::Impl {
   struct Keeping {
     StepId step;
     NodeId holder, keeper;
-    TimePoint until;  ///< the checkpoint waits for it
-    std::optional<ShardSealed> sealed;
+    TimePoint since, until;  ///< the checkpoint waits for it
+    std::optional<ShardFile> sealed;
     bool failed = false;  ///< not asked for again
   };
 
@@ -137,6 +146,11 @@ class Coordinator::Impl {
   void take_epochs(bool now_or_never);
   void keep_digests(const SettledStep& step);
 
+  // Who loads (coordinator_loading.cpp).
+  Duration loading_time(const Member& member) const;
+  bool can_do_without(const Member& loading) const;
+  void judge_loading();
+
   // Joining while the round runs (coordinator_join.cpp).
   void ask_to_join(const Received& event, const JoinRequest& request);
   void hear_joiner(const Member& from, const Message& message);
@@ -161,6 +175,7 @@ class Coordinator::Impl {
   void take_leave();
   void survey();
   void survey_again();
+  void ask_the_late();
   void plan_repair();
   void settle_averages();
 
@@ -184,6 +199,7 @@ class Coordinator::Impl {
   // What it waits for (coordinator_waits.cpp).
   std::vector<Wait> waits() const;
   void add_step_waits(std::vector<Wait>& waits) const;
+  TimePoint next_question() const;
   void note_averaging(StageIndex stage);
 
   // Coming back from the journal (coordinator_return.cpp).
@@ -223,6 +239,8 @@ class Coordinator::Impl {
   void ask_to_keep(StageIndex stage);
   bool is_kept(StageIndex stage) const;
   const ShardKept* kept(StageIndex stage, StepId step) const;
+  bool may_restore(const NodeId& node, const ShardKept& shard) const;
+  bool holders_had_time() const;
   std::optional<StageIndex> stage_to_restore(const NodeId& node) const;
   void return_shard(const Member& member);
   SealKey seal_key(StageIndex stage, StepId step) const;
@@ -269,6 +287,9 @@ class Coordinator::Impl {
   CoordinatorPhase phase_ = CoordinatorPhase::kAdmitting;
   TimePoint now_{};
   TimePoint admitted_at_{};  ///< the last admission
+  TimePoint loading_since_{};
+  std::map<NodeId, Readiness> readiness_;  ///< of whoever has had a seat
+  std::optional<std::pair<StepId, TimePoint>> asked_to_save_;
   TimePoint repeat_at_{};
   StepId last_step_;    ///< committed
   StepId newest_step_;  ///< ever committed
@@ -309,7 +330,7 @@ class Coordinator::Impl {
   std::map<std::pair<StageIndex, StepId>, ShardKept> kept_;  ///< of the checkpoint or newer
 
   std::optional<RoundEnd> end_;
-  TimePoint end_deadline_{};
+  TimePoint ending_since_{}, end_deadline_{};
 
   CoordinatorActions actions_;
   CoordinatorCounters counters_;

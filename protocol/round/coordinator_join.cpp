@@ -137,7 +137,7 @@ void Coordinator::Impl::offer_state() {
     if (joining.report || !checkpoint_ || checkpoint_->step < joining.from) continue;
     const StageIndex stage = members_.find_joiner(node)->stage;
     const auto& file = checkpoint_->stages.at(stage.value);
-    send(node, StateOffer{checkpoint_->step, stage, file.file_hash, file.bytes});
+    send(node, StateOffer{{checkpoint_->step, stage, file.file_hash, file.bytes}});
   }
 }
 

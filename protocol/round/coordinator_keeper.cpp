@@ -16,6 +16,8 @@ namespace {
 constexpr std::chrono::minutes kKeepPatience{10};
 /// A keeper may come to nothing because its holder is lost: that is noticed sooner than this.
 constexpr auto kLossPatience = limits::kSilenceMax + std::chrono::seconds(1);
+/// At the end somebody may have been asked to stop, and leaves within ten seconds.
+constexpr auto kEndPatience = limits::kLeaveTimeout;
 
 }  // namespace
 
@@ -23,7 +25,8 @@ constexpr auto kLossPatience = limits::kSilenceMax + std::chrono::seconds(1);
 
 /// Runs after every event: a keeper that is lost is replaced, and so is a copy that is outdated.
 void Coordinator::Impl::keep_shards() {
-  if (!running() || (!checkpoint_ && !saved_)) return;
+  const bool ending = phase_ == CoordinatorPhase::kEnding;
+  if (!(running() || ending) || (!checkpoint_ && !saved_)) return;
   const StepId step = newest_saved().step;
   for (std::uint32_t s = 0; s < config_.shape.stages; ++s) {
     const StageIndex stage(s);
@@ -36,13 +39,15 @@ void Coordinator::Impl::keep_shards() {
       continue;
     const auto keeper = keeper_for(stage);
     if (!keeper) continue;
-    keeping_[stage] = Keeping{step, replicas.front(), *keeper, now_ + kKeepPatience, {}, false};
+    keeping_[stage] =
+        Keeping{step, replicas.front(), *keeper, now_, now_ + kKeepPatience, {}, false};
     ask_to_keep(stage);
   }
 }
 
 /// Whatever can be kept is, or has come to nothing.
 bool Coordinator::Impl::all_are_kept() const {
+  if (end_ && now_ - ending_since_ >= kEndPatience) return true;
   return std::ranges::none_of(keeping_, [this](const auto& entry) {
     return entry.second.step == saved_->step && now_ < entry.second.until;
   });
@@ -79,23 +84,25 @@ void Coordinator::Impl::ask_to_keep(StageIndex stage) {
   if (keeping.failed) return;
   if (!keeping.sealed)
     return send(keeping.holder, SealOrder{keeping.step, stage, seal_key(stage, keeping.step)});
-  send(keeping.keeper, KeepOrder{keeping.step, stage, keeping.holder, keeping.sealed->file_hash,
-                                 keeping.sealed->bytes});
+  send(keeping.keeper, KeepOrder{*keeping.sealed, keeping.holder});
 }
 
 void Coordinator::Impl::hear(const Member& from, const ShardSealed& message) {
-  const StageIndex stage = message.stage;
+  const StageIndex stage = message.sealed.stage;
   const Peer& peer = peers_.at(from.node);
   if (peer.restores && !peer.loaded && stage == from.stage && !message.error.empty()) {
     kept_.erase({stage, resume_step_});
     return lose(from.node, name(from) + " cannot bring its stage back: " + message.error);
   }
   const auto found = keeping_.find(stage);
-  if (found == keeping_.end() || found->second.step != message.step || found->second.failed) {
+  if (found == keeping_.end() || found->second.step != message.sealed.step ||
+      found->second.failed) {
     ++counters_.stale;
     return;
   }
   Keeping& keeping = found->second;
+  const std::string what = "the shard of stage " + std::to_string(stage.value) + " after step " +
+                           std::to_string(keeping.step.value);
   const bool sealed = from.node == keeping.holder && !keeping.sealed;
   const bool kept = from.node == keeping.keeper && keeping.sealed;
   if (!sealed && !kept) {
@@ -103,19 +110,17 @@ void Coordinator::Impl::hear(const Member& from, const ShardSealed& message) {
   } else if (!message.error.empty()) {
     keeping.failed = true;
     keeping.until = sealed ? now_ : now_ + kLossPatience;
-    note("no other node keeps the shard of stage " + std::to_string(stage.value) + " after step " +
-         std::to_string(message.step.value) + ": " + name(from) + ": " + message.error);
+    note("no other node keeps " + what + ": " + name(from) + ": " + message.error);
   } else if (sealed) {
-    keeping.sealed = message;
+    keeping.sealed = message.sealed;
     ask_to_keep(stage);
-  } else if (message.file_hash != keeping.sealed->file_hash) {
+  } else if (message.sealed != *keeping.sealed) {
     fault(from.node, "keeps another shard than it was given");
   } else {
-    const ShardKept shard{message.step, stage, from.node, message.file_hash, message.bytes};
-    kept_[{stage, message.step}] = shard;
+    const ShardKept shard{message.sealed, from.node};
+    kept_[{stage, keeping.step}] = shard;
     persist(shard);
-    note(name(from) + " keeps the shard of stage " + std::to_string(stage.value) + " after step " +
-         std::to_string(message.step.value) + ", sealed");
+    note(name(from) + " keeps " + what + ", sealed");
     keeping_.erase(found);
   }
 }
@@ -126,15 +131,25 @@ SealKey Coordinator::Impl::seal_key(StageIndex stage, StepId step) const {
 
 // ---- back from it -------------------------------------------------------------------------------
 
-/// The stage that `node` may bring back although it does not hold its shard: it was lost, and a
-/// member keeps what is needed.
-std::optional<StageIndex> Coordinator::Impl::stage_to_restore(const NodeId& node) const {
-  if (!fall_back_ || !checkpoint_) return std::nullopt;
+/// `node` may bring back the stage that it is of, although it does not hold it: nobody here does.
+bool Coordinator::Impl::may_restore(const NodeId& node, const ShardKept& shard) const {
   const NodeAssigned* seat = members_.seat(node);
+  const auto& [step, stage, hash, bytes] = shard.sealed;
+  return checkpoint_ && step == resume_step_ && members_.replicas(stage).empty() &&
+         (seat == nullptr || seat->stage == stage);
+}
+
+/// Who held a stage lives no more, or has had time enough to come back since all were stopped.
+bool Coordinator::Impl::holders_had_time() const {
+  return fall_back_ || now_ - admitted_at_ >= config_.admission_patience;
+}
+
+/// The stage that `node` gets now, with the shard that a member keeps.
+std::optional<StageIndex> Coordinator::Impl::stage_to_restore(const NodeId& node) const {
+  if (!holders_had_time()) return std::nullopt;
   for (const auto& [place, shard] : kept_)
-    if (shard.step == resume_step_ && members_.replicas(shard.stage).empty() &&
-        members_.find(shard.keeper) != nullptr && (seat == nullptr || seat->stage == shard.stage))
-      return shard.stage;
+    if (may_restore(node, shard) && members_.find(shard.keeper) != nullptr)
+      return shard.sealed.stage;
   return std::nullopt;
 }
 
@@ -144,9 +159,8 @@ void Coordinator::Impl::return_shard(const Member& member) {
   const ShardKept* shard = kept(member.stage, resume_step_);
   if (!peer.restores || peer.loaded || shard == nullptr) return;
   send(member.node,
-       ShardReturn{{shard->step, shard->stage, shard->keeper, shard->file_hash, shard->bytes},
-                   seal_key(shard->stage, shard->step),
-                   resume_hash(shard->stage)});
+       ShardReturn{shard->sealed, shard->keeper, seal_key(shard->sealed.stage, shard->sealed.step),
+                   resume_hash(member.stage)});
 }
 
 }  // namespace coshard::round

@@ -179,6 +179,18 @@ void Coordinator::Impl::survey() {
   survey_again_at_.reset();
   if (book_) survey_.emplace();
   surveyed_at_ = now_;
+  for (auto& [node, peer] : peers_) peer.survey.ask(now_);
+}
+
+/// An answer that is late by the times of its node may be lost.
+void Coordinator::Impl::ask_the_late() {
+  if (!survey_) return;
+  for (const auto& node : members_.nodes()) {
+    Inquiry& inquiry = peers_.at(node).survey;
+    if (survey_->contains(node) || now_ < inquiry.due()) continue;
+    inquiry.ask_again(now_);
+    send(node, members_.table());
+  }
 }
 
 void Coordinator::Impl::hear(const Member& from, const Holdings& message) {
@@ -194,6 +206,7 @@ void Coordinator::Impl::hear(const Member& from, const Holdings& message) {
       is_spare(from))  // what it said of it may be lost, or told to another coordinator
     return lose(from.node, name(from) + " holds a sum that is spoilt: a unit of it is not finite");
   if (survey_) {
+    if (!survey_->contains(from.node)) peers_.at(from.node).survey.answered(now_);
     (*survey_)[from.node] = message;
     if (survey_->size() == members_.nodes().size()) plan_repair();
     return;

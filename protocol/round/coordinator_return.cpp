@@ -19,7 +19,6 @@ void Coordinator::Impl::begin_return() {
     for (const auto& node : journal_.members) persist(NodeGone{node});
   if (config_.roll_back || journal_.ended || journal_.members.empty()) return roll_back();
   return_.emplace(Return{now_, journal_.members, false, false, {}});
-  admitted_at_ = now_;
   // The ledger may have stopped before it recorded the checkpoint that the journal has.
   if (checkpoint_) act(CheckpointComplete{*checkpoint_});
   if (!journal_.ending) return;
@@ -29,6 +28,7 @@ void Coordinator::Impl::begin_return() {
   if (end_->checkpoint && resumable_step() < end_->last_step)
     settlement_.expect_checkpoint(end_->last_step);
   phase_ = CoordinatorPhase::kEnding;
+  ending_since_ = now_;
   end_deadline_ = now_ + limits::kSettleTimeout;
 }
 
@@ -143,6 +143,7 @@ void Coordinator::Impl::give_up_missing() {
 void Coordinator::Impl::end_return() {
   const auto seated = std::exchange(return_->seated, {});
   return_.reset();
+  admitted_at_ = now_;
   for (const auto& [node, event] : seated) join(event, std::get<JoinRequest>(event.message));
 }
 

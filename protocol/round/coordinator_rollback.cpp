@@ -114,11 +114,15 @@ bool Coordinator::Impl::waits_for_survivors(const NodeId& node) const {
 }
 
 /// One who lacks the shard cannot bring a lost stage back, or begin with one that another round
-/// trained, and gets it from those who do. True: it is let in once the round goes on.
+/// trained, and gets it from those who do. True: it is let in once the round goes on, or gets what
+/// is kept of a stage to which nobody comes back.
 bool Coordinator::Impl::keep_waiting(const Received& event, const JoinRequest& request,
                                      const Error& error) {
   const bool begins = newest_step_ > StepId(0) && newest_step_ == journal_.beginning;
-  if (!(fall_back_ || begins) || error.code != ErrorCode::kFailedPrecondition) return false;
+  const bool restores = std::ranges::any_of(
+      kept_, [&](const auto& kept) { return may_restore(event.from, kept.second); });
+  if (!(fall_back_ || begins || restores) || error.code != ErrorCode::kFailedPrecondition)
+    return false;
   if (!asking_.contains(event.from))
     note("node " + event.from.short_hex() + " asks to join and waits: " + error.message);
   asking_[event.from] = {request, event.certificate};

@@ -19,19 +19,31 @@ std::vector<Wait> Coordinator::Impl::waits() const {
         return_->since, return_->since + limits::kReturnTimeout,
         "they are given up where every stage has one");
   if (end_)
-    add("digests, checkpoints and the ledger", end_deadline_ - limits::kSettleTimeout,
-        end_deadline_, "the round ends without them");
+    add("digests, checkpoints and the ledger", ending_since_, end_deadline_,
+        "the round ends without them");
+  for (const auto& [place, shard] : kept_)
+    if (phase_ == CoordinatorPhase::kAdmitting && !return_ && may_restore({}, shard))
+      add("a node that holds stage " + std::to_string(shard.sealed.stage.value) + " after step " +
+              std::to_string(shard.sealed.step.value),
+          admitted_at_, fall_back_ ? admitted_at_ : admitted_at_ + config_.admission_patience,
+          "any node may take its seat: node " + shard.keeper.short_hex() + " keeps its shard");
   if (!running()) return most_urgent(std::move(waits));
   if (survey_)
     add(std::to_string(members_.nodes().size() - survey_->size()) +
             " members to say what they hold of step " + std::to_string(book_->step().value),
-        surveyed_at_, repeat_at_ + limits::kRepeatInterval, "they are asked again");
-  if (phase_ == CoordinatorPhase::kLoading) {
-    const auto loading = std::ranges::count_if(
-        peers_, [](const auto& peer) { return !peer.second.loaded.has_value(); });
-    add(std::to_string(loading) + " nodes to load their stages", admitted_at_,
-        repeat_at_ + limits::kRepeatInterval, "they are told again who takes part");
+        surveyed_at_, next_question(), "they are asked again");
+  for (const auto& node : members_.nodes()) {
+    const Member& member = *members_.find(node);
+    if (phase_ == CoordinatorPhase::kLoading && !peers_.at(node).loaded)
+      add(name(member) + " to load its stage", loading_since_,
+          loading_since_ + loading_time(member),
+          can_do_without(member) ? "the round begins without it" : "nobody can take its place");
   }
+  for (const auto& [stage, keeping] : keeping_)
+    if (saved_ && keeping.step == saved_->step && !keeping.failed)
+      add("node " + keeping.keeper.short_hex() + " to keep the shard of stage " +
+              std::to_string(stage.value) + " after step " + std::to_string(keeping.step.value),
+          keeping.since, keeping.until, "the checkpoint counts without that");
   for (const auto& node : members_.nodes())
     if (const auto& late = peers_.at(node).late_since) {
       const bool spared = is_spare(*members_.find(node));
@@ -56,6 +68,14 @@ std::vector<Wait> Coordinator::Impl::waits() const {
         *finishing_since_ + limits::kSettleTimeout, "the round ends without it");
   if (book_) add_step_waits(waits);
   return most_urgent(std::move(waits));
+}
+
+/// To the first of those who have not said what they hold.
+TimePoint Coordinator::Impl::next_question() const {
+  TimePoint first = TimePoint::max();
+  for (const auto& node : members_.nodes())
+    if (!survey_->contains(node)) first = std::min(first, peers_.at(node).survey.due());
+  return first;
 }
 
 /// Of the open step: by stage what is missing, and at stage 0, where it is known, from whom.

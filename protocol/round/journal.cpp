@@ -39,7 +39,8 @@ struct Fold {
   }
   void operator()(const CheckpointRecord& record) {
     state.checkpoint = record;
-    std::erase_if(state.kept, [&](const auto& kept) { return kept.second.step < record.step; });
+    std::erase_if(state.kept,
+                  [&](const auto& kept) { return kept.second.sealed.step < record.step; });
     if (state.newest_step < record.step)
       state.beginning = state.last_step = state.newest_step = record.step;
     if (state.unsaved && *state.unsaved <= record.step) state.unsaved.reset();
@@ -61,7 +62,9 @@ struct Fold {
   void operator()(const NodeGone& record) { state.members.erase(record.node); }
   void operator()(const DigestsAgreed& record) { state.digests[record.step] = record.digests; }
   void operator()(const RoundEnding& record) { state.ending = record; }
-  void operator()(const ShardKept& record) { state.kept[{record.stage, record.step}] = record; }
+  void operator()(const ShardKept& record) {
+    state.kept[{record.sealed.stage, record.sealed.step}] = record;
+  }
 };
 
 }  // namespace

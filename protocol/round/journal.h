@@ -113,13 +113,10 @@ struct RoundEnding {
   bool operator==(const RoundEnding&) const = default;
 };
 
-/// `keeper` has the shard of `stage` after `step`, sealed.
+/// `keeper` has it.
 struct ShardKept {
-  StepId step;
-  StageIndex stage;
+  ShardFile sealed;
   NodeId keeper;
-  Hash file_hash{};  ///< of the sealed file
-  std::uint64_t bytes = 0;
   bool operator==(const ShardKept&) const = default;
 };
 

@@ -3,24 +3,14 @@
 #include "protocol/round/membership.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <ranges>
 #include <string>
 #include <utility>
 
 #include "protocol/base/check.h"
+#include "protocol/base/quantity.h"
 
 namespace coshard::round {
-
-namespace {
-
-std::string mebibytes(std::uint64_t bytes) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.2f MiB", static_cast<double>(bytes) / (1 << 20));
-  return text;
-}
-
-}  // namespace
 
 Membership::Membership(const RoundShape& shape, std::uint32_t replicas_max,
                        std::vector<NodeId> allowed, std::map<NodeId, NodeAssigned> seats,
@@ -95,6 +85,11 @@ Result<NodeAssigned> Membership::admit_restorer(const NodeId& node, const JoinRe
                 "this node may not hold stage " + std::to_string(stage.value));
   const auto replica = free_replica(stage, ReplicaIndex(0));
   if (!replica) return fail(ErrorCode::kResourceExhausted, "the stage is full");
+  if (!fits(request, stage))
+    return fail(ErrorCode::kResourceExhausted,
+                "too little memory: stage " + std::to_string(stage.value) + " needs " +
+                    bytes_text(need_of(request, stage)) + ", this node has " +
+                    bytes_text(request.memory_bytes));
   return seat(node, request, std::move(certificate), stage, *replica, false);
 }
 
@@ -289,8 +284,8 @@ Error Membership::no_seat_for(const JoinRequest& request) const {
   return {
       ErrorCode::kResourceExhausted,
       "too little memory: stage " + std::to_string(least->value) +
-          ", the smallest with a seat free, needs " + mebibytes(need_of(request, *least)) +
-          ", this node has " + mebibytes(request.memory_bytes) +
+          ", the smallest with a seat free, needs " + bytes_text(need_of(request, *least)) +
+          ", this node has " + bytes_text(request.memory_bytes) +
           (room.empty() ? "" : "; of what it could hold (stage" + room + ") every seat is taken") +
           "; use a larger device or a higher --memory; the coordinator can use more stages, "
           "fewer microbatch_sequences or recomputation"};

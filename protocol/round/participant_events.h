@@ -150,10 +150,10 @@ struct Begin {
   Welcome welcome;
 };
 
-/// Copy the state of the own stage from these nodes, in pieces, checked against the offer's hash;
+/// Copy the state of the own stage from these nodes, in pieces, checked against the file's hash;
 /// answer StateFetched, and StateProgress meanwhile.
 struct FetchState {
-  StateOffer offer;
+  ShardFile file;
   std::vector<NodeId> holders;
 };
 

@@ -147,6 +147,7 @@ class Participant::Impl {
   double unit_seconds() const;
   SlotGrant slot_grant(const NodeId& upstream) const;
   void add_step_waits(std::vector<Wait>& waits, const OpenStep& step) const;
+  Wait copy_wait() const;
   Duration expected(const Times& times) const;
   void await_gradient(OpenStep& step, const Unit& unit, const NodeId& to);
   void note_gradient(OpenStep& step, const Unit& unit);
@@ -278,11 +279,13 @@ class Participant::Impl {
   std::optional<RoundEnd> end_;
   bool released_ = false;  ///< the end is settled
 
-  std::optional<CatchUp> catch_up_;       ///< while joining
-  std::optional<StepOpen> opened_early_;  ///< the newest, before this node can work on it
-  std::optional<StateOffer> offer_;       ///< the newest
-  std::optional<StateOffer> fetching_;    ///< FetchState is issued
-  TimePoint reported_applied_at_{};       ///< said again while joining
+  std::optional<CatchUp> catch_up_;         ///< while joining
+  std::optional<StepOpen> opened_early_;    ///< the newest, before this node can work on it
+  std::optional<ShardFile> offer_;          ///< the newest
+  std::optional<ShardFile> fetching_;       ///< FetchState is issued
+  std::optional<TimePoint> copying_since_;  ///< FetchState or RestoreShard is issued
+  std::optional<StateProgress> progress_;   ///< of that
+  TimePoint reported_applied_at_{};         ///< said again while joining
   std::optional<std::pair<StepId, TimePoint>> first_commit_, last_commit_;  ///< while joining
 
   std::map<StageIndex, StepId> shards_in_hand_;       ///< SealShard or KeepShard is issued

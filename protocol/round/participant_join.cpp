@@ -48,12 +48,13 @@ void Participant::Impl::note_average(const Member& from, const AveragedChunk& ch
 }
 
 void Participant::Impl::obey(const StateOffer& message) {
-  if (!is_joining() || message.stage != welcome_->stage || message.step < welcome_->resume_step ||
-      catch_up_->is_loaded() || (offer_ && message.step <= offer_->step)) {
+  const ShardFile& file = message.file;
+  if (!is_joining() || file.stage != welcome_->stage || file.step < welcome_->resume_step ||
+      catch_up_->is_loaded() || (offer_ && file.step <= offer_->step)) {
     ++counters_.repeated;
     return;
   }
-  offer_ = message;
+  offer_ = file;
 }
 
 /// Once the offer and the replicas are known. A newer offer waits until the copy under way is done,
@@ -61,10 +62,13 @@ void Participant::Impl::obey(const StateOffer& message) {
 void Participant::Impl::fetch_state() {
   if (fetching_ || !offer_ || !table_) return;
   fetching_ = offer_;
+  copying_since_ = now_;
   network(FetchState{*offer_, replicas(stage())});
 }
 
 void Participant::Impl::handle(const StateFetched& event) {
+  copying_since_.reset();
+  progress_.reset();
   if (restoring_) return restored(event);
   if (!is_joining() || !fetching_ || fetching_->step != event.step) return;
   const bool newer = offer_->step > event.step;
@@ -82,6 +86,7 @@ void Participant::Impl::handle(const StateFetched& event) {
 /// Parameters and two moments, three numbers for each of the gradient's: a third of the state is
 /// what comes every step.
 void Participant::Impl::handle(const StateProgress& event) {
+  if (copying_since_) progress_ = event;
   if (!is_joining() || event.elapsed < limits::kLinkMeasureMin || !first_commit_) return;
   const auto steps = last_commit_->first.value - first_commit_->first.value;
   if (steps < 2 || event.bytes == event.bytes_total) return;

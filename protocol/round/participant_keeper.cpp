@@ -10,7 +10,7 @@ namespace coshard::round {
 /// Said again: answered again once there is an answer.
 bool Participant::Impl::handles_already(StepId step, StageIndex stage) {
   const auto answer = shards_handled_.find(stage);
-  const bool answered = answer != shards_handled_.end() && answer->second.step >= step;
+  const bool answered = answer != shards_handled_.end() && answer->second.sealed.step >= step;
   if (answered) tell(config_.coordinator, answer->second);
   if (answered || shards_in_hand_.contains(stage)) {
     ++counters_.repeated;
@@ -29,16 +29,17 @@ void Participant::Impl::obey(const SealOrder& message) {
 }
 
 void Participant::Impl::obey(const KeepOrder& message) {
-  if (!ready() || message.stage == welcome_->stage) {
+  if (!ready() || message.sealed.stage == welcome_->stage) {
     ++counters_.stale;
     return;
   }
-  if (!handles_already(message.step, message.stage)) network(KeepShard{message});
+  if (!handles_already(message.sealed.step, message.sealed.stage)) network(KeepShard{message});
 }
 
 void Participant::Impl::handle(const ShardHandled& event) {
-  shards_in_hand_.erase(event.answer.stage);
-  if (event.answer.error.empty()) shards_handled_[event.answer.stage] = event.answer;
+  const StageIndex stage = event.answer.sealed.stage;
+  shards_in_hand_.erase(stage);
+  if (event.answer.error.empty()) shards_handled_[stage] = event.answer;
   tell(config_.coordinator, event.answer);
 }
 
@@ -52,6 +53,7 @@ void Participant::Impl::obey(const ShardReturn& message) {
     return;
   }
   restoring_ = message;
+  copying_since_ = now_;
   network(RestoreShard{message});
 }
 
@@ -59,7 +61,7 @@ void Participant::Impl::obey(const ShardReturn& message) {
 void Participant::Impl::restored(const StateFetched& event) {
   if (phase_ != ParticipantPhase::kLoading || event.step != restoring_->sealed.step) return;
   if (event.error.empty()) return engine(Begin{*welcome_});
-  tell(config_.coordinator, ShardSealed{event.step, welcome_->stage, {}, 0, event.error});
+  tell(config_.coordinator, ShardSealed{restoring_->sealed, event.error});
 }
 
 }  // namespace coshard::round

@@ -13,7 +13,9 @@ std::vector<Wait> Participant::Impl::waits() const {
   if (coordinator_silence(now_))
     waits.push_back({"the coordinator to come back", heard_at_,
                      heard_at_ + config_.coordinator_patience, "the round is given up"});
-  if (phase_ == ParticipantPhase::kLoading)
+  if (copying_since_)
+    waits.push_back(copy_wait());
+  else if (phase_ == ParticipantPhase::kLoading)
     waits.push_back({"the engine to load the stage", seated_at_, heard_at_ + limits::kSilenceMax,
                      "the coordinator is asked whether the seat is kept"});
   if (leaving_since_ && !end_)
@@ -25,6 +27,16 @@ std::vector<Wait> Participant::Impl::waits() const {
   if (const auto open = steps_.find(committed_.next()); open != steps_.end())
     add_step_waits(waits, open->second);
   return most_urgent(std::move(waits));
+}
+
+/// What is still to come comes as fast as what has come.
+Wait Participant::Impl::copy_wait() const {
+  Rate line;
+  if (progress_) line.add(progress_->bytes, progress_->elapsed);
+  const std::uint64_t bytes = progress_ ? progress_->bytes_total : 0;
+  return {"the state of the stage from those who have it", *copying_since_,
+          *copying_since_ + line.expected(bytes, limits::kLoadTimeout),
+          "it is loaded as soon as it is here"};
 }
 
 /// As long as it took before; before the first time, as long as a silent node is waited for.

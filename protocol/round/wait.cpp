@@ -10,6 +10,8 @@
 namespace coshard::round {
 namespace {
 
+constexpr double kMebibyte = 1 << 20;
+
 std::string tenths(Duration time) {
   char text[32];
   std::snprintf(text, sizeof text, "%.1f s", seconds(time));
@@ -46,6 +48,33 @@ Duration Times::expected(Duration cap) const {
   const Duration usual = median();
   for (Duration& value : values) value = value > usual ? value - usual : usual - value;
   return std::min<Duration>(usual + 6 * median(), cap);
+}
+
+void Rate::add(std::uint64_t bytes, Duration time) {
+  if (bytes == 0) return;
+  const double scale = kMebibyte / static_cast<double>(bytes);
+  per_mebibyte_.add(
+      Duration(static_cast<Duration::rep>(static_cast<double>(time.count()) * scale)));
+}
+
+Duration Rate::expected(std::uint64_t bytes, Duration cap) const {
+  if (per_mebibyte_.count() == 0) return cap;
+  const auto per_mebibyte = static_cast<double>(per_mebibyte_.expected(Duration::max()).count());
+  const double takes = per_mebibyte * (static_cast<double>(bytes) / kMebibyte);
+  return takes < static_cast<double>(cap.count()) ? Duration(static_cast<Duration::rep>(takes))
+                                                  : cap;
+}
+
+/// Not before the next tick of a shell.
+void Inquiry::ask(TimePoint now) {
+  since_ = asked_at_ = now;
+  patience_ =
+      std::max<Duration>(times_.expected(limits::kRepeatInterval), limits::kUnitReportInterval);
+}
+
+void Inquiry::ask_again(TimePoint now) {
+  asked_at_ = now;
+  patience_ = std::min<Duration>(2 * patience_, limits::kRepeatInterval);
 }
 
 }  // namespace coshard::round

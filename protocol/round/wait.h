@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <optional>
 #include <string>
@@ -42,6 +43,35 @@ class Times {
  private:
   static constexpr std::size_t kTimes = 32;
   std::deque<Duration> times_;
+};
+
+/// How long something has taken per byte the last times: a disk, a line.
+class Rate {
+ public:
+  /// No bytes say nothing.
+  void add(std::uint64_t bytes, Duration time);
+  /// How long `bytes` may take this time, as Times say it; `cap` at most, and before the first one.
+  Duration expected(std::uint64_t bytes, Duration cap) const;
+
+ private:
+  Times per_mebibyte_;
+};
+
+/// One who is asked, and asked again where the answer does not come in the time that it took
+/// before: limits::kRepeatInterval at most, and as long before the first one.
+class Inquiry {
+ public:
+  void ask(TimePoint now);
+  /// It gets twice the time now, as whatever keeps it may not be over.
+  void ask_again(TimePoint now);
+  void answered(TimePoint now) { times_.add(now - since_); }
+  /// When to ask again.
+  TimePoint due() const { return asked_at_ + patience_; }
+
+ private:
+  Times times_;  ///< from the first question to the answer
+  TimePoint since_{}, asked_at_{};
+  Duration patience_{};
 };
 
 }  // namespace coshard::round

@@ -120,10 +120,33 @@ void Box::execute(const ApplyUpdate& action) { engine(0, UpdateApplied{action.sc
 
 void Box::execute(const SaveCheckpoint& action) {
   // The engine goes on while the copy is written.
-  const double takes =
-      static_cast<double>(cost().state_bytes) / scenario_.boxes.disk_bytes_per_second;
-  world_.post(index, std::max(engine_free_at_, world_.now()) + from_seconds(takes),
+  world_.post(index, std::max(engine_free_at_, world_.now()) + disk_time(),
               CheckpointSaved{action.step, kSameHash, cost().state_bytes, ""});
+}
+
+void Box::execute(const FetchState& action) {
+  world_.copy(index, action, [step = action.file.step](std::string error) {
+    return StateFetched{step, std::move(error)};
+  });
+}
+
+/// Once through the disk. The engine goes on.
+void Box::execute(const SealShard& action) {
+  const auto& [step, stage, key] = action.order;
+  const ShardFile sealed{step, stage, kSameHash, cost().state_bytes};
+  world_.post(index, world_.now() + disk_time(), ShardHandled{{sealed, ""}});
+}
+
+void Box::execute(const KeepShard& action) {
+  const auto& [sealed, holder] = action.order;
+  world_.copy(index, {sealed, {holder}}, [sealed = sealed](std::string error) {
+    return ShardHandled{{sealed, std::move(error)}};
+  });
+}
+
+Duration Box::disk_time() const {
+  return from_seconds(static_cast<double>(cost().state_bytes) /
+                      scenario_.boxes.disk_bytes_per_second);
 }
 
 void Box::execute(const SettleEpoch& action) {

@@ -6,13 +6,17 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <optional>
+#include <string>
 
 #include "protocol/round/participant.h"
 #include "protocol/sim/line.h"
 #include "protocol/sim/scenario.h"
 
 namespace coshard::sim {
+
+using CopyOver = std::function<round::ParticipantEvent(std::string error)>;
 
 /// What a box needs of the world around it.
 class BoxWorld {
@@ -23,8 +27,9 @@ class BoxWorld {
   virtual void post(std::uint32_t box, TimePoint at, round::ParticipantEvent event) = 0;
   /// `message` of box `from`, with `bytes` of payload, goes out.
   virtual void send(std::uint32_t from, const NodeId& to, Message message, std::uint64_t bytes) = 0;
-  /// Box `box` copies a saved state from these others, and hears of it.
-  virtual void fetch(std::uint32_t box, const round::FetchState& wanted) = 0;
+  /// Box `box` copies a file from these others; `over` is what it hears of it: with an empty
+  /// string, or why it came to nothing.
+  virtual void copy(std::uint32_t box, const round::FetchState& wanted, CopyOver over) = 0;
 };
 
 class Box {
@@ -58,7 +63,7 @@ class Box {
   void execute(const round::ParticipantActions& actions);
   void execute(const round::SendMessage& action);
   void execute(const round::Begin& action);
-  void execute(const round::FetchState& action) { world_.fetch(index, action); }
+  void execute(const round::FetchState& action);
   void execute(const round::Compute& action);
   void execute(const round::SendTensor& action);
   void execute(const round::SendChunk& action);
@@ -68,8 +73,8 @@ class Box {
   void execute(const round::ApplyUpdate& action);
   void execute(const round::SaveCheckpoint& action);
   void execute(const round::SettleEpoch& action);
-  void execute(const round::SealShard& action) { handled(action.order); }
-  void execute(const round::KeepShard& action) { handled(action.order); }
+  void execute(const round::SealShard& action);
+  void execute(const round::KeepShard& action);
   void execute(const round::RestoreShard&) {}
   void execute(const round::PeerFault& action);
   void execute(const round::Ended& action) { ended_ = action; }
@@ -81,15 +86,10 @@ class Box {
   void execute(const round::DropStep&) {}
   void execute(const round::Release&) {}
 
-  /// Of a disk and a line that have time for it between two checkpoints.
-  template <class Order>
-  void handled(const Order& order) {
-    at_once_.push_back(round::ShardHandled{{order.step, order.stage, {}, cost().state_bytes, ""}});
-  }
-
   /// The engine is through with this after `takes` seconds and all that it was given before.
   void engine(double takes, round::ParticipantEvent done);
   double seconds_of(const round::Work& work) const;
+  Duration disk_time() const;  ///< of a checkpoint
   const StageCost& cost() const { return scenario_.stages.at(stage_); }
   std::uint64_t chunk_bytes(ChunkIndex chunk) const { return cost().chunk_bytes.at(chunk.value); }
 

@@ -18,7 +18,7 @@ enum class Cause : std::uint8_t {
   kUneven = 1,     ///< boxes of different speed
   kBoundary = 2,   ///< boundary tensors and every word take time on the line
   kAveraging = 3,  ///< gradients do
-  kLosses = 4,     ///< boxes that go, repair, and checkpoints
+  kLosses = 4,     ///< boxes that go, repair, checkpoints and their copies
 };
 inline constexpr std::size_t kCauses = 5;
 std::string_view to_string(Cause cause);

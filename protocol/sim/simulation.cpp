@@ -83,11 +83,12 @@ class Simulation final : public BoxWorld {
     std::uint64_t birth;
     ParticipantEvent event;
   };
-  /// A saved state on its way to a box, piece by piece.
+  /// A file on its way to a box, piece by piece.
   struct Copy {
     std::uint32_t to;
     std::uint64_t birth;
     FetchState wanted;
+    CopyOver over;
     TimePoint began;
     std::uint32_t asked = 0, came = 0;  ///< pieces
   };
@@ -100,7 +101,7 @@ class Simulation final : public BoxWorld {
     queue_.push(at, Posted{box, birth_of(box), std::move(event)});
   }
   void send(std::uint32_t from, const NodeId& to, Message message, std::uint64_t bytes) override;
-  void fetch(std::uint32_t box, const FetchState& wanted) override;
+  void copy(std::uint32_t box, const FetchState& wanted, CopyOver over) override;
 
   void happen(Delivery& delivery);
   void happen(Posted& posted) {
@@ -118,7 +119,7 @@ class Simulation final : public BoxWorld {
   void coordinate(const CoordinatorEvent& event);
   void execute(CoordinatorActions actions);
   void execute(Send& action);
-  void execute(const Persist&) {}  // its time: execute(CoordinatorActions)
+  void execute(const Persist& action);  // its time: execute(CoordinatorActions)
   void execute(const StepCommitted&);
   void execute(const EpochFinished& action);
   void execute(const CheckpointComplete&) {}
@@ -322,18 +323,17 @@ void Simulation::return_later(std::uint32_t index) {
 // ---- saved states -------------------------------------------------------------------------------
 
 /// Holders send pieces, each the next one as soon as it has sent the one before.
-void Simulation::fetch(std::uint32_t box, const FetchState& wanted) {
-  const auto copy = std::make_shared<Copy>(Copy{box, birth_of(box), wanted, now_});
+void Simulation::copy(std::uint32_t box, const FetchState& wanted, CopyOver over) {
+  const auto copy = std::make_shared<Copy>(Copy{box, birth_of(box), wanted, std::move(over), now_});
   for (const NodeId& holder : wanted.holders) send_piece(copy, index_of(holder));
-  if (copy->asked == 0)
-    post(box, now_, StateFetched{wanted.offer.step, "nobody has this state any more"});
+  if (copy->asked == 0) post(box, now_, copy->over("nobody has this state any more"));
 }
 
 void Simulation::send_piece(const std::shared_ptr<Copy>& copy, std::uint32_t holder) {
   Box& from = *boxes_[holder];
   if (copy->asked == kPieces || !from.alive()) return;
   ++copy->asked;
-  const std::uint64_t bytes = copy->wanted.offer.bytes / kPieces;
+  const std::uint64_t bytes = copy->wanted.file.bytes / kPieces;
   const TimePoint left = from.uplink.take(now_, bytes);
   after(left + scenario_.boxes.latency - now_, [this, copy, holder, left, bytes] {
     const TimePoint here = boxes_[copy->to]->downlink.take_flowing(now_, bytes);
@@ -345,18 +345,18 @@ void Simulation::piece_came(const std::shared_ptr<Copy>& copy, std::uint32_t hol
                             TimePoint left) {
   Box& box = *boxes_[copy->to];
   if (!box.alive() || box.birth != copy->birth) return;
-  const StateOffer& offer = copy->wanted.offer;
   if (!boxes_[holder]->had_sent(left)) {  // it went with its piece: another one sends that
     const std::uint32_t asked = --copy->asked;
     for (const NodeId& other : copy->wanted.holders)
       if (copy->asked == asked) send_piece(copy, index_of(other));
     if (copy->asked == asked && asked == copy->came)
-      box.handle(StateFetched{offer.step, "nobody has this state any more"});
+      box.handle(copy->over("nobody has this state any more"));
     return;
   }
-  if (++copy->came == kPieces) return box.handle(StateFetched{offer.step, ""});
+  const std::uint64_t bytes = copy->wanted.file.bytes;
+  if (++copy->came == kPieces) return box.handle(copy->over(""));
   send_piece(copy, holder);
-  box.handle(StateProgress{copy->came * (offer.bytes / kPieces), offer.bytes, now_ - copy->began});
+  box.handle(StateProgress{copy->came * (bytes / kPieces), bytes, now_ - copy->began});
 }
 
 // ---- network ------------------------------------------------------------------------------------
@@ -418,6 +418,13 @@ void Simulation::execute(Send& action) {
   if (meter_ != nullptr) meter_->sent(action.message);
   queue_.push(speaks_at_ + scenario_.boxes.latency,
               delivery(kCoordinator, index_of(action.to), std::move(action.message)));
+}
+
+void Simulation::execute(const Persist& action) {
+  const auto* kept = std::get_if<ShardKept>(&action.record);
+  if (kept == nullptr) return;
+  ++figures_.shards_kept;
+  figures_.bytes_kept += kept->sealed.bytes;
 }
 
 void Simulation::begin_training() {

@@ -34,6 +34,8 @@ struct RunFigures {
   std::uint64_t joins = 0;          ///< boxes that became members while the round ran
   std::uint64_t joins_refused = 0;  ///< times that one was sent away; it asks again later
   std::uint64_t rollbacks = 0;
+  std::uint64_t shards_kept = 0;  ///< sealed copies that went to another stage's box
+  std::uint64_t bytes_kept = 0;   ///< of these, on the lines
   std::uint64_t faults = 0;  ///< messages that one machine held against another: none, or a bug
   std::optional<round::RoundFinished> finished;  ///< the round ended by itself
   double seconds_simulated = 0;

@@ -208,12 +208,14 @@ void describe(FieldIo& io, StageClosed& m) {
   io.require(distinct(m.holders), "names a holder twice");
 }
 
-void describe(FieldIo& io, StateOffer& m) {
+void describe(FieldIo& io, ShardFile& m) {
   io.number(m.step, limits::kStepsMax);
   io.number(m.stage, kStageMax);
   io.array(m.file_hash);
   io.number(m.bytes);
 }
+
+void describe(FieldIo& io, StateOffer& m) { io.nested(m.file); }
 
 void describe(FieldIo& io, CommitScalars& m) {
   io.number(m.step, limits::kStepsMax);

@@ -46,6 +46,7 @@ void describe(FieldIo& io, Holdings& m);
 void describe(FieldIo& io, RepairTaken& m);
 void describe(FieldIo& io, RepairTask& m);
 void describe(FieldIo& io, RepairOrders& m);
+void describe(FieldIo& io, ShardFile& m);
 void describe(FieldIo& io, StateOffer& m);
 void describe(FieldIo& io, SealOrder& m);
 void describe(FieldIo& io, KeepOrder& m);

@@ -76,23 +76,18 @@ void describe(FieldIo& io, SealOrder& m) {
 }
 
 void describe(FieldIo& io, KeepOrder& m) {
-  io.number(m.step, limits::kStepsMax);
-  io.number(m.stage, limits::kStagesMax - 1);
+  io.nested(m.sealed);
   io.key(m.holder);
-  io.array(m.file_hash);
-  io.number(m.bytes);
 }
 
 void describe(FieldIo& io, ShardSealed& m) {
-  io.number(m.step, limits::kStepsMax);
-  io.number(m.stage, limits::kStagesMax - 1);
-  io.array(m.file_hash);
-  io.number(m.bytes);
+  io.nested(m.sealed);
   io.text(m.error);
 }
 
 void describe(FieldIo& io, ShardReturn& m) {
   io.nested(m.sealed);
+  io.key(m.keeper);
   io.array(m.key);
   io.array(m.opened_hash);
 }

@@ -2,8 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "shard/plan/memory.h"
 
-#include <cstdio>
 #include <utility>
+
+#include "protocol/base/quantity.h"
 
 namespace coshard::shard {
 namespace {
@@ -19,16 +20,6 @@ std::uint64_t layer_elements_per_token(const ModelSpec& spec) {
 }
 
 }  // namespace
-
-std::string bytes_text(std::uint64_t bytes) {
-  static constexpr const char* kUnits[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-  auto value = static_cast<double>(bytes);
-  std::size_t unit = 0;
-  for (; value >= 1024 && unit + 1 < std::size(kUnits); ++unit) value /= 1024;
-  char text[32];
-  std::snprintf(text, sizeof text, unit == 0 ? "%.0f %s" : "%.1f %s", value, kUnits[unit]);
-  return text;
-}
 
 MemoryPlan memory_plan(const ModelSpec& spec, const StageSlice& slice,
                        const MemoryOptions& options) {

@@ -40,9 +40,6 @@ struct MemoryPlan {
 MemoryPlan memory_plan(const ModelSpec& spec, const StageSlice& slice,
                        const MemoryOptions& options);
 
-/// "1.3 GiB".
-std::string bytes_text(std::uint64_t bytes);
-
 /// A bill for people, in one line: what is needed of `available_bytes`, then each purpose.
 std::string memory_bill(const MemoryPlan& plan, std::uint64_t available_bytes);
 

@@ -12,6 +12,7 @@ namespace {
 
 using nlohmann::json;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 const std::string kRound = COSHARD_SOURCE_DIR "/deploy/rounds/160m.toml";
 
@@ -56,6 +57,20 @@ TEST(CliSimulate, SaysInWordsWhatHoldsTheRoundBack) {
   const Ran fast = run_program("coshard", {"simulate", kRound, "--peers", "64", "--latency", "0ms"},
                                home.path());
   EXPECT_THAT(fast.output, HasSubstr("advice       32 microbatches keep 16 replicas of 4 stages"));
+}
+
+/// A stage of one replica has its checkpoint sealed and kept by another's box.
+TEST(CliSimulate, SaysWhatTheOnlyCopiesOfShardsCost) {
+  const TempDir home;
+  const auto run = [&](const char* peers) {
+    return run_program("coshard",
+                       {"simulate", kRound, "--peers", peers, "--churn", "0%/h", "--uplink",
+                        "50mbit", "--hours", "3"},
+                       home.path())
+        .output;
+  };
+  EXPECT_THAT(run("4"), HasSubstr("copies       "));
+  EXPECT_THAT(run("8"), Not(HasSubstr("copies       "))) << "both replicas have it";
 }
 
 }  // namespace

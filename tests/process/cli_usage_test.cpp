@@ -205,7 +205,7 @@ TEST(CliStatus, ReadsWhatTheNodeWroteAndSaysWhenItIsGone) {
   EXPECT_THAT(text.output, HasSubstr("not running"));
   EXPECT_THAT(text.output, HasSubstr("gcide, stage 1 replica 0, running"));
   EXPECT_THAT(text.output, HasSubstr("credits    unknown: no answer from http://127.0.0.1:9"));
-  EXPECT_THAT(text.output, HasSubstr("abcdef01  stage 0  sent 2.0 KiB  received 10 B  1.5 ms"));
+  EXPECT_THAT(text.output, HasSubstr("abcdef01  stage 0  sent 2.00 KiB  received 10 B  1.5 ms"));
   const Ran json =
       run_program("coshard", {"status", "--dir", (home / "node").string(), "--json"}, home.path());
   const auto said = nlohmann::json::parse(json.output);

@@ -111,5 +111,61 @@ TEST(RollbackSim, AKeeperGivesBackWhatWasLostWithItsDisk) {
   EXPECT_GT(rollbacks, count / 3);
 }
 
+/// Everybody stops: by order of the coordinator, because somebody leaves, or for want of power.
+enum class Stop : std::uint8_t { kOrdered, kLeaving, kPower };
+
+void stop_everybody(VirtualRound& world, const Options& options, Stop how, Duration at) {
+  if (how == Stop::kOrdered) return world.control(round::ControlVerb::kStop, at);
+  if (how == Stop::kLeaving) return world.leave(0, at);
+  world.kill_coordinator(at);
+  for (std::uint32_t node = 0; node < options.shape.stages; ++node) world.kill_node(node, at);
+}
+
+/// One replica per stage; while all are stopped, one loses its disk, or is gone with it. What a
+/// stop saved is not lost either: the round goes on where it stopped.
+TEST(RollbackSim, AKeeperGivesBackWhatWasLostWhileEverybodyWasStopped) {
+  std::uint64_t restored = 0, count = 0;
+  for (const std::uint64_t seed : seeds(400)) {
+    ++count;
+    Rng rng(seed, 54);
+    Options options = fragile_options(seed, rng);
+    options.shape.stages = 2 + static_cast<std::uint32_t>(rng.below(2));
+    options.shape.replicas = options.replicas_max = 1;
+    SCOPED_TRACE(shape_name(options));
+    Disks disks;
+    const auto how = static_cast<Stop>(rng.below(3));
+    VirtualRound stopped(options, disks);
+    stop_everybody(stopped, options, how, milliseconds(1000 + rng.below(5000)));
+    stopped.run();
+    ASSERT_TRUE(stopped.errors.empty()) << stopped.errors.front();
+    const round::JournalState journal = round::replay(disks.journal);
+    if (!journal.checkpoint || journal.last_step.value == options.steps) continue;
+    if (how != Stop::kPower) {
+      ASSERT_EQ(journal.checkpoint->step, journal.last_step);
+    }
+    const auto lost = static_cast<std::uint32_t>(rng.below(options.shape.stages));
+    disks.files[lost].clear();
+    disks.sealed[lost].clear();
+    options.extra_nodes = static_cast<std::uint32_t>(rng.below(2));
+    VirtualRound resumed(options, disks);
+    if (options.extra_nodes > 0) resumed.stay_away(lost);
+    resumed.run(std::chrono::hours(1));
+    ASSERT_TRUE(resumed.errors.empty()) << resumed.errors.front();
+    ASSERT_TRUE(resumed.finished.has_value()) << resumed.describe();
+    ASSERT_EQ(resumed.finished->reason, EndReason::kFinished) << resumed.finished->text;
+    ASSERT_EQ(resumed.rollbacks.empty(), journal.checkpoint->step == journal.last_step);
+    const auto expected = reference(options, options.steps);
+    for (std::uint32_t node = 0; node < resumed.nodes(); ++node)
+      if (const auto stage = resumed.stage_of(node)) {
+        EXPECT_EQ(resumed.parameters_of(node), expected[*stage]) << "node " << node;
+      }
+    if (HasFailure()) return;
+    ++restored;
+  }
+  std::printf("%llu stages given back\n", static_cast<unsigned long long>(restored));
+  if (std::getenv("COSHARD_SIM_SEED") != nullptr) return;
+  EXPECT_GT(restored, count / 2);
+}
+
 }  // namespace
 }  // namespace coshard::simtest

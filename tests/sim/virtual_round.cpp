@@ -170,6 +170,8 @@ void VirtualRound::start_node(std::uint32_t node, Duration at) {
   });
 }
 
+void VirtualRound::stay_away(std::uint32_t node) { nodes_[node]->alive = false; }
+
 void VirtualRound::revive(Node& node) {
   if (finished) return;
   if (!desk().alive)

@@ -105,6 +105,8 @@ class VirtualRound {
   static constexpr std::uint32_t kCoordinator = 1'000'000;
   /// Node `node`, dead or not started yet, starts (again) and asks to be let in.
   void start_node(std::uint32_t node, Duration at);
+  /// Node `node` never starts.
+  void stay_away(std::uint32_t node);
   /// Kills and freezes pass over a node while its stage has nobody else.
   void spare_the_last() { sparing_ = watching_ = true; }
   /// Whole stages may go; only the end of the round is not disturbed.

@@ -19,9 +19,9 @@ const Disks::File* find_file(const std::vector<Disks::File>& files, StageIndex s
 
 void VirtualRound::Node::execute(const SealShard& action) {
   later(world_.delay(50'000), [this, order = action.order] {
-    ShardSealed answer{order.step, order.stage, {}, 10, ""};
+    ShardSealed answer{{order.step, order.stage, {}, 10}, ""};
     if (const auto* file = find_file(world_.disks_.files[index], order.stage, order.step)) {
-      answer.file_hash = file->held.file_hash;
+      answer.sealed.file_hash = file->held.file_hash;
       world_.disks_.sealed[index].push_back(*file);
     } else {
       answer.error = "no such checkpoint";
@@ -33,17 +33,17 @@ void VirtualRound::Node::execute(const SealShard& action) {
 void VirtualRound::Node::execute(const KeepShard& action) {
   later(world_.delay(100'000), [this, order = action.order] {
     Node* holder = world_.find(order.holder);
-    const auto* file = find_file(world_.disks_.sealed[holder->index], order.stage, order.step);
+    const auto* file =
+        find_file(world_.disks_.sealed[holder->index], order.sealed.stage, order.sealed.step);
     const bool there = file != nullptr && holder->alive;
     if (there) world_.disks_.sealed[index].push_back(*file);
-    handle(ShardHandled{
-        {order.step, order.stage, order.file_hash, 10, there ? "" : "its holder is gone"}});
+    handle(ShardHandled{{order.sealed, there ? "" : "its holder is gone"}});
   });
 }
 
 void VirtualRound::Node::execute(const RestoreShard& action) {
   later(world_.delay(100'000), [this, shard = action.shard] {
-    Node* keeper = world_.find(shard.sealed.holder);
+    Node* keeper = world_.find(shard.keeper);
     const auto* file =
         find_file(world_.disks_.sealed[keeper->index], shard.sealed.stage, shard.sealed.step);
     const bool there =

@@ -193,11 +193,12 @@ class RandomMessage {
     if (flag()) closed.holders.push_back(node());
     return closed;
   }
-  StateOffer make(StateOffer) { return {step(), stage(), array<Hash>(), any_number()}; }
+  ShardFile shard_file() { return {step(), stage(), array<Hash>(), any_number()}; }
+  StateOffer make(StateOffer) { return {shard_file()}; }
   SealOrder make(SealOrder) { return {step(), stage(), array<SealKey>()}; }
-  KeepOrder make(KeepOrder) { return {step(), stage(), node(), array<Hash>(), any_number()}; }
-  ShardSealed make(ShardSealed) { return {step(), stage(), array<Hash>(), any_number(), text()}; }
-  ShardReturn make(ShardReturn) { return {make(KeepOrder{}), array<SealKey>(), array<Hash>()}; }
+  KeepOrder make(KeepOrder) { return {shard_file(), node()}; }
+  ShardSealed make(ShardSealed) { return {shard_file(), text()}; }
+  ShardReturn make(ShardReturn) { return {shard_file(), node(), array<SealKey>(), array<Hash>()}; }
   Commit make(Commit) {
     CommitScalars scalars;
     scalars.step = step();

@@ -9,6 +9,7 @@
 #include "protocol/base/bytes.h"
 #include "protocol/base/error.h"
 #include "protocol/base/limits.h"
+#include "protocol/base/quantity.h"
 #include "protocol/base/rng.h"
 #include "protocol/base/tensor_blob.h"
 
@@ -98,6 +99,15 @@ TEST(Error, MacrosPropagate) {
   EXPECT_EQ(quarter(6).error().code, ErrorCode::kInvalidArgument);
   EXPECT_EQ(quarter(6).error().within("quarter").message,
             "quarter: expected an even number, found 3");
+}
+
+TEST(Quantity, BytesHaveThreeDigits) {
+  const std::pair<double, const char*> texts[] = {
+      {0, "0 B"},           {1023, "1023 B"},           {1024, "1.00 KiB"},
+      {1536, "1.50 KiB"},   {12.34 * 1024, "12.3 KiB"}, {512.0 * 1024 * 1024, "512 MiB"},
+      {7.93e9, "7.39 GiB"}, {7.96e9, "7.41 GiB"},       {3e15, "2728 TiB"}};
+  for (const auto& [bytes, text] : texts) EXPECT_EQ(bytes_text(bytes), text);
+  EXPECT_EQ(bytes_text(std::uint64_t{1536}), "1.50 KiB");
 }
 
 }  // namespace

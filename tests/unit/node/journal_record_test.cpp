@@ -33,7 +33,7 @@ std::vector<round::JournalRecord> one_of_each() {
           round::NodeGone{NodeId{{9}}},
           round::DigestsAgreed{StepId(41), {Fingerprint{1}, Fingerprint{2}}},
           round::RoundEnding{{EndReason::kStopped, StepId(41), true, "stopped", false}},
-          round::ShardKept{StepId(40), StageIndex(1), NodeId{{9}}, Hash{3}, 300}};
+          round::ShardKept{{StepId(40), StageIndex(1), Hash{3}, 300}, NodeId{{9}}}};
 }
 
 TEST(JournalRecord, ReadsWhatItWrote) {

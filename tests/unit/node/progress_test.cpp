@@ -114,12 +114,10 @@ TEST(Progress, ATerminalIsRedrawnInPlace) {
   EXPECT_THAT(test::read_text(file), HasSubstr("\x1b[" + std::to_string(lines) + "A"));
 }
 
-TEST(Progress, SecondsAndBytesAreForPeople) {
+TEST(Progress, SecondsAreForPeople) {
   EXPECT_EQ(render_seconds(45.4), "45 s");
   EXPECT_EQ(render_seconds(200), "3 min 20 s");
   EXPECT_EQ(render_seconds(7500), "2 h 5 min");
-  EXPECT_EQ(render_bytes(512), "512 B");
-  EXPECT_EQ(render_bytes(1536), "1.5 KiB");
 }
 
 TEST(LossCurve, AsciiPlotPutsHighLossOnTopAndNamesTheAxes) {

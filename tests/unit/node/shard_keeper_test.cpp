@@ -49,9 +49,7 @@ class ShardKeeperTest : public ::testing::Test {
                                std::filesystem::copy_options::overwrite_existing);
   }
   ShardReturn shard(const ShardSealed& sealed) const {
-    return {{sealed.step, sealed.stage, {}, sealed.file_hash, sealed.bytes},
-            key_,
-            crypto::sha256(as_bytes(state_))};
+    return {sealed.sealed, {}, key_, crypto::sha256(as_bytes(state_))};
   }
   std::filesystem::path opened() const { return checkpoint_path(newcomer_.path(), kStep, kStage); }
 
@@ -63,8 +61,8 @@ class ShardKeeperTest : public ::testing::Test {
 TEST_F(ShardKeeperTest, WhatIsGivenBackIsWhatWasSaved) {
   const ShardSealed sealed = seal();
   const std::string file = test::read_text(sealed_path(holder_.path(), kStep, kStage));
-  EXPECT_EQ(sealed.bytes, file.size());
-  EXPECT_EQ(sealed.file_hash, crypto::sha256(as_bytes(file)));
+  EXPECT_EQ(sealed.sealed.bytes, file.size());
+  EXPECT_EQ(sealed.sealed.file_hash, crypto::sha256(as_bytes(file)));
   EXPECT_THAT(file, Not(HasSubstr(state_.substr(1000, 32))));
   hand_over();
   const auto done = open_shard(newcomer_.path(), shard(sealed));
@@ -148,7 +146,7 @@ TEST_F(ShardKeeperTest, AKeeperCopiesItAndANewcomerOpensIt) {
     }
   };
   const ShardSealed sealed = seal();
-  const KeepOrder order{kStep, kStage, source, sealed.file_hash, sealed.bytes};
+  const KeepOrder order{sealed.sealed, source};
   test::TempDir keepers;
   auto keeper = keeper_of(keepers.path());
   keeper->run(round::KeepShard{order});
@@ -157,11 +155,11 @@ TEST_F(ShardKeeperTest, AKeeperCopiesItAndANewcomerOpensIt) {
   ASSERT_EQ(events.size(), 1U);
   const auto& kept = std::get<round::ShardHandled>(events[0]).answer;
   EXPECT_EQ(kept.error, "");
-  EXPECT_EQ(kept.file_hash, sealed.file_hash);
+  EXPECT_EQ(kept.sealed, sealed.sealed);
 
   auto newcomer = keeper_of(newcomer_.path());
   ShardReturn wanted = shard(sealed);
-  wanted.sealed.holder = source;
+  wanted.keeper = source;
   newcomer->run(round::RestoreShard{wanted});
   answer_from(*newcomer, keepers.path());
   (*posted.pop())();  // the copy is whole
@@ -169,6 +167,12 @@ TEST_F(ShardKeeperTest, AKeeperCopiesItAndANewcomerOpensIt) {
   ASSERT_EQ(events.size(), 2U);
   EXPECT_EQ(std::get<round::StateFetched>(events[1]).error, "");
   EXPECT_EQ(test::read_text(opened()), state_);
+
+  newcomer->run(round::KeepShard{order});  // from now on it keeps what it is told to
+  answer_from(*newcomer, holder_.path());
+  (*posted.pop())();
+  ASSERT_EQ(events.size(), 3U);
+  EXPECT_EQ(std::get<round::ShardHandled>(events[2]).answer.error, "");
 }
 
 }  // namespace

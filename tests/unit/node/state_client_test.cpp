@@ -32,7 +32,7 @@ class StateClientTest : public ::testing::Test {
     Rng rng(5);
     for (std::size_t i = 0; i < 5 * kPiece + 100; ++i)
       state_.push_back(static_cast<std::uint8_t>(rng()));
-    offer_ = {kStep, kStage, crypto::sha256(state_), state_.size()};
+    file_ = {kStep, kStage, crypto::sha256(state_), state_.size()};
   }
 
   /// Asks all holders and lets them answer until the copy is over.
@@ -42,7 +42,7 @@ class StateClientTest : public ::testing::Test {
     over_.reset();
     make(client_, kSelf, over_,
          [this](const NodeId& to, const StateAsk& ask) { asked_[to].push_back(ask); });
-    round::FetchState wanted{offer_, {}};
+    round::FetchState wanted{file_, {}};
     for (const auto& [who, kind] : holders_) wanted.holders.push_back(who);
     client_->fetch(wanted);
     while (!over_) {
@@ -117,7 +117,7 @@ class StateClientTest : public ::testing::Test {
   test::TempDir dir_;
   ManualClock clock_;
   Bytes state_;
-  StateOffer offer_;
+  ShardFile file_;
   std::map<NodeId, Kind> holders_;
   std::map<NodeId, std::vector<StateAsk>> asked_;
   std::map<NodeId, int> answers_;
@@ -151,7 +151,7 @@ TEST_F(StateClientTest, WhoIsAwayOrLacksItIsDoneWithout) {
 
 TEST_F(StateClientTest, LiarsAloneAreNamedByTheHashAndLeaveNothing) {
   const auto done = fetch({{node(1), Kind::kLiar}});
-  EXPECT_NE(done.error.find(to_hex(offer_.file_hash)), std::string::npos) << done.error;
+  EXPECT_NE(done.error.find(to_hex(file_.file_hash)), std::string::npos) << done.error;
   EXPECT_TRUE(file().empty());
 }
 
@@ -183,7 +183,7 @@ TEST_F(StateClientTest, TwoThatShareAFolderDoNotSpoilEachOthersCopies) {
     Joiner& joiner = joiners.at(which);
     make(joiner.client, node(static_cast<std::uint8_t>(7 + which)), joiner.over,
          [&joiner](const NodeId&, const StateAsk& ask) { joiner.asks.push_back(ask); });
-    joiner.client->fetch({offer_, {node(1)}});
+    joiner.client->fetch({file_, {node(1)}});
   };
   const auto answer = [&](Joiner& joiner) {
     if (joiner.asks.empty()) return false;

@@ -42,7 +42,7 @@ class KeeperTest : public CoordinatorTest {
       hear(n, CheckpointReport{StepId(1), StageIndex(n), saved(n), 10, ""});
   }
   void answer(std::uint32_t node, std::uint32_t stage, const std::string& error = "") {
-    hear(node, ShardSealed{StepId(1), StageIndex(stage), sealed(stage), 27, error});
+    hear(node, ShardSealed{{StepId(1), StageIndex(stage), sealed(stage), 27}, error});
   }
   /// And each keeps the other's shard.
   void open_kept() {
@@ -75,10 +75,11 @@ TEST_F(KeeperTest, TheOnlyCopyIsSealedAndKeptByAnotherStage) {
             (SealOrder{StepId(1), StageIndex(1), config.seal_key(StageIndex(1), StepId(1))}));
   EXPECT_FALSE(last_to<KeepOrder>(0).has_value()) << "there is nothing to keep yet";
   answer(1, 1);
-  EXPECT_EQ(*last_to<KeepOrder>(0), (KeepOrder{StepId(1), StageIndex(1), node(1), sealed(1), 27}));
+  EXPECT_EQ(*last_to<KeepOrder>(0),
+            (KeepOrder{{StepId(1), StageIndex(1), sealed(1), 27}, node(1)}));
   EXPECT_FALSE(journaled().has_value());
   answer(0, 1);
-  EXPECT_EQ(*journaled(), (ShardKept{StepId(1), StageIndex(1), node(0), sealed(1), 27}));
+  EXPECT_EQ(*journaled(), (ShardKept{{StepId(1), StageIndex(1), sealed(1), 27}, node(0)}));
   for (const auto& action : said)
     if (const auto* send = std::get_if<Send>(&action); send != nullptr && send->to == node(0))
       if (const auto* seal = std::get_if<SealOrder>(&send->message)) {
@@ -137,10 +138,10 @@ TEST_F(KeeperTest, ANewcomerBringsTheLostStageBack) {
   EXPECT_EQ(welcome->resume_step.value, 1U);
   EXPECT_EQ(welcome->resume_file_hash, saved(1));
   ASSERT_EQ(machine->phase(), CoordinatorPhase::kLoading);
-  EXPECT_EQ(*last_to<ShardReturn>(7),
-            (ShardReturn{{StepId(1), StageIndex(1), node(0), sealed(1), 27},
-                         config.seal_key(StageIndex(1), StepId(1)),
-                         saved(1)}));
+  EXPECT_EQ(*last_to<ShardReturn>(7), (ShardReturn{{StepId(1), StageIndex(1), sealed(1), 27},
+                                                   node(0),
+                                                   config.seal_key(StageIndex(1), StepId(1)),
+                                                   saved(1)}));
   for (const std::uint32_t n : {0U, 7U})
     hear(n, UpdateReport{StepId(1), StageIndex(n == 0 ? 0 : 1), {1}});
   EXPECT_EQ(last_to<StepOpen>(7)->step.value, 2U);
@@ -154,7 +155,7 @@ TEST_F(KeeperTest, WhoCannotBringItBackIsSentAwayAndTheRoundWaits) {
   ask(7);
   ASSERT_EQ(machine->phase(), CoordinatorPhase::kLoading);
   said.clear();
-  hear(7, ShardSealed{StepId(1), StageIndex(1), {}, 0, "not what was sealed"});
+  hear(7, ShardSealed{{StepId(1), StageIndex(1), {}, 0}, "not what was sealed"});
   EXPECT_EQ(machine->phase(), CoordinatorPhase::kAdmitting);
   EXPECT_TRUE(last_to<Refused>(7).has_value());
   ask(0, 0);
@@ -215,14 +216,130 @@ TEST_F(KeeperTest, ACheckpointThatIsNotKeptWholeIsNone) {
   for (const std::uint32_t n : {0U, 1U})
     hear(n, CheckpointReport{StepId(2), StageIndex(n), saved(n), 10, ""});
   for (const std::uint32_t n : {1U, 0U})
-    hear(n, ShardSealed{StepId(2), StageIndex(1), sealed(1), 27, ""});
-  ASSERT_EQ(journaled()->step.value, 2U);
+    hear(n, ShardSealed{{StepId(2), StageIndex(1), sealed(1), 27}, ""});
+  ASSERT_EQ(journaled()->sealed.step.value, 2U);
   happen(PeerLost{node(1), "silent"});
   EXPECT_EQ(*last<RolledBack>(), (RolledBack{StepId(1), LedgerEpoch(2)}));
   ask(0, 0);
   ask(7);
   EXPECT_EQ(last_to<Welcome>(7)->resume_step.value, 1U);
   EXPECT_EQ(last_to<ShardReturn>(7)->sealed.step.value, 1U);
+}
+
+// ---- at the end of a life, and after it ---------------------------------------------------------
+
+/// What a stop saves may be the only copy as well, and nobody knows who comes back.
+TEST_F(KeeperTest, WhatAStopSavesIsKeptBeforeAnybodyLeaves) {
+  config.ledger_epoch_steps = 5;
+  open_saved();
+  EXPECT_FALSE(last_to<SealOrder>(1).has_value()) << "step 1 was not to be saved";
+  happen(Control{ControlVerb::kStop});
+  ASSERT_TRUE(last_to<RoundEnd>(1)->checkpoint);
+  for (const std::uint32_t n : {0U, 1U})
+    hear(n, CheckpointReport{StepId(1), StageIndex(n), saved(n), 10, ""});
+  happen(EpochSettled{LedgerEpoch(0)});
+  for (const std::uint32_t stage : {0U, 1U}) {
+    EXPECT_EQ(machine->phase(), CoordinatorPhase::kEnding);
+    EXPECT_EQ(last_to<SealOrder>(stage)->step.value, 1U);
+    answer(stage, stage);
+    EXPECT_EQ(last_to<KeepOrder>(1 - stage)->holder, node(stage));
+    answer(1 - stage, stage);
+  }
+  ASSERT_TRUE(last<EpochFinished>().has_value());
+  happen(EpochSettled{last<EpochFinished>()->epoch});
+  ASSERT_EQ(machine->phase(), CoordinatorPhase::kEnded);
+  EXPECT_EQ(last<RoundFinished>()->resumable_step.value, 1U);
+  EXPECT_EQ(replay(journal).kept.size(), 2U);
+}
+
+TEST_F(KeeperTest, ARoundIsFinishedOnceItsLastStateIsKept) {
+  config.steps = 1;
+  open_saved();
+  for (const std::uint32_t stage : {0U, 1U}) {
+    EXPECT_FALSE(last_to<RoundEnd>(0).has_value());
+    answer(stage, stage);
+    answer(1 - stage, stage);
+  }
+  EXPECT_EQ(last_to<RoundEnd>(0)->reason, EndReason::kFinished);
+  EXPECT_EQ(machine->status().resumable_step.value, 1U);
+}
+
+/// Who was asked to stop leaves within ten seconds, kept or not.
+TEST_F(KeeperTest, AStopDoesNotWaitForEverForAKeeper) {
+  config.ledger_epoch_steps = 5;
+  open_saved();
+  hear(1, LeaveNotice{"stopped by its operator"});
+  for (const std::uint32_t n : {0U, 1U})
+    hear(n, CheckpointReport{StepId(1), StageIndex(n), saved(n), 10, ""});
+  pass(limits::kLeaveTimeout - 100ms);
+  EXPECT_FALSE(last<CheckpointComplete>().has_value());
+  pass(200ms);
+  EXPECT_EQ(last<CheckpointComplete>()->record.step.value, 1U) << "better than none";
+  happen(EpochSettled{last<EpochFinished>()->epoch});
+  EXPECT_EQ(machine->phase(), CoordinatorPhase::kEnded);
+}
+
+/// Everybody was stopped, and one never comes back, nor does its disk.
+TEST_F(KeeperTest, WhereNobodyComesBackAnyNodeGetsTheSeatInTheEnd) {
+  open_kept();
+  happen(Control{ControlVerb::kStop});
+  pass(limits::kSettleTimeout + 1s);
+  ASSERT_EQ(machine->phase(), CoordinatorPhase::kEnded);
+  open(journal);
+  said.clear();
+  ask(7);
+  ask(0, 0);
+  EXPECT_EQ(last_to<Welcome>(0)->resume_step.value, 1U);
+  pass(limits::kAdmissionTimeout - 1s);
+  ask(7);
+  EXPECT_FALSE(last_to<Welcome>(7).has_value()) << "who holds the stage may be on its way";
+  EXPECT_FALSE(last_to<Refused>(7).has_value()) << "and may not";
+  const auto waits = machine->status().waits;
+  ASSERT_EQ(waits.size(), 1U) << "stage 0 has its node";
+  EXPECT_EQ(sentence(waits[0], now),
+            "a node that holds stage 1 after step 1: 59.0 s; in 1.0 s any node may take its seat: "
+            "node " +
+                node(0).short_hex() + " keeps its shard");
+  pass(2s);
+  ask(7);
+  ASSERT_TRUE(last_to<Welcome>(7).has_value());
+  EXPECT_TRUE(last_to<Welcome>(7)->restores);
+  ASSERT_EQ(machine->phase(), CoordinatorPhase::kLoading);
+  EXPECT_EQ(last_to<ShardReturn>(7)->keeper, node(0));
+  for (const std::uint32_t n : {0U, 7U})
+    hear(n, UpdateReport{StepId(1), StageIndex(n == 0 ? 0 : 1), {1}});
+  EXPECT_EQ(last_to<StepOpen>(7)->step.value, 2U);
+}
+
+TEST_F(KeeperTest, WhoComesBackWithTheShardIsFirst) {
+  open_kept();
+  happen(Control{ControlVerb::kStop});
+  pass(limits::kSettleTimeout + 1s);
+  open(journal);
+  said.clear();
+  ask(7);
+  ask(0, 0);
+  pass(limits::kAdmissionTimeout + 1s);
+  ask(1, 1);
+  EXPECT_FALSE(last_to<Welcome>(1)->restores);
+  ASSERT_EQ(machine->phase(), CoordinatorPhase::kLoading);
+  ask(7);
+  EXPECT_FALSE(last_to<Welcome>(7).has_value());
+}
+
+TEST_F(KeeperTest, WhoHasTooLittleMemoryDoesNotGetIt) {
+  config.needs = {{100, 100}, {200, 200}};
+  open_kept();
+  happen(PeerLost{node(1), "silent"});
+  ask(0, 0);
+  JoinRequest small;
+  small.memory_bytes = 150;
+  hear(7, small);
+  EXPECT_FALSE(last_to<Welcome>(7).has_value());
+  EXPECT_NE(last_to<Refused>(7)->reason.find("stage 1 needs"), std::string::npos);
+  small.memory_bytes = 250;
+  hear(8, small);
+  EXPECT_TRUE(last_to<Welcome>(8)->restores);
 }
 
 /// Where a stage has two replicas, both have the file.

@@ -428,7 +428,7 @@ TEST_F(ParticipantTest, AJoinerIsLetInWhileItsLastUpdateIsOnItsWay) {
     table.members.push_back(
         {node(n), StageIndex(n / 2), ReplicaIndex(n % 2), kLife, "", {}, n == 5});
   obey(table);
-  obey(StateOffer{StepId(1), StageIndex(2), {}, 100});
+  obey(StateOffer{{StepId(1), StageIndex(2), {}, 100}});
   happen(StateFetched{StepId(1), ""});
   happen(StageReady{{3, 2, 4, 16}, Schedule::kOneForwardOneBackward, 1, {}});
   obey(

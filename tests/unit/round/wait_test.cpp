@@ -47,5 +47,37 @@ TEST(Times, ExpectTheMedianAndSixDeviationsAtMostTheCap) {
   EXPECT_EQ(times.expected(4s), 500ms) << "what was long ago is forgotten";
 }
 
+TEST(Rate, ScalesWithTheBytesUpToTheCap) {
+  Rate rate;
+  EXPECT_EQ(rate.expected(1, 4s), 4s) << "nothing is measured";
+  rate.add(0, 1s);
+  EXPECT_EQ(rate.expected(1, 4s), 4s) << "no bytes say nothing";
+  for (const std::uint64_t mebibytes : {1U, 2U, 4U}) rate.add(mebibytes << 20, mebibytes * 100ms);
+  EXPECT_EQ(rate.expected(std::uint64_t{3} << 20, 4s), 300ms);
+  EXPECT_EQ(rate.expected(std::uint64_t{1} << 19, 4s), 50ms);
+  EXPECT_EQ(rate.expected(std::uint64_t{80} << 20, 4s), 4s);
+  for (const Duration time : {120ms, 140ms}) rate.add(1 << 20, time);
+  // Per MiB 100 100 100 120 140: the median is 100, deviations 0 0 0 20 40.
+  EXPECT_EQ(rate.expected(1 << 20, 4s), 100ms);
+  for (const Duration time : {120ms, 140ms}) rate.add(1 << 20, time);
+  // 100 100 100 120 120 140 140: 120, deviations 0 0 20 20 20 20 20.
+  EXPECT_EQ(rate.expected(2 << 20, 4s), 480ms);
+}
+
+TEST(Inquiry, GivesTwiceTheTimeForEachQuestionUntilTheAnswer) {
+  Inquiry inquiry;
+  inquiry.ask(kStart);
+  EXPECT_EQ(inquiry.due(), kStart + limits::kRepeatInterval);
+  inquiry.answered(kStart + 80ms);
+  inquiry.ask(kStart + 1s);
+  EXPECT_EQ(inquiry.due(), kStart + 1080ms);
+  inquiry.ask_again(kStart + 1080ms);
+  EXPECT_EQ(inquiry.due(), kStart + 1240ms);
+  inquiry.answered(kStart + 1400ms);
+  inquiry.ask(kStart + 2s);
+  // 80 and 400 (from the first question): the median is 400, its deviations 0 and 320.
+  EXPECT_EQ(inquiry.due(), kStart + 2s + limits::kRepeatInterval);
+}
+
 }  // namespace
 }  // namespace coshard::round

@@ -117,6 +117,44 @@ TEST(Simulation, UnevenBoxesKeepWithinTheBoundOfListScheduling) {
   }
 }
 
+/// The end waits for it: saved, sealed, and over the line of its only holder.
+TEST(Simulation, TheOnlyCopyOfAShardTakesItsBytesOnTheUplink) {
+  const auto ends_after = [](std::uint64_t state_bytes, std::uint32_t replicas) {
+    Scenario scenario = even_round(2, replicas, 4 * replicas);
+    scenario.round.steps = 3;
+    scenario.steps = limits::kStepsMax;
+    scenario.boxes.uplink_bytes_per_second = 1e6;
+    scenario.boxes.disk_bytes_per_second = 4e6;
+    for (StageCost& stage : scenario.stages) stage.state_bytes = state_bytes;
+    const RunFigures run = simulate(scenario);
+    EXPECT_EQ(run.steps, 2U);
+    EXPECT_EQ(run.shards_kept, replicas == 1 ? 2U : 0U) << state_bytes;
+    EXPECT_EQ(run.bytes_kept, run.shards_kept * state_bytes);
+    return run.seconds_simulated;
+  };
+  constexpr std::uint64_t kState = 4'000'000;
+  const double copied = ends_after(kState, 1) - ends_after(0, 1);
+  EXPECT_NEAR(copied, 2 * kState / 4e6 + kState / 1e6, 0.1);  // a tick of the coordinator
+  EXPECT_NEAR(ends_after(kState, 2) - ends_after(0, 2), kState / 4e6, 0.1) << "two have it";
+}
+
+/// It shares the line with the boundary's tensors: what the line carries takes its time.
+TEST(Simulation, CopiesAndTensorsShareTheUplink) {
+  constexpr std::uint32_t kMicrobatches = 40;
+  Scenario scenario = even_round(2, 1, kMicrobatches);
+  scenario.round.ledger_epoch_steps = scenario.round.checkpoint_epochs = 1;
+  scenario.boxes.uplink_bytes_per_second = 1e6;
+  scenario.steps = 60;
+  for (StageCost& stage : scenario.stages) stage = {1e9, 2e9, 1'000'000, {0}, 0};
+  scenario.stages[0].state_bytes = 100'000'000;
+  const RunFigures run = simulate(scenario);
+  ASSERT_EQ(run.steps, 60U);
+  EXPECT_GE(run.bytes_kept, 300'000'000U);
+  // Of the copies under way at the beginning and at the end a part counts.
+  const double bytes = 60 * (kMicrobatches + 1) * 1e6 + static_cast<double>(run.bytes_kept);
+  EXPECT_NEAR(run.seconds, bytes / 1e6, 110);
+}
+
 Scenario leaky_round(std::uint64_t seed) {
   Scenario scenario = even_round(2, 4, 16);
   scenario.seed = seed;
