@@ -65,7 +65,7 @@ TEST(CliSimulate, SaysWhatTheOnlyCopiesOfShardsCost) {
   const auto run = [&](const char* peers) {
     return run_program("coshard",
                        {"simulate", kRound, "--peers", peers, "--churn", "0%/h", "--uplink",
-                        "50mbit", "--hours", "3"},
+                        "1gbit", "--hours", "3"},
                        home.path())
         .output;
   };
