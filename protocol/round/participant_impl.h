@@ -141,7 +141,6 @@ class Participant::Impl {
   // What can be done now.
   void pump();
   void take_seat();
-  bool engine_wants_more() const;
   void feed_engine(OpenStep& step);
   void measure(WorkOp op);
   double unit_seconds() const;

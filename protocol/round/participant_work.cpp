@@ -8,12 +8,6 @@
 #include "protocol/round/participant_impl.h"
 
 namespace coshard::round {
-namespace {
-
-/// Work that takes longer waits for its turn here, not in the engine's queue.
-constexpr Duration kLongWork = std::chrono::milliseconds(200);
-
-}  // namespace
 
 /// Runs after every event. Nothing here waits for anything but what the state shows, so the order
 /// of events never matters for whether work goes on.
@@ -88,16 +82,8 @@ void Participant::Impl::measure(WorkOp op) {
   average = average == 0 ? sample : average + kNewestWeight * (sample - average);
 }
 
-/// Where work takes long, the way back here and there again is nothing beside it: the engine is
-/// given one piece at a time, since what it has cannot be given back to others.
-bool Participant::Impl::engine_wants_more() const {
-  if (computing_.empty()) return true;
-  const double takes = op_seconds_[static_cast<std::size_t>(computing_.front().op)];
-  return computing_.size() < config_.engine_depth && takes < seconds(kLongWork);
-}
-
 void Participant::Impl::feed_engine(OpenStep& step) {
-  while (engine_wants_more()) {
+  while (computing_.size() < config_.engine_depth) {
     const auto work = step.pipeline.next();
     if (!work) return;
     if (computing_.empty()) computing_since_ = now_;
