@@ -41,7 +41,7 @@ struct CoordinatorSetup {
   bool roll_back = false;                ///< to the last complete checkpoint, whoever lives
   Duration stage_patience{};             ///< with a stage that has lost all its nodes
   Duration move_patience = round::kMovePatience;  ///< with a weak stage, where seats do not stick
-  Duration admission_patience{};         ///< with nodes of a resumed round that do not come
+  Duration admission_patience{};  ///< with nodes of a resumed round that do not come
   std::filesystem::path directory;
   std::string resume_command;  ///< what a person types to go on after an early end
   std::string ledger_url;      ///< where the public log is served, as nodes reach it
