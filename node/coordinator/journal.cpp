@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node/coordinator/journal.h"
 
+#include <fcntl.h>
 #include <sqlite3.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
@@ -113,10 +114,11 @@ Result<void> Journal::prepare() {
   return find_home();
 }
 
-/// Which machine, file system and file: a copy differs in one of them.
+/// Which machine, file system, file, and since when: a copy differs in one of them. The number of a
+/// file that is gone may be given to the next one.
 Result<void> Journal::find_home() {
-  struct stat file {};
-  if (::stat(file_.c_str(), &file) != 0)
+  struct statx file {};
+  if (::statx(AT_FDCWD, file_.c_str(), 0, STATX_INO | STATX_BTIME, &file) != 0)
     return fail(ErrorCode::kUnavailable,
                 "looking at journal " + file_.string() + ": " + std::strerror(errno));
   std::string machine;
@@ -126,7 +128,12 @@ Result<void> Journal::find_home() {
     ::uname(&system);
     machine = system.nodename;
   }
-  home_ = machine + ":" + std::to_string(file.st_dev) + ":" + std::to_string(file.st_ino);
+  const statx_timestamp& born = file.stx_btime;  // zeros where the file system does not know
+  for (const auto part : {std::uint64_t{file.stx_dev_major}, std::uint64_t{file.stx_dev_minor},
+                          std::uint64_t{file.stx_ino}, static_cast<std::uint64_t>(born.tv_sec),
+                          std::uint64_t{born.tv_nsec}})
+    machine += ":" + std::to_string(part);
+  home_ = machine;
   COSHARD_TRY(run("CREATE TABLE IF NOT EXISTS home(place TEXT NOT NULL, hash BLOB NOT NULL)"));
   std::string before;
   {

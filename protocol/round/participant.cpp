@@ -299,8 +299,14 @@ void Participant::Impl::obey(const Commit& message) {
     ++counters_.repeated;
     return repeat_reports();
   }
+  // The coordinator waits for everybody's digest of each step: this was said to whoever had the
+  // seat before, in steps that were given up.
+  if (phase_ == ParticipantPhase::kLoading || step != committed_.next()) {
+    ++counters_.stale;
+    return;
+  }
   const auto found = steps_.find(step);
-  if (step != committed_.next() || found == steps_.end() || !found->second.report)
+  if (found == steps_.end() || !found->second.report)
     return leave("the round is at step " + std::to_string(step.value) +
                  ", this node's state is that after step " + std::to_string(applied_.value));
   commit_times_.add(now_ - found->second.reported_average_at);

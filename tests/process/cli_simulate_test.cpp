@@ -54,8 +54,9 @@ TEST(CliSimulate, SaysInWordsWhatHoldsTheRoundBack) {
   EXPECT_THAT(slow.output, HasSubstr("4 stages x 3 replicas on 12 boxes"));
   EXPECT_THAT(slow.output, HasSubstr("(2 more find no seat)"));
   EXPECT_THAT(slow.output, HasSubstr("advice       boundary tensors fill the lines"));
-  const Ran fast = run_program("coshard", {"simulate", kRound, "--peers", "64", "--latency", "0ms"},
-                               home.path());
+  const Ran fast = run_program(
+      "coshard", {"simulate", kRound, "--peers", "64", "--latency", "0ms", "--hours", "0.1"},
+      home.path());
   EXPECT_THAT(fast.output, HasSubstr("advice       32 microbatches keep 16 replicas of 4 stages"));
 }
 
