@@ -157,7 +157,7 @@ class Coordinator::Impl {
   void let_joiners_in(StepId step);
   bool let_in(const NodeId& node, const Asking& asking, StepId step);
   bool promote(const NodeId& node, StepId step);
-  void lose_joiner(NodeId node, const std::string& why);
+  void lose_joiner(NodeId node, const std::string& why, bool anew = false);
   void offer_state();
   void repeat_to_joiner(const NodeId& node);
   void check_joiner(const Member& joiner);

@@ -28,7 +28,7 @@ void Coordinator::Impl::ask_to_join(const Received& event, const JoinRequest& re
                                 {},
                                 {},
                                 true});
-    lose_joiner(node, name(*joiner) + " was started anew while it joined");
+    lose_joiner(node, name(*joiner) + " was started anew while it joined", true);
   }
   if (!asking_.contains(node)) {
     Membership trial = members_;
@@ -121,8 +121,9 @@ bool Coordinator::Impl::promote(const NodeId& node, StepId step) {
   return true;
 }
 
-void Coordinator::Impl::lose_joiner(NodeId node, const std::string& why) {
-  send(node, Refused{ErrorCode::kPermissionDenied, why});
+void Coordinator::Impl::lose_joiner(NodeId node, const std::string& why, bool anew) {
+  if (!anew)  // else whoever hears it is new, and asks to be let in
+    send(node, Refused{ErrorCode::kPermissionDenied, why});
   persist(NodeGone{node});
   members_.remove(node);
   peers_.erase(node);

@@ -196,13 +196,14 @@ TEST(BadUse, ACoordinatorThatComesBackIsJoinedWithoutAnybodysHelp) {
   EXPECT_EQ(round.node(0).wait_exit(seconds(20)), 0) << round.outputs();
 }
 
+/// Nobody keeps what a stage's other replica has.
 TEST(BadUse, ATornCheckpointIsNamedAndNotTrainedFrom) {
-  RoundFixture round({.steps = 400, .epoch_steps = 2});
+  RoundFixture round({.replicas = 2, .steps = 400, .epoch_steps = 2});
   ASSERT_TRUE(round.start_all());
   ASSERT_TRUE(round.wait_for_step(6, kPatience)) << round.outputs();
   round.coordinator().signal(SIGTERM);  // saves the last step
   ASSERT_EQ(round.coordinator().wait_exit(kPatience), 3) << round.outputs();
-  for (std::size_t i = 0; i < 2; ++i) ASSERT_TRUE(round.node(i).wait_exit(kPatience).has_value());
+  for (std::size_t i = 0; i < 4; ++i) ASSERT_TRUE(round.node(i).wait_exit(kPatience).has_value());
   for (const auto& entry :
        std::filesystem::recursive_directory_iterator(round.node_dir(0) / "checkpoints"))
     if (entry.is_regular_file()) std::filesystem::resize_file(entry.path(), 1000);

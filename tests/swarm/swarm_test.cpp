@@ -120,7 +120,12 @@ TEST_P(NodeLost, IsNamedAndASecondSwarmGoesOnBitForBit) {
   const auto [victim, strike] = GetParam();
   Swarm swarm({.stages = 3, .replicas = 1, .steps = 16, .epoch_steps = 2, .layers = 3}, seed_of(5));
   swarm.start();
-  ASSERT_TRUE(swarm.run_until([&] { return swarm.last_step() >= StepId(7); }, kPatience));
+  ASSERT_TRUE(swarm.run_until(
+      [&] {
+        return swarm.last_step() >= StepId(7) &&
+               swarm.coordinator().net->status().resumable_step >= StepId(4);
+      },
+      kPatience));
   const NodeId lost = swarm.node(victim)->identity->node();
   const TimePoint lost_at = swarm.now();
   (swarm.*strike)(victim);
