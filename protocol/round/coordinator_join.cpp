@@ -122,8 +122,8 @@ bool Coordinator::Impl::promote(const NodeId& node, StepId step) {
 }
 
 void Coordinator::Impl::lose_joiner(NodeId node, const std::string& why, bool anew) {
-  if (!anew)  // else whoever hears it is new, and asks to be let in
-    send(node, Refused{ErrorCode::kPermissionDenied, why});
+  // A new process has nothing to begin anew with, and goes on asking; one whose word came late has.
+  send(node, Refused{anew ? ErrorCode::kAborted : ErrorCode::kPermissionDenied, why});
   persist(NodeGone{node});
   members_.remove(node);
   peers_.erase(node);
