@@ -328,7 +328,7 @@ TEST_F(CoordinatorTest, AFullDiskCostsItsNodeTheSeatAndNobodyTheCheckpoint) {
   hear(3, CheckpointReport{StepId(1), StageIndex(1), Hash{2}, 10, ""});
   EXPECT_FALSE(last<CheckpointComplete>().has_value()) << "stage 0 is saved once alone";
   for (const std::uint32_t n : {0U, 1U})
-    hear(n, ShardSealed{StepId(1), StageIndex(0), Hash{3}, 27, ""});
+    hear(n, ShardSealed{{StepId(1), StageIndex(0), Hash{3}, 27}, ""});
   EXPECT_EQ(last<CheckpointComplete>()->record.step.value, 1U);
   EXPECT_EQ(last<CheckpointComplete>()->record.stages[0].file_hash, Hash{1});
 }
