@@ -202,8 +202,8 @@ void Coordinator::Impl::hear(const Member& from, const Holdings& message) {
   }
   const bool is_spoilt = std::ranges::any_of(
       message.units, [](const HeldUnit& unit) { return unit.fault == UnitFault::kSpoilsSum; });
-  if (is_spoilt &&
-      is_spare(from))  // what it said of it may be lost, or told to another coordinator
+  // The word of it may be lost, or have gone to another coordinator.
+  if (is_spoilt && is_spare(from))
     return lose(from.node, name(from) + " holds a sum that is spoilt: a unit of it is not finite");
   if (survey_) {
     if (!survey_->contains(from.node)) peers_.at(from.node).survey.answered(now_);

@@ -247,8 +247,8 @@ std::vector<Outgoing> Pipeline::keep(const UnitKey& key, const RepairTask& task)
     flight.from = task.from;
     flight.sourced = true;
     flight.from_lost = false;
-    const bool ready = flight.progress == UnitProgress::kDone;
-    if (task.send_gradient && ready) outgoing.push_back(gradient_of(key, flight));
+    if (task.send_gradient && flight.progress == UnitProgress::kDone)
+      outgoing.push_back(gradient_of(key, flight));
   }
   if (task.to.node == kNobody) return outgoing;
   flight.to = task.to;
