@@ -52,9 +52,9 @@ Duration Times::expected(Duration cap) const {
 
 void Rate::add(std::uint64_t bytes, Duration time) {
   if (bytes == 0) return;
-  const double scale = kMebibyte / static_cast<double>(bytes);
-  per_mebibyte_.add(
-      Duration(static_cast<Duration::rep>(static_cast<double>(time.count()) * scale)));
+  const double takes = static_cast<double>(time.count()) * kMebibyte / static_cast<double>(bytes);
+  const double slowest = static_cast<double>(kSlowest.count());
+  per_mebibyte_.add(Duration(static_cast<Duration::rep>(std::clamp(takes, 0.0, slowest))));
 }
 
 Duration Rate::expected(std::uint64_t bytes, Duration cap) const {

@@ -5,6 +5,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -54,6 +55,7 @@ class Rate {
   Duration expected(std::uint64_t bytes, Duration cap) const;
 
  private:
+  static constexpr Duration kSlowest = std::chrono::hours(24);  ///< per MiB
   Times per_mebibyte_;
 };
 

@@ -64,6 +64,16 @@ TEST(Rate, ScalesWithTheBytesUpToTheCap) {
   EXPECT_EQ(rate.expected(2 << 20, 4s), 480ms);
 }
 
+TEST(Rate, OfFewBytesInALongTimeOrInNoneStaysATime) {
+  Rate slow;
+  slow.add(1, 180min);  // 131,072 days per MiB, and more nanoseconds than a Duration holds
+  EXPECT_EQ(slow.expected(std::uint64_t{1} << 20, Duration::max()), std::chrono::hours(24))
+      << "the slowest that is counted with";
+  Rate backwards;
+  backwards.add(1 << 20, -60min);
+  EXPECT_EQ(backwards.expected(1 << 20, 4s), 0s) << "nothing takes less than no time";
+}
+
 TEST(Inquiry, GivesTwiceTheTimeForEachQuestionUntilTheAnswer) {
   Inquiry inquiry;
   inquiry.ask(kStart);
