@@ -5,8 +5,10 @@
 #include <cmath>
 #include <limits>
 
+#include "node/daemon/checkpoint_folder.h"
 #include "node/daemon/stage_host.h"
 #include "protocol/base/failpoint.h"
+#include "protocol/base/limits.h"
 
 namespace coshard::node {
 
@@ -117,7 +119,7 @@ round::CheckpointSaved save_checkpoint(const shard::StageSnapshot& copy, const S
   COSHARD_FAILPOINT("checkpoint.saved");
   saved.file_hash = hash->file;
   saved.bytes = std::filesystem::file_size(file, error);
-  drop_old_checkpoints(where.checkpoints, where.step, where.stage);
+  drop_old(where.checkpoints, where.step, file.filename().string(), limits::kCheckpointsHeld);
   return saved;
 }
 

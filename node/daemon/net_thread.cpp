@@ -4,6 +4,7 @@
 
 #include "crypto/signed_payload.h"
 #include "node/checkpoint_path.h"
+#include "node/daemon/checkpoint_folder.h"
 #include "node/round_setup.h"
 #include "protocol/base/log.h"
 

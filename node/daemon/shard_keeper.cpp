@@ -3,13 +3,13 @@
 #include "node/daemon/shard_keeper.h"
 
 #include <algorithm>
-#include <functional>
 #include <system_error>
 #include <utility>
 
 #include "crypto/hash.h"
 #include "crypto/seal_stream.h"
 #include "node/checkpoint_path.h"
+#include "node/daemon/checkpoint_folder.h"
 #include "protocol/base/log.h"
 #include "shard/data/file.h"
 
@@ -33,20 +33,9 @@ crypto::StreamSource stream_of(const shard::ReadFile& file) {
       };
 }
 
-/// Deletes the sealed shards of `stage` before `step` but the newest `kept` of them.
-void drop_older(const fs::path& checkpoints, StepId step, StageIndex stage, std::size_t kept) {
-  std::error_code ignored;
-  const std::string name = sealed_path("", step, stage).filename().string();
-  const std::string own = sealed_path("", step, stage).parent_path().filename().string();
-  std::vector<fs::path> folders;
-  for (const auto& entry : fs::directory_iterator(checkpoints, ignored))
-    if (entry.path().filename().string() < own && fs::exists(entry.path() / name, ignored))
-      folders.push_back(entry.path());
-  std::ranges::sort(folders, std::greater<>());
-  for (std::size_t i = kept; i < folders.size(); ++i) {
-    fs::remove(folders[i] / name, ignored);
-    fs::remove(folders[i], ignored);  // only when it is empty
-  }
+/// Deletes the sealed shards of a stage up to `step` but the newest `kept`.
+void drop_old_sealed(const fs::path& checkpoints, StepId step, StageIndex stage, std::size_t kept) {
+  drop_old(checkpoints, step, sealed_path("", step, stage).filename().string(), kept);
 }
 
 Result<ShardSealed> seal(const fs::path& checkpoints, const SealOrder& order) {
@@ -71,7 +60,7 @@ fs::path sealed_path(const fs::path& checkpoints, StepId step, StageIndex stage)
 ShardSealed seal_shard(const fs::path& checkpoints, const SealOrder& order) {
   const auto sealed = seal(checkpoints, order);
   if (!sealed) return {{order.step, order.stage, {}, 0}, sealed.error().message};
-  drop_older(checkpoints, order.step, order.stage, 0);
+  drop_old_sealed(checkpoints, order.step, order.stage, 1);
   return *sealed;
 }
 
@@ -149,7 +138,8 @@ void ShardKeeper::copied(const std::string& error) {
   if (const auto shard = std::exchange(returning_, std::nullopt))
     return error.empty() ? open_copy(*shard) : ports_.post(round::StateFetched{file.step, error});
   if (error.empty()) {
-    drop_older(checkpoints_, file.step, file.stage, 1);  // this one's checkpoint is not complete
+    // The one before as well: this one's checkpoint is not complete.
+    drop_old_sealed(checkpoints_, file.step, file.stage, 2);
     log(LogLevel::kInfo, "node",
         "keeps the sealed shard of stage " + std::to_string(file.stage.value) + " after step " +
             std::to_string(file.step.value));

@@ -2,8 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node/daemon/stage_host.h"
 
-#include <algorithm>
-#include <charconv>
 #include <fstream>
 
 #include "node/round_setup.h"
@@ -15,34 +13,6 @@
 namespace coshard::node {
 
 namespace {
-
-/// The number in `name` between `prefix` and `suffix`.
-std::optional<std::uint64_t> number_between(std::string_view name, std::string_view prefix,
-                                            std::string_view suffix) {
-  if (!name.starts_with(prefix) || !name.ends_with(suffix) ||
-      name.size() <= prefix.size() + suffix.size())
-    return std::nullopt;
-  name.remove_prefix(prefix.size());
-  name.remove_suffix(suffix.size());
-  std::uint64_t number = 0;
-  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
-  if (error != std::errc() || end != name.data() + name.size()) return std::nullopt;
-  return number;
-}
-
-using StepFolder = std::pair<std::uint64_t, std::filesystem::path>;
-
-/// "step-00000020" and the like, newest first.
-std::vector<StepFolder> step_folders(const std::filesystem::path& checkpoints) {
-  std::error_code none;
-  std::vector<StepFolder> folders;
-  for (const auto& entry : std::filesystem::directory_iterator(checkpoints, none)) {
-    if (const auto step = number_between(entry.path().filename().string(), "step-", ""))
-      folders.emplace_back(*step, entry.path());
-  }
-  std::sort(folders.rbegin(), folders.rend());
-  return folders;
-}
 
 /// The manifest with shard paths that are right on this box.
 Result<std::string> localized_manifest(const std::string& text, const std::filesystem::path& data) {
@@ -77,38 +47,6 @@ std::uint64_t available_memory_bytes() {
   for (std::uint64_t kibibytes = 0; lines >> name >> kibibytes; lines.ignore(64, '\n'))
     if (name == "MemAvailable:") return kibibytes << 10;
   return 0;
-}
-
-std::vector<HeldCheckpoint> held_checkpoints(const std::filesystem::path& checkpoints) {
-  std::error_code none;
-  auto folders = step_folders(checkpoints);
-  if (folders.size() > limits::kCheckpointsHeld) folders.resize(limits::kCheckpointsHeld);
-  std::vector<HeldCheckpoint> held;
-  for (const auto& [step, folder] : folders) {
-    for (const auto& entry : std::filesystem::directory_iterator(folder, none)) {
-      const auto stage = number_between(entry.path().filename().string(), "stage-", ".safetensors");
-      if (!stage || *stage >= limits::kStagesMax) continue;
-      const auto file = shard::ReadFile::open(entry.path(), shard::Symlinks::kRefuse);
-      if (!file) continue;
-      const auto hash = file->hash();
-      if (hash)
-        held.push_back({StageIndex(static_cast<std::uint32_t>(*stage)), StepId(step), *hash});
-    }
-  }
-  return held;
-}
-
-void drop_old_checkpoints(const std::filesystem::path& checkpoints, StepId step, StageIndex stage) {
-  std::error_code ignored;
-  std::size_t kept = 0;
-  for (const auto& [number, folder] : step_folders(checkpoints)) {
-    if (number > step.value) continue;  // of a future that was rolled back
-    const auto file = checkpoint_path(checkpoints, StepId(number), stage);
-    if (!std::filesystem::exists(file, ignored)) continue;
-    if (++kept <= limits::kCheckpointsHeld) continue;
-    std::filesystem::remove(file, ignored);
-    std::filesystem::remove(folder, ignored);  // only when it is empty
-  }
 }
 
 Result<StagePlan> plan_stage(const Welcome& welcome, const RoundPackage& package,

@@ -59,13 +59,6 @@ struct RaisedStage {
 /// Fills `home`. kCorruption naming the shard or the checkpoint file that is damaged.
 Result<RaisedStage> raise_stage(EngineHome& home, const StagePlan& plan);
 
-/// Checkpoints in the folder, newest first, at most limits::kCheckpointsHeld, each with its hash.
-std::vector<HeldCheckpoint> held_checkpoints(const std::filesystem::path& checkpoints);
-
-/// Deletes this stage's files of the oldest checkpoints up to `step`; the newest
-/// limits::kCheckpointsHeld stay.
-void drop_old_checkpoints(const std::filesystem::path& checkpoints, StepId step, StageIndex stage);
-
 /// Bytes of this machine's memory that programs could take now; 0: unknown.
 std::uint64_t available_memory_bytes();
 

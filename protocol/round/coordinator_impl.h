@@ -157,22 +157,26 @@ class Coordinator::Impl {
   void let_joiners_in(StepId step);
   bool let_in(const NodeId& node, const Asking& asking, StepId step);
   bool promote(const NodeId& node, StepId step);
-  void lose_joiner(NodeId node, const std::string& why, bool anew = false);
+  void lose_joiner(NodeId node, const std::string& why, bool anew = false);  ///< as lose()
   void offer_state();
   void repeat_to_joiner(const NodeId& node);
   void check_joiner(const Member& joiner);
   bool is_close(const NodeId& joiner) const;
   std::vector<NodeId> joiners_of(StageIndex stage) const;
 
-  // Losses and their repair (coordinator_repair.cpp).
-  /// `anew`: a new process of the node asks to be let in, and need not hear of the one before.
-  void lose(NodeId node, const std::string& why, bool anew = false);  ///< a copy: members go
+  // Who is lost, and who goes (coordinator_loss.cpp).
+  /// `anew`: the node asks to be let in, and hears that it begins anew: a new process has nothing
+  /// to begin with and goes on asking, one whose word came late has. A copy of its name: members
+  /// go.
+  void lose(NodeId node, const std::string& why, bool anew = false);
   void judge_complaints();
   void judge_silence();
   bool is_spare(const Member& member) const;  ///< its stage has others
   bool is_silent(const NodeId& node) const;
   const Member& who_goes(const Member& from, const Member& about) const;
   void take_leave();
+
+  // What they had done is done again (coordinator_repair.cpp).
   void survey();
   void survey_again();
   void ask_the_late();

@@ -122,7 +122,6 @@ bool Coordinator::Impl::promote(const NodeId& node, StepId step) {
 }
 
 void Coordinator::Impl::lose_joiner(NodeId node, const std::string& why, bool anew) {
-  // A new process has nothing to begin anew with, and goes on asking; one whose word came late has.
   send(node, Refused{anew ? ErrorCode::kAborted : ErrorCode::kPermissionDenied, why});
   persist(NodeGone{node});
   members_.remove(node);

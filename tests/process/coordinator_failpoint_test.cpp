@@ -5,7 +5,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
-#include "tests/support/round_fixture.h"
+#include "tests/support/failpoint_fixture.h"
 #include "tests/support/round_reference.h"
 
 namespace coshard::test {
@@ -47,26 +47,19 @@ constexpr Place kPlaces[] = {
 
 using MissedCase = std::tuple<Place, bool>;  ///< whether the first stage kills, or freezes
 
-class MissedCoordinatorProcess : public testing::TestWithParam<MissedCase> {};
+class MissedCoordinatorProcess : public FailpointTest<MissedCase> {};
 
 TEST_P(MissedCoordinatorProcess, TheRoundGoesOnAsIfNothingHadBeen) {
-#ifndef COSHARD_FAILPOINTS
-  GTEST_SKIP() << "this build has no failpoints; configure with -DCOSHARD_FAILPOINTS=ON";
-#endif
   const auto& [place, first_kills] = GetParam();
   RoundFixture round(
       {.stages = 2, .replicas = 3, .steps = 50, .microbatches = 8, .epoch_steps = 10});
   const Path pid_file = round.path() / "coordinator.pid";
-  const auto strike = [&](const char* verb, int passage) {
-    return Handicap{.environment = {{"COSHARD_FAILPOINTS",
-                                     std::string(place.failpoint) + "=" + verb + "@" +
-                                         std::to_string(passage) + ":" + pid_file.string()}}};
-  };
   ASSERT_TRUE(round.start_coordinator());
   write_text(pid_file, std::to_string(round.coordinator().pid()));
   const std::size_t killer = first_kills ? 0 : 1, freezer = 1 - killer;
-  ASSERT_TRUE(round.start_nodes(
-      {{freezer, strike("stop", place.freezes)}, {killer, strike("kill", place.kills)}}))
+  ASSERT_TRUE(
+      round.start_nodes({{freezer, struck_at(place.failpoint, "stop", place.freezes, pid_file)},
+                         {killer, struck_at(place.failpoint, "kill", place.kills, pid_file)}}))
       << round.outputs();
   ASSERT_NO_FATAL_FAILURE(thaw_missed_coordinator(round));
   ASSERT_NO_FATAL_FAILURE(replace_killed_coordinator(round));
@@ -102,20 +95,14 @@ constexpr Desk kDesks[] = {
 
 using DeskCase = std::tuple<Desk, bool>;  ///< whether it is killed, or frozen
 
-class CoordinatorFailpointProcess : public testing::TestWithParam<DeskCase> {};
+class CoordinatorFailpointProcess : public FailpointTest<DeskCase> {};
 
 TEST_P(CoordinatorFailpointProcess, TheRoundGoesOnAsIfNothingHadBeen) {
-#ifndef COSHARD_FAILPOINTS
-  GTEST_SKIP() << "this build has no failpoints; configure with -DCOSHARD_FAILPOINTS=ON";
-#endif
   const auto& [desk, killed] = GetParam();
   RoundFixture round(
       {.stages = 2, .replicas = 3, .steps = 50, .microbatches = 8, .epoch_steps = 10});
-  Handicap handicap;
-  handicap.environment = {{"COSHARD_FAILPOINTS", std::string(desk.failpoint) +
-                                                     (killed ? "=kill@" : "=stop@") +
-                                                     std::to_string(desk.passage)}};
-  ASSERT_TRUE(round.start_coordinator(handicap));
+  ASSERT_TRUE(
+      round.start_coordinator(struck_at(desk.failpoint, killed ? "kill" : "stop", desk.passage)));
   ASSERT_TRUE(round.start_nodes()) << round.outputs();
   if (killed)
     replace_killed_coordinator(round);

@@ -4,7 +4,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
-#include "tests/support/round_fixture.h"
+#include "tests/support/failpoint_fixture.h"
 #include "tests/support/round_reference.h"
 
 namespace coshard::test {
@@ -38,21 +38,16 @@ struct Strike {
 
 using Case = std::tuple<Place, bool>;  ///< whether the first stage is killed, or frozen
 
-class FailpointProcess : public testing::TestWithParam<Case> {};
+class FailpointProcess : public FailpointTest<Case> {};
 
 TEST_P(FailpointProcess, TheRoundGoesOnAsIfNothingHadBeen) {
-#ifndef COSHARD_FAILPOINTS
-  GTEST_SKIP() << "this build has no failpoints; configure with -DCOSHARD_FAILPOINTS=ON";
-#endif
   const auto& [place, first_is_killed] = GetParam();
   RoundFixture round(
       {.stages = 2, .replicas = 3, .steps = 50, .microbatches = 8, .epoch_steps = 10});
   std::map<std::size_t, Handicap> handicaps;
   for (const Strike& strike : {Strike{first_is_killed ? 0U : 1U, "kill", place.sooner},
                                Strike{first_is_killed ? 1U : 0U, "stop", place.later}})
-    handicaps[strike.node].environment = {
-        {"COSHARD_FAILPOINTS",
-         std::string(place.failpoint) + "=" + strike.verb + "@" + std::to_string(strike.passage)}};
+    handicaps[strike.node] = struck_at(place.failpoint, strike.verb, strike.passage);
   ASSERT_TRUE(round.start_coordinator());
   ASSERT_TRUE(round.start_nodes(handicaps)) << round.outputs();
   expect_survived(round, {0, 1});

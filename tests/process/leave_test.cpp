@@ -6,7 +6,7 @@
 
 #include <csignal>
 
-#include "tests/support/round_fixture.h"
+#include "tests/support/failpoint_fixture.h"
 #include "tests/support/round_reference.h"
 
 namespace coshard::test {
@@ -32,13 +32,6 @@ constexpr Place kPlaces[] = {
     {"CheckpointWrite", "checkpoint.half", 5},
 };
 
-Handicap asked_at(const char* failpoint, int passage) {
-  Handicap asked;
-  asked.environment = {
-      {"COSHARD_FAILPOINTS", std::string(failpoint) + "=term@" + std::to_string(passage)}};
-  return asked;
-}
-
 void expect_stops(RoundFixture& round, std::size_t node) {
   ASSERT_TRUE(wait_for_text(round.node(node).output_file(), "asked to stop", kPatience))
       << "the place was not passed" << round.outputs();
@@ -51,19 +44,13 @@ void expect_nobody_lost(RoundFixture& round, const std::set<std::size_t>& asked)
   EXPECT_EQ(said.find("lost node"), std::string::npos) << said;
 }
 
-class LeaveProcess : public testing::TestWithParam<Place> {
-  void SetUp() override {
-#ifndef COSHARD_FAILPOINTS
-    GTEST_SKIP() << "this build has no failpoints; configure with -DCOSHARD_FAILPOINTS=ON";
-#endif
-  }
-};
-using LoadingProcess = LeaveProcess;
+class LeaveProcess : public FailpointTest<Place> {};
+using LoadingProcess = FailpointTest<Place>;
 
 /// One node of the first stage and one of the last.
 TEST_P(LeaveProcess, WhoLeavesIsMissedByNobody) {
   RoundFixture round(kRound);
-  const Handicap asked = asked_at(GetParam().failpoint, GetParam().passage);
+  const Handicap asked = struck_at(GetParam().failpoint, "term", GetParam().passage);
   ASSERT_TRUE(round.start_coordinator());
   ASSERT_TRUE(round.start_nodes({{0, asked}, {1, asked}})) << round.outputs();
   for (const std::size_t i : {0U, 1U}) {
@@ -80,7 +67,7 @@ INSTANTIATE_TEST_SUITE_P(Places, LeaveProcess, testing::ValuesIn(kPlaces), name_
 /// Its seat is free again before the others have come.
 TEST_F(LoadingProcess, WhileOthersAreWaitedFor) {
   RoundFixture round(kRound);
-  const Handicap asked = asked_at("stage.raise", 1);
+  const Handicap asked = struck_at("stage.raise", "term", 1);
   ASSERT_TRUE(round.start_coordinator());
   ASSERT_TRUE(round.start_nodes({{0, asked}, {1, asked}})) << round.outputs();
   for (const std::size_t i : {0U, 1U}) expect_stops(round, i);
@@ -92,7 +79,7 @@ TEST_F(LoadingProcess, WhileOthersAreWaitedFor) {
 TEST_F(LoadingProcess, WhileAllLoad) {
   RoundFixture round(kRound);
   ASSERT_TRUE(round.start_coordinator());
-  ASSERT_TRUE(round.start_nodes({{5, asked_at("stage.raise", 1)}})) << round.outputs();
+  ASSERT_TRUE(round.start_nodes({{5, struck_at("stage.raise", "term", 1)}})) << round.outputs();
   expect_stops(round, 5);
   expect_nobody_lost(round, {5});
 }

@@ -7,7 +7,6 @@
 #include <csignal>
 #include <ostream>
 
-#include "tests/support/bad_links.h"
 #include "tests/support/round_fixture.h"
 #include "tests/support/round_reference.h"
 
@@ -122,37 +121,6 @@ INSTANTIATE_TEST_SUITE_P(Losses, RollbackProcess,
                                          Loss{"OneOfTwoComesBack", 2, 25, Heir::kSelf},
                                          Loss{"TwoThaw", 2, 12, Heir::kThawed}),
                          [](const auto& loss) { return std::string(loss.param.name); });
-
-/// The only node of a stage goes for good, and its disk with it: a node of the other stage has kept
-/// its shard sealed, and a stranger with nothing brings the stage back.
-TEST(KeptShard, ANewcomerBringsBackAStageOfWhichNobodyHasTheFile) {
-  constexpr std::uint64_t kSaved = 20;
-  constexpr std::size_t kKeeper = 0, kLost = 1, kNewcomer = 2;
-  RoundFixture round(
-      {.stages = 2, .replicas = 1, .steps = 4 * kSaved, .epoch_steps = kSaved, .layers = 4});
-  ASSERT_TRUE(round.start_coordinator());
-  BadLinks far(round);  // so that the round is not over before the stage is lost
-  const LinkFaults late{.delay = std::chrono::milliseconds(5)};
-  far.set_home(late, late);
-  ASSERT_TRUE(round.start_nodes({{kKeeper, far.handicap()}})) << round.outputs();
-  ASSERT_TRUE(wait_for_text(round.coordinator().output_file(),
-                            "keeps the shard of stage 1 after step ", kPatience))
-      << round.outputs();
-  ASSERT_TRUE(round.wait_for_step(kSaved + 5, kPatience));
-  round.node(kLost).signal(SIGKILL);
-  ASSERT_TRUE(round.node(kLost).wait_exit(seconds(30)).has_value());
-  std::filesystem::remove_all(round.node_dir(kLost));
-  ASSERT_TRUE(wait_for_text(round.coordinator().output_file(), "keeps it sealed", seconds(30)))
-      << round.outputs();
-  round.start_node(kNewcomer);
-  ASSERT_EQ(round.coordinator().wait_exit(kPatience), 0) << round.outputs();
-  for (const std::size_t i : {kKeeper, kNewcomer})
-    EXPECT_EQ(round.node(i).wait_exit(seconds(30)), 0) << "node " << i << round.outputs();
-  EXPECT_GT(round.metrics().size(), 4 * kSaved) << "steps after the checkpoint were done again";
-  expect_same_losses(round, reference_run(round.round(), round.manifest()));
-  const ledger::Accounts accounts = expect_verified(round).accounts;
-  EXPECT_EQ(accounts.totals().posted + accounts.totals().burnt, accounts.totals().cap);
-}
 
 }  // namespace
 }  // namespace coshard::test

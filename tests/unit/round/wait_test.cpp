@@ -66,11 +66,11 @@ TEST(Rate, ScalesWithTheBytesUpToTheCap) {
 
 TEST(Rate, OfFewBytesInALongTimeOrInNoneStaysATime) {
   Rate slow;
-  slow.add(1, 180min);  // 131,072 days per MiB, and more nanoseconds than a Duration holds
+  slow.add(1, 10'800s);  // 131,072 days per MiB, and more nanoseconds than a Duration holds
   EXPECT_EQ(slow.expected(std::uint64_t{1} << 20, Duration::max()), std::chrono::hours(24))
       << "the slowest that is counted with";
   Rate backwards;
-  backwards.add(1 << 20, -60min);
+  backwards.add(1 << 20, -1s);
   EXPECT_EQ(backwards.expected(1 << 20, 4s), 0s) << "nothing takes less than no time";
 }
 
