@@ -323,9 +323,9 @@ void Coordinator::Impl::advance() {
 }
 
 void Coordinator::Impl::close_admission() {
-  // A resumed round may go on with fewer nodes, as long as no stage is without.
+  // A round that has begun may go on with fewer nodes, as long as no stage is without.
   const bool waited =
-      fall_back_ ? survivors_are_back() : resume_step_.value > 0 && holders_had_time();
+      fall_back_ ? survivors_are_back() : newest_step_ > StepId(0) && holders_had_time();
   const RoundShape& shape = config_.shape;
   // Seats stick: where one stage has more than it wants another waits in vain. Who lacks a shard of
   // the beginning comes in once there is one to copy it from.

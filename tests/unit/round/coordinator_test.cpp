@@ -422,6 +422,19 @@ TEST_F(CoordinatorTest, AResumedRoundStartsWithFewerNodesAfterAWhile) {
   EXPECT_EQ(machine->phase(), CoordinatorPhase::kLoading);
 }
 
+/// Nothing was saved yet, but the round has begun: it does not wait for who is gone for good.
+TEST_F(CoordinatorTest, ARoundThatGoesBackToItsBeginningStartsWithFewerNodesAfterAWhile) {
+  open_training();
+  do_step(1);
+  const auto history = journal;
+  open(history);
+  for (std::uint32_t n = 0; n < 3; ++n) hear(n, JoinRequest{});
+  pass(59s);
+  EXPECT_EQ(machine->phase(), CoordinatorPhase::kAdmitting);
+  pass(2s);
+  EXPECT_EQ(machine->phase(), CoordinatorPhase::kLoading);
+}
+
 TEST_F(CoordinatorTest, WhomItsStageCanSpareIsGivenUpSoonerThanTheLast) {
   open_training();
   happen(PeerLate{node(2)});
