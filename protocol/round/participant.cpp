@@ -214,6 +214,10 @@ void Participant::Impl::obey(const MembershipTable& message) {
     ++counters_.stale;
     return;
   }
+  // The word that ended the incarnation of before was lost.
+  const auto self = std::ranges::find(message.members, config_.self, &Member::node);
+  if (self != message.members.end() && self->incarnation > welcome_->incarnation)
+    return obey(Refused{ErrorCode::kAborted, "this node was given another seat meanwhile"});
   if (table_ && message.epoch <= table_->epoch) {
     ++counters_.repeated;
     tell_holdings();

@@ -1,90 +1,13 @@
 // The node's machine, one situation after the other; whole rounds run in tests/sim.
 // SPDX-License-Identifier: Apache-2.0
-#include "protocol/round/participant.h"
-
-#include <gtest/gtest.h>
-
 #include <algorithm>
 
-#include "tests/unit/round/round_nodes.h"
+#include "tests/unit/round/participant_fixture.h"
 
 namespace coshard::round {
 namespace {
 
 using std::chrono_literals::operator""s;
-
-const Incarnation kLife(1);
-const NodeId kCoordinator = node(100);
-
-/// A node in a round of three stages of two replicas, nodes (stage, replica) = (n / 2, n % 2).
-class ParticipantTest : public testing::Test {
- protected:
-  void start(std::uint32_t self) {
-    ParticipantConfig config;
-    config.self = node(self);
-    config.coordinator = kCoordinator;
-    machine.emplace(config);
-    take(machine->start(now));
-  }
-  void sit(std::uint32_t self) {
-    start(self);
-    obey(Welcome{StageIndex(self / 2), ReplicaIndex(self % 2), kLife, {}, StepId(0), {}});
-    happen(StageReady{{3, 2, 4, 16}, Schedule::kOneForwardOneBackward, 2, {}});
-    obey(table(6));
-    obey(StepOpen{StepId(1), MembershipEpoch(6)});
-  }
-  /// Of so many members, in an epoch of that number: two to a stage, in the last all others.
-  static MembershipTable table(std::uint32_t members) {
-    MembershipTable made{MembershipEpoch(members), {}};
-    for (std::uint32_t n = 0; n < members; ++n) {
-      const std::uint32_t stage = std::min(n / 2, 2U);
-      made.members.push_back(
-          {node(n), StageIndex(stage), ReplicaIndex(n - 2 * stage), kLife, "", {}});
-    }
-    return made;
-  }
-  void take(ParticipantActions actions) {
-    for (auto& action : actions) did.push_back(std::move(action));
-  }
-  void happen(const ParticipantEvent& event) { take(machine->on(event, now)); }
-  void hear(std::uint32_t from, Message message) {
-    happen(Received{node(from), std::move(message), {}});
-  }
-  void obey(Message message) { happen(Received{kCoordinator, std::move(message), {}}); }
-  template <class A>
-  std::vector<A> all() const {
-    std::vector<A> found;
-    for (const auto& action : did)
-      if (const auto* what = std::get_if<A>(&action)) found.push_back(*what);
-    return found;
-  }
-  template <class M>
-  std::vector<M> told(const NodeId& to) const {
-    std::vector<M> found;
-    for (const auto& send : all<SendMessage>())
-      if (const auto* message = std::get_if<M>(&send.message); message && send.to == to)
-        found.push_back(*message);
-    return found;
-  }
-  /// Node 5 hears that a step is committed to which it has contributed nothing.
-  void commit(std::uint64_t step, bool checkpoint) {
-    const StepId id(step);
-    obey(StageClosed{id, StageIndex(2), Attempt(0), 64, {{node(4), {}}}, {node(4), node(5)}});
-    hear(4, GradientChunk{id, StageIndex(2), Attempt(0), ChunkIndex(1)});
-    hear(4, AveragedChunk{id, StageIndex(2), Attempt(0), ChunkIndex(0), 2.0});
-    happen(ChunkReduced{id, Attempt(0), ChunkIndex(1), 3.0});
-    happen(AverageSet{id, Attempt(0), Hash{1}});
-    Commit message;
-    message.scalars.step = id;
-    message.checkpoint = checkpoint;
-    obey(message);
-  }
-  void done(WorkOp op, const Unit& what) { happen(ComputeDone{{op, what}, 16, 1.5, ""}); }
-
-  std::optional<Participant> machine;
-  ParticipantActions did;
-  TimePoint now{};
-};
 
 TEST_F(ParticipantTest, AsksUntilItIsAnswered) {
   ParticipantConfig config;
@@ -389,68 +312,6 @@ TEST_F(ParticipantTest, ASilentCoordinatorIsAskedAndNothingIsGivenUp) {
   now += limits::kCoordinatorPatience;
   happen(Tick{});
   EXPECT_EQ(all<Ended>().at(0).reason, EndReason::kNodeLost);
-}
-
-/// 300 MB of state are 100 MB of gradient, which comes every two seconds: 800 Mbit/s are needed.
-TEST_F(ParticipantTest, AJoinerWhoseLinkCannotKeepUpIsToldWhatItNeeds) {
-  start(0);
-  obey(Welcome{StageIndex(0), ReplicaIndex(0), kLife, {}, StepId(5), {}, "", true});
-  for (std::uint64_t step = 5; step <= 8; ++step) {
-    obey(StageClosed{StepId(step),
-                     StageIndex(0),
-                     Attempt(0),
-                     16,
-                     {{node(1), {MicrobatchIndex(0)}}},
-                     {node(1)},
-                     {}});
-    Commit commit;
-    commit.scalars.step = StepId(step);
-    obey(commit);
-    if (step < 8) now += 2s;
-  }
-  happen(StateProgress{200'000'000, 300'000'000, 4s});  // and three gradients beside it
-  EXPECT_TRUE(all<Ended>().empty());
-  happen(StateProgress{1'000'000, 300'000'000, 4s});
-  ASSERT_EQ(all<Ended>().size(), 1U);
-  EXPECT_TRUE(all<Ended>()[0].refused);
-  EXPECT_FALSE(all<Ended>()[0].again);
-  EXPECT_NE(all<Ended>()[0].text.find("a link of 800.0 Mbit/s"), std::string::npos)
-      << all<Ended>()[0].text;
-}
-
-/// It is a member from the step on that opens while it still lacks the update before: what is said
-/// of that step meanwhile waits until it can work.
-TEST_F(ParticipantTest, AJoinerIsLetInWhileItsLastUpdateIsOnItsWay) {
-  start(5);
-  obey(Welcome{StageIndex(2), ReplicaIndex(1), kLife, {}, StepId(1), {}, "", true});
-  MembershipTable table{MembershipEpoch(6), {}};
-  for (std::uint32_t n = 0; n < 6; ++n)
-    table.members.push_back(
-        {node(n), StageIndex(n / 2), ReplicaIndex(n % 2), kLife, "", {}, n == 5});
-  obey(table);
-  obey(StateOffer{{StepId(1), StageIndex(2), {}, 100}});
-  happen(StateFetched{StepId(1), ""});
-  happen(StageReady{{3, 2, 4, 16}, Schedule::kOneForwardOneBackward, 1, {}});
-  obey(
-      StageClosed{StepId(2), StageIndex(2), Attempt(0), 64, {{node(4), {}}}, {node(4)}, {node(5)}});
-  Commit commit;
-  commit.scalars.step = StepId(2);
-  obey(commit);
-  table.epoch = MembershipEpoch(7);
-  table.members.back().joining = false;
-  obey(table);
-  obey(StepOpen{StepId(3), table.epoch});
-  EXPECT_TRUE(told<SlotGrant>(node(2)).empty()) << "it could not take a microbatch";
-  const StageClosed closed{StepId(3),       StageIndex(2),      Attempt(0), 64,
-                           {{node(4), {}}}, {node(5), node(4)}, {}};
-  obey(closed);
-  hear(4, GradientChunk{StepId(3), StageIndex(2), Attempt(0), ChunkIndex(0)});
-  hear(4, AveragedChunk{StepId(2), StageIndex(2), Attempt(0), ChunkIndex(0), 2.0});
-  happen(AverageSet{StepId(2), Attempt(0), Hash{1}});
-  happen(UpdateApplied{StepId(2), {}});
-  EXPECT_EQ(machine->phase(), ParticipantPhase::kTraining);
-  EXPECT_EQ(told<SlotGrant>(node(2)).size(), 1U);
-  EXPECT_EQ(all<ReduceChunk>().size(), 1U) << "what came early is not lost";
 }
 
 TEST_F(ParticipantTest, WhoIsAskedToStopWhileNobodyHearsItLeavesAtOnce) {
