@@ -21,6 +21,10 @@ std::vector<Wait> Coordinator::Impl::waits() const {
   if (end_)
     add("digests, checkpoints and the ledger", ending_since_, end_deadline_,
         "the round ends without them");
+  const bool goes_on = newest_step_ > StepId(0) && members_.weakest() > 0;
+  if (phase_ == CoordinatorPhase::kAdmitting && !return_ && !fall_back_ && goes_on)
+    add(waiting_for() + " to come back", admitted_at_, admitted_at_ + config_.admission_patience,
+        "the round goes on without them");
   for (const auto& [place, shard] : kept_)
     if (phase_ == CoordinatorPhase::kAdmitting && !return_ && may_restore({}, shard))
       add("a node that holds stage " + std::to_string(shard.sealed.stage.value) + " after step " +

@@ -143,6 +143,26 @@ TEST_F(WaitsTest, TheOnlyOneOfItsStageMayLoadForEver) {
   EXPECT_EQ(machine->phase(), CoordinatorPhase::kTraining) << "now it can do without node 1";
 }
 
+TEST_F(WaitsTest, ARoundThatGoesOnSaysUntilWhenItWaitsForWhoIsMissing) {
+  open();
+  hear(0, JoinRequest{});
+  EXPECT_FALSE(wait_for("to come back").has_value()) << "a new round waits for all it needs";
+  open_training();
+  do_step(1);
+  open(std::vector(journal));
+  for (const std::uint32_t n : {0U, 1U, 2U}) hear(n, JoinRequest{});
+  pass(1s);
+  const auto wait = wait_for("1 more nodes to come back");
+  ASSERT_TRUE(wait.has_value());
+  EXPECT_EQ(wait->deadline, wait->since + limits::kAdmissionTimeout);
+  now = wait->deadline - 50ms;
+  happen(Tick{});
+  EXPECT_EQ(machine->phase(), CoordinatorPhase::kAdmitting);
+  now = wait->deadline;
+  happen(Tick{});
+  EXPECT_EQ(machine->phase(), CoordinatorPhase::kLoading);
+}
+
 TEST_F(WaitsTest, AStageLoadsForAsLongAsASilentNodeIsWaitedFor) {
   open_loading(1ms, 1ms);
   const auto wait = wait_for("node " + node(3).short_hex());
