@@ -324,8 +324,7 @@ void Coordinator::Impl::advance() {
 
 void Coordinator::Impl::close_admission() {
   // A round that has begun may go on with fewer nodes, as long as no stage is without.
-  const bool waited =
-      fall_back_ ? survivors_are_back() : newest_step_ > StepId(0) && holders_had_time();
+  const bool waited = fall_back_ ? survivors_are_back() : has_begun() && holders_had_time();
   const RoundShape& shape = config_.shape;
   // Seats stick: where one stage has more than it wants another waits in vain. Who lacks a shard of
   // the beginning comes in once there is one to copy it from.
@@ -337,6 +336,14 @@ void Coordinator::Impl::close_admission() {
   repeat_at_ = loading_since_ = now_;
   send_all(members_.table());
   for (const auto& node : members_.nodes()) return_shard(*members_.find(node));
+}
+
+/// With all the nodes that it wanted, perhaps under an earlier coordinator: who is missing now may
+/// be gone for good.
+bool Coordinator::Impl::has_begun() const {
+  const RoundShape& shape = config_.shape;
+  return newest_step_ > StepId(0) ||
+         journal_.most_members >= std::size_t{shape.stages} * shape.replicas;
 }
 
 /// Between two steps.

@@ -131,6 +131,7 @@ class Coordinator::Impl {
   // Training.
   void advance();
   void close_admission();
+  bool has_begun() const;
   void begin_training();
   void hear_ready(const Member& from, const UpdateReport& message);
   void go_ahead();

@@ -21,7 +21,7 @@ std::vector<Wait> Coordinator::Impl::waits() const {
   if (end_)
     add("digests, checkpoints and the ledger", ending_since_, end_deadline_,
         "the round ends without them");
-  const bool goes_on = newest_step_ > StepId(0) && members_.weakest() > 0;
+  const bool goes_on = has_begun() && members_.weakest() > 0;
   if (phase_ == CoordinatorPhase::kAdmitting && !return_ && !fall_back_ && goes_on)
     add(waiting_for() + " to come back", admitted_at_, admitted_at_ + config_.admission_patience,
         "the round goes on without them");

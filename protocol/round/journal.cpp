@@ -18,6 +18,7 @@ struct Fold {
   void operator()(const NodeAssigned& record) {
     state.seats[record.node] = record;
     state.members.insert(record.node);
+    state.most_members = std::max(state.most_members, state.members.size());
   }
   void operator()(const StepRecord& record) {
     state.last_step = record.step();

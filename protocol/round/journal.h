@@ -147,6 +147,7 @@ struct JournalState {
   std::uint32_t skipped_in_a_row = 0;
   std::optional<RoundEnded> ended;    ///< since the last opening
   std::set<NodeId> members;           ///< who held a seat when the last coordinator stopped
+  std::size_t most_members = 0;       ///< that ever held one at the same time
   std::optional<StepRecord> last;     ///< the record of last_step, where it was not rolled back to
   std::optional<StepId> unsaved;      ///< the newest step whose state was to be saved and is not
   std::optional<RoundEnding> ending;  ///< decided, and not done
