@@ -238,7 +238,7 @@ void Participant::Impl::obey(const StepOpen& message) {
     repeat_reports();
     step->pull_answered = false;  // whoever says it again does not know what we can take
   }
-  step->opened = true;
+  if (!step->opened) step->opened = message.epoch;
 }
 
 void Participant::Impl::obey(const MicrobatchGrant& message) {

@@ -53,7 +53,7 @@ class Participant::Impl {
     TimePoint closed_at{}, reported_average_at{};
     std::set<MicrobatchIndex> unacknowledged{};  ///< done, and not known to be in the book
     bool unreported = false;                     ///< some of them were never reported
-    bool opened = false;                         ///< StepOpen was heard
+    std::optional<MembershipEpoch> opened{};     ///< StepOpen was heard, first of this epoch
     MembershipEpoch repaired{};                  ///< epoch of the last orders taken
     struct Sent {
       NodeId to;

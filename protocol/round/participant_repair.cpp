@@ -34,9 +34,10 @@ void Participant::Impl::refuse(OpenStep& step, const ComputeDone& event) {
   tell(config_.coordinator, *step.refusal);
 }
 
-/// A table of a later epoch asks for what this node holds: that says it as well.
+/// A table of a later epoch asks for what this node holds: that says it as well. Not so the table
+/// with which the step was opened, which may be late.
 void Participant::Impl::repeat_refusal(OpenStep& step) {
-  if (step.refused_in < table_->epoch) step.refusal.reset();
+  if (step.opened && std::max(step.refused_in, *step.opened) < table_->epoch) step.refusal.reset();
   if (!step.refusal || now_ - step.refused_at < limits::kRepeatInterval) return;
   step.refused_at = now_;
   tell(config_.coordinator, *step.refusal);

@@ -183,6 +183,30 @@ TEST_F(ParticipantTest, ARefusedInputIsReportedWithItsSender) {
   EXPECT_EQ(refusal.unit, unit(1, 0, 2));
 }
 
+/// Until a table asks what this node holds: the one with which the step was opened did not, however
+/// late it comes.
+TEST_F(ParticipantTest, ARefusalIsRepeatedUntilEverybodyIsAskedWhatItHolds) {
+  start(4);
+  obey(Welcome{StageIndex(2), ReplicaIndex(0), kLife, {}, StepId(0), {}});
+  happen(StageReady{{3, 2, 4, 16}, Schedule::kOneForwardOneBackward, 2, {}});
+  MembershipTable known = table(6);
+  obey(known);
+  obey(StepOpen{StepId(1), known.epoch.next()});
+  hear(3, ForwardTensor{unit(1, 0, 1), {}});
+  happen(ComputeDone{{WorkOp::kForwardLoss, unit(1, 0, 2)}, 0, 0, "not finite"});
+  const auto times_told = [&](MembershipEpoch epoch) {
+    known.epoch = epoch;
+    obey(known);
+    did.clear();
+    now += limits::kRepeatInterval;
+    happen(Tick{});
+    return told<UnitRefused>(kCoordinator).size();
+  };
+  EXPECT_EQ(times_told(MembershipEpoch(6)), 1U);
+  EXPECT_EQ(times_told(MembershipEpoch(7)), 1U);
+  EXPECT_EQ(times_told(MembershipEpoch(8)), 0U);
+}
+
 TEST_F(ParticipantTest, LeavesWhenTheRoundIsElsewhere) {
   for (int situation = 0; situation < 2; ++situation) {
     sit(5);
