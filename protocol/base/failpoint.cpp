@@ -9,6 +9,7 @@
 #include <atomic>
 #include <charconv>
 #include <csignal>
+#include <cstdio>
 #include <fstream>
 #include <string>
 
@@ -54,10 +55,13 @@ Result<FailpointOrder> parse_order(std::string_view text) {
   return order;
 }
 
+/// Of several processes that may strike another one, the first to come by takes its file away.
 void strike(const FailpointOrder& order) {
   pid_t struck = ::getpid();
   if (!order.pid_file.empty()) {
-    std::ifstream file(order.pid_file);
+    const std::string taken = order.pid_file + ".taken";
+    if (std::rename(order.pid_file.c_str(), taken.c_str()) != 0) return;
+    std::ifstream file(taken);
     COSHARD_CHECK(file >> struck && struck > 0);
   }
   COSHARD_CHECK(::kill(struck, order.signal) == 0);
