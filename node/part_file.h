@@ -40,6 +40,10 @@ class PartFile {
                                        const std::string& whose = "") {
     return file.string() + (whose.empty() ? "" : "." + whose) + ".part";
   }
+  /// Whether a file of that name is what part_of() makes of `file`, whosever.
+  static bool is_part_of(const std::string& name, const std::string& file) {
+    return name.starts_with(file + ".") && name.ends_with(".part");
+  }
 
  private:
   PartFile(std::filesystem::path part, std::uint64_t size);

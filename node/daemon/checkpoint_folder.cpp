@@ -9,6 +9,7 @@
 #include <system_error>
 #include <utility>
 
+#include "node/part_file.h"
 #include "protocol/base/limits.h"
 #include "shard/data/file.h"
 
@@ -46,11 +47,6 @@ std::vector<StepFolder> step_folders(const fs::path& checkpoints) {
   return folders;
 }
 
-/// The file, or a copy of it that never came to its end.
-bool is_of(const std::string& found, const std::string& name) {
-  return found == name || (found.starts_with(name + ".") && found.ends_with(".part"));
-}
-
 }  // namespace
 
 std::vector<HeldCheckpoint> held_checkpoints(const fs::path& checkpoints) {
@@ -82,8 +78,10 @@ void drop_old(const fs::path& checkpoints, StepId step, const std::string& name,
       if (fs::exists(folder / name, ignored)) --kept;
       continue;
     }
-    for (const auto& entry : fs::directory_iterator(folder, ignored))
-      if (is_of(entry.path().filename().string(), name)) fs::remove(entry.path(), ignored);
+    for (const auto& entry : fs::directory_iterator(folder, ignored)) {
+      const std::string found = entry.path().filename().string();
+      if (found == name || PartFile::is_part_of(found, name)) fs::remove(entry.path(), ignored);
+    }
     fs::remove(folder, ignored);  // only when it is empty
   }
 }

@@ -325,12 +325,11 @@ void Coordinator::Impl::advance() {
 void Coordinator::Impl::close_admission() {
   // A round that has begun may go on with fewer nodes, as long as no stage is without.
   const bool waited = fall_back_ ? survivors_are_back() : has_begun() && holders_had_time();
-  const RoundShape& shape = config_.shape;
   // Seats stick: where one stage has more than it wants another waits in vain. Who lacks a shard of
   // the beginning comes in once there is one to copy it from.
   const std::size_t here = members_.nodes().size() + asking_.size();
-  const bool all_in = here >= std::size_t{shape.stages} * shape.replicas;
-  if (members_.weakest() < (waited || all_in ? 1 : shape.replicas)) return await_stages();
+  const bool enough = waited || here >= nodes_wanted();
+  if (members_.weakest() < (enough ? 1 : config_.shape.replicas)) return await_stages();
   fall_back_.reset();
   phase_ = CoordinatorPhase::kLoading;
   repeat_at_ = loading_since_ = now_;
@@ -341,9 +340,7 @@ void Coordinator::Impl::close_admission() {
 /// With all the nodes that it wanted, perhaps under an earlier coordinator: who is missing now may
 /// be gone for good.
 bool Coordinator::Impl::has_begun() const {
-  const RoundShape& shape = config_.shape;
-  return newest_step_ > StepId(0) ||
-         journal_.most_members >= std::size_t{shape.stages} * shape.replicas;
+  return newest_step_ > StepId(0) || journal_.most_members >= nodes_wanted();
 }
 
 /// Between two steps.

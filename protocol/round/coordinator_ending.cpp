@@ -170,9 +170,7 @@ std::string Coordinator::Impl::waiting_for() const {
       if (return_)
         return std::to_string(return_->expected.size()) + " members to say that they have lived on";
       if (fall_back_) return waiting_for_stages();
-      return std::to_string(std::size_t{config_.shape.stages} * config_.shape.replicas -
-                            members_.nodes().size()) +
-             " more nodes";
+      return std::to_string(nodes_wanted() - members_.nodes().size()) + " more nodes";
     case CoordinatorPhase::kLoading:
       return "nodes to load their stages";
     case CoordinatorPhase::kTraining:

@@ -132,6 +132,9 @@ class Coordinator::Impl {
   void advance();
   void close_admission();
   bool has_begun() const;
+  std::size_t nodes_wanted() const {
+    return std::size_t{config_.shape.stages} * config_.shape.replicas;
+  }
   void begin_training();
   void hear_ready(const Member& from, const UpdateReport& message);
   void go_ahead();
@@ -167,8 +170,8 @@ class Coordinator::Impl {
 
   // Who is lost, and who goes (coordinator_loss.cpp).
   /// `anew`: the node asks to be let in, and hears that it begins anew: a new process has nothing
-  /// to begin with and goes on asking, one whose word came late has. A copy of its name: members
-  /// go.
+  /// to begin with and goes on asking, one whose word came late has. By value: its
+  /// member goes.
   void lose(NodeId node, const std::string& why, bool anew = false);
   void judge_complaints();
   void judge_silence();
