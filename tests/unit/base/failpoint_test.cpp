@@ -75,13 +75,16 @@ struct Bystander {
   Bystander() : pid(::fork()) {
     if (pid == 0)
       for (;;) ::pause();
-    std::ofstream(file) << pid << "\n";
+    name_it();
   }
   ~Bystander() {
     ::kill(pid, SIGKILL);
     ::waitpid(pid, nullptr, 0);
     std::filesystem::remove(file);
+    std::filesystem::remove(file + ".taken");
   }
+  /// Writes the file, which who strikes takes away.
+  void name_it() const { std::ofstream(file) << pid << "\n"; }
   /// Its next change of state.
   int change() const {
     int status = 0;
@@ -100,6 +103,7 @@ TEST(Failpoint, StrikesAnotherProcessAndGoesOn) {
   EXPECT_EQ(WEXITSTATUS(passing.status), 0);
   EXPECT_EQ(passing.begun, kPassages);
   EXPECT_TRUE(WIFSTOPPED(other.change()));
+  other.name_it();
   const Struck again(("tensor.send=kill@5:" + other.file).c_str());
   EXPECT_TRUE(WIFEXITED(again.status));
   const int status = other.change();
@@ -107,10 +111,34 @@ TEST(Failpoint, StrikesAnotherProcessAndGoesOn) {
   EXPECT_EQ(WTERMSIG(status), SIGKILL);
 }
 
-TEST(Failpoint, AnOrderWithNobodyToStrikeIsABug) {
-  const Struck struck("tensor.send=kill@2:/nonexistent/pid");
-  ASSERT_TRUE(WIFSIGNALED(struck.status));
-  EXPECT_EQ(WTERMSIG(struck.status), SIGABRT);
+TEST(Failpoint, OnlyTheFirstOfSeveralStrikesAnotherProcess) {
+  const Bystander other;
+  const std::string orders = "tensor.send=stop@2:" + other.file;
+  const Struck first(orders.c_str());
+  EXPECT_TRUE(WIFSTOPPED(other.change()));
+  ::kill(other.pid, SIGCONT);
+  const Struck second(orders.c_str());
+  for (const Struck* passing : {&first, &second}) {
+    ASSERT_TRUE(WIFEXITED(passing->status));
+    EXPECT_EQ(WEXITSTATUS(passing->status), 0);
+    EXPECT_EQ(passing->begun, kPassages);
+  }
+  int status = 0;
+  EXPECT_EQ(::waitpid(other.pid, &status, WUNTRACED | WNOHANG), 0) << "struck again: " << status;
+}
+
+TEST(Failpoint, AFileThatNamesNoProcessThatLivesIsABug) {
+  const std::string file = testing::TempDir() + "nobody-" + std::to_string(::getpid()) + ".pid";
+  const pid_t gone = ::fork();
+  if (gone == 0) ::_exit(0);
+  ASSERT_EQ(::waitpid(gone, nullptr, 0), gone);
+  for (const std::string& text : {std::to_string(gone), std::string("nobody"), std::string("0")}) {
+    std::ofstream(file) << text << "\n";
+    const Struck struck(("tensor.send=kill@2:" + file).c_str());
+    ASSERT_TRUE(WIFSIGNALED(struck.status)) << text;
+    EXPECT_EQ(WTERMSIG(struck.status), SIGABRT);
+  }
+  std::filesystem::remove(file + ".taken");
 }
 
 TEST(Failpoint, DoesNothingBeyondWhatWasOrdered) {
