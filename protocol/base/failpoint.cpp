@@ -60,7 +60,10 @@ void strike(const FailpointOrder& order) {
   pid_t struck = ::getpid();
   if (!order.pid_file.empty()) {
     const std::string taken = order.pid_file + ".taken";
-    if (std::rename(order.pid_file.c_str(), taken.c_str()) != 0) return;
+    if (std::rename(order.pid_file.c_str(), taken.c_str()) != 0) {
+      COSHARD_CHECK(::access(taken.c_str(), F_OK) == 0);  // or there never was one
+      return;
+    }
     std::ifstream file(taken);
     COSHARD_CHECK(file >> struck && struck > 0);
   }

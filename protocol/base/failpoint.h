@@ -3,8 +3,8 @@
 // elsewhere the macro is nothing. The environment variable COSHARD_FAILPOINTS gives the orders:
 // "tensor.send=kill@5,update.half=stop@20" is SIGKILL at the fifth passage of the one, SIGSTOP at
 // the twentieth of the other; "term" is SIGTERM. "update.half=kill@20:FILE" strikes another process
-// than the one that passes: whose id FILE has. Who strikes first of several takes FILE away, and
-// where it is gone nothing happens. Armed before there are threads; passed by any thread.
+// than the one that passes: whose id FILE has. Who strikes first of several moves FILE to
+// FILE.taken, and the others do nothing. Armed before there are threads; passed by any thread.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 

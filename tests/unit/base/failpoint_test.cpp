@@ -127,6 +127,12 @@ TEST(Failpoint, OnlyTheFirstOfSeveralStrikesAnotherProcess) {
   EXPECT_EQ(::waitpid(other.pid, &status, WUNTRACED | WNOHANG), 0) << "struck again: " << status;
 }
 
+TEST(Failpoint, AnOrderWithNobodyToStrikeIsABug) {
+  const Struck struck("tensor.send=kill@2:/nonexistent/pid");
+  ASSERT_TRUE(WIFSIGNALED(struck.status));
+  EXPECT_EQ(WTERMSIG(struck.status), SIGABRT);
+}
+
 TEST(Failpoint, AFileThatNamesNoProcessThatLivesIsABug) {
   const std::string file = testing::TempDir() + "nobody-" + std::to_string(::getpid()) + ".pid";
   const pid_t gone = ::fork();
