@@ -28,11 +28,17 @@ inline constexpr SignatureDomain kAssignment{"assignment", 9};         ///< coor
 inline constexpr SignatureDomain kComplaint{"complaint", 10};          ///< refused tensor
 inline constexpr SignatureDomain kCheckpointShard{"checkpoint-shard", 11};  ///< stage checkpoint
 inline constexpr SignatureDomain kRevocation{"revocation",
-                                             12};  ///< root takes back an operating key
+                                             12};            ///< root takes back an operating key
+inline constexpr SignatureDomain kRecovery{"recovery", 13};  ///< new root takes an account over
+inline constexpr SignatureDomain kWitness{"witness", 14};    ///< root and witness key, certificate
+inline constexpr SignatureDomain kGovernance{"governance", 16};         ///< governor of a ledger
+inline constexpr SignatureDomain kLedgerRequest{"ledger-request", 17};  ///< operator to coordinator
+inline constexpr SignatureDomain kAuditSeed{"audit-seed", 15};  ///< what an epoch's seed is made of
 
-inline constexpr std::array kAll{kCertificate, kChannel,   kEnvelope,        kReducerChunk,
-                                 kCommit,      kEntryBody, kReceiptWindow,   kCountersign,
-                                 kAssignment,  kComplaint, kCheckpointShard, kRevocation};
+inline constexpr std::array kAll{
+    kCertificate,   kChannel,     kEnvelope,   kReducerChunk, kCommit,          kEntryBody,
+    kReceiptWindow, kCountersign, kAssignment, kComplaint,    kCheckpointShard, kRevocation,
+    kRecovery,      kWitness,     kAuditSeed,  kGovernance,   kLedgerRequest};
 }  // namespace domains
 
 namespace internal {

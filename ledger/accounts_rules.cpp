@@ -1,9 +1,8 @@
-// The rules of the ledger, one function per kind of entry: each judges first and changes state only
-// when nothing can fail any more. Design 4.
+// The rules of work and what it earns, one function per kind of entry: each judges first and
+// changes state only when nothing can fail any more. Design 4.
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 
-#include "crypto/signed_payload.h"
 #include "ledger/accounts.h"
 #include "ledger/apportion.h"
 #include "ledger/pricing.h"
@@ -40,42 +39,6 @@ Result<void> Accounts::on(const Context& context, const Genesis& leaf) {
   return {};
 }
 
-Result<void> Accounts::on(const Context& context, const IdentityRegister& leaf) {
-  COSHARD_ASSIGN(const auto certificate, crypto::NodeCertificate::decode(leaf.certificate));
-  COSHARD_TRY(certificate.verify());
-  const NodeId node = certificate.node();
-  if (const Registration* known = find_node(node)) {
-    if (known->account != certificate.account()) {
-      return fail(ErrorCode::kPermissionDenied,
-                  "node " + node.short_hex() + " belongs to another account");
-    }
-    if (known->revoked || known->certificate.serial >= certificate.serial) {
-      return refuse("node " + node.short_hex() + " is revoked, or has a newer certificate");
-    }
-  }
-  for (const auto& [other, registration] : nodes_) {
-    if (other != node && registration.certificate.curve_public == certificate.curve_public) {
-      return fail(ErrorCode::kPermissionDenied,
-                  "the CURVE key of node " + node.short_hex() + " is another node's");
-    }
-  }
-  nodes_[node] = Registration{certificate, certificate.account(), context.index, std::nullopt};
-  return {};
-}
-
-Result<void> Accounts::on(const Context& context, const IdentityRevoke& leaf) {
-  const auto found = nodes_.find(leaf.node);
-  if (found == nodes_.end() || found->second.revoked) {
-    return refuse("node " + leaf.node.short_hex() + " is not registered, or revoked already");
-  }
-  if (!crypto::verify_payload(found->second.certificate.root_public, crypto::domains::kRevocation,
-                              network_, leaf.node.view(), leaf.root_signature)) {
-    return fail(ErrorCode::kPermissionDenied, "revocation is not signed by the node's root key");
-  }
-  found->second.revoked = context.index;
-  return {};
-}
-
 Result<EpochOpen> Accounts::next_epoch() const {
   if (!genesis_ || finished_) return refuse("the round has ended, or not begun");
   EpochOpen next;
@@ -92,13 +55,14 @@ Result<EpochOpen> Accounts::next_epoch() const {
 }
 
 Result<void> Accounts::on(const Context&, const EpochOpen& leaf) {
-  COSHARD_ASSIGN(const EpochOpen expected, next_epoch());
+  COSHARD_ASSIGN(EpochOpen expected, next_epoch());
+  expected.seed_commitment = leaf.seed_commitment;
   if (leaf != expected) {
     return refuse(name(expected.epoch) + " of steps " + std::to_string(expected.first_step.value) +
                   " to " + std::to_string(expected.last_step.value) + " emitting " +
                   std::to_string(expected.emission) + " units was expected");
   }
-  open_.push_back({leaf.epoch, leaf.first_step, leaf.last_step});
+  open_.push_back({leaf.epoch, leaf.first_step, leaf.last_step, leaf.seed_commitment});
   return {};
 }
 
@@ -144,6 +108,7 @@ Result<void> Accounts::on(const Context& context, const EpochClose& leaf) {
   EpochState state;
   state.close = leaf;
   state.index = context.index;
+  state.seed_commitment = open_.front().seed_commitment;
   epochs_.push_back(std::move(state));
   committed_step_ = leaf.last_step;
   open_.erase(open_.begin());
@@ -247,9 +212,9 @@ Result<Credit> Accounts::credit_for(LedgerEpoch id) const {
     for (const Grant& grant : grants) weights[grant.account] = grant.basis_points;
     share_out(role, weights);
   };
-  share_grants(Role::kData, genesis_->data);
-  share_grants(Role::kDesign, genesis_->design);
-  share_grants(Role::kTreasury, genesis_->treasury);
+  for (const Role role : {Role::kData, Role::kDesign, Role::kTreasury}) {
+    share_grants(role, grants_at(role, id));
+  }
   Credit credit;
   credit.epoch = id;
   for (const auto& [key, units] : lines) {
@@ -258,19 +223,26 @@ Result<Credit> Accounts::credit_for(LedgerEpoch id) const {
   return credit;
 }
 
+/// Lines of an account that lost its credit of this epoch before a rollback are burnt again.
 Result<void> Accounts::on(const Context&, const Credit& leaf) {
   COSHARD_ASSIGN(const Credit expected, credit_for(leaf.epoch));
   if (leaf != expected) {
     return refuse("the credit of " + name(leaf.epoch) + " does not follow from the committed work");
   }
+  EpochState& epoch = epochs_[leaf.epoch.value];
   for (const CreditLine& line : leaf.lines) {
     COSHARD_CHECK_OP(line.units, <=, totals_.remaining);
+    totals_.remaining -= line.units;
+    if (epoch.voided.contains(line.account)) {
+      epoch.burnt += line.units;
+      totals_.burnt += line.units;
+      continue;
+    }
     balances_[line.account].pending += line.units;
     totals_.pending += line.units;
-    totals_.remaining -= line.units;
+    epoch.credit.push_back(line);
   }
-  epochs_[leaf.epoch.value].credit = leaf.lines;
-  epochs_[leaf.epoch.value].status = Status::kPending;
+  epoch.status = Status::kPending;
   return {};
 }
 
@@ -284,14 +256,28 @@ Result<void> Accounts::on(const Context&, const CreditPost& leaf) {
     return refuse(name(leaf.epoch) + " is not covered by a checkpoint at entry " +
                   std::to_string(leaf.reason.value));
   }
+  if (!is_unchallenged(leaf.epoch)) {
+    return refuse(name(leaf.epoch) + " may be challenged until " +
+                  std::to_string(params_at(leaf.epoch).challenge_epochs) +
+                  " more epochs are closed");
+  }
   for (const CreditLine& line : epoch->credit) {
-    balances_[line.account].pending -= line.units;
-    balances_[line.account].posted += line.units;
+    Balance& balance = balances_[line.account];
+    balance.pending -= line.units;
+    pool_.add_units(balance, line.units);
     totals_.pending -= line.units;
     totals_.posted += line.units;
+    const auto role = static_cast<std::size_t>(line.role);
+    const std::uint64_t duration =
+        genesis_->vesting_epochs.empty() ? 0 : genesis_->vesting_epochs[role];
+    if (duration > 0) vesting_[line.account].push_back({now(), duration, line.units});
   }
   epochs_[leaf.epoch.value].status = Status::kPosted;
   return {};
+}
+
+bool Accounts::is_unchallenged(LedgerEpoch epoch) const {
+  return is_over() || epochs_.size() - 1 - epoch.value >= params_at(epoch).challenge_epochs;
 }
 
 Result<void> Accounts::on(const Context& context, const CheckpointRecord& leaf) {
@@ -317,6 +303,9 @@ void Accounts::void_credit(EpochState& epoch) {
     totals_.pending -= line.units;
     totals_.remaining += line.units;
   }
+  totals_.burnt -= epoch.burnt;  // burnt again with the credit that replaces this one
+  totals_.remaining += epoch.burnt;
+  epoch.burnt = 0;
   epoch.credit.clear();
   epoch.status = Status::kVoided;
 }

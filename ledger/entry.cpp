@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ledger/entry.h"
 
+#include <algorithm>
+
 #include "crypto/hash.h"
 #include "crypto/signed_payload.h"
 
@@ -38,32 +40,47 @@ Result<Leaf> decode_leaf(LeafType type, ByteView bytes) {
 
 }  // namespace
 
+namespace {
+
+/// By LeafType, from 1 on.
+constexpr std::array<std::string_view, 31> kTypeNames{"genesis",
+                                                      "identity_register",
+                                                      "identity_revoke",
+                                                      "epoch_open",
+                                                      "epoch_close",
+                                                      "work_batch",
+                                                      "credit",
+                                                      "credit_post",
+                                                      "checkpoint_record",
+                                                      "rollback",
+                                                      "burn",
+                                                      "key_rotate",
+                                                      "witness_register",
+                                                      "recovery_name",
+                                                      "recovery_claim",
+                                                      "recovery_finish",
+                                                      "param_change",
+                                                      "role_grants",
+                                                      "seed_reveal",
+                                                      "audit_verdict",
+                                                      "credit_void",
+                                                      "unit_transfer",
+                                                      "bond",
+                                                      "bond_release",
+                                                      "penalty",
+                                                      "revenue_reported",
+                                                      "correction",
+                                                      "settle",
+                                                      "payout_initiated",
+                                                      "payout_final",
+                                                      "state_snapshot"};
+static_assert(kTypeNames.size() == std::variant_size_v<Leaf>);
+
+}  // namespace
+
 std::string_view to_string(LeafType type) {
-  switch (type) {
-    case LeafType::kGenesis:
-      return "genesis";
-    case LeafType::kIdentityRegister:
-      return "identity_register";
-    case LeafType::kIdentityRevoke:
-      return "identity_revoke";
-    case LeafType::kEpochOpen:
-      return "epoch_open";
-    case LeafType::kEpochClose:
-      return "epoch_close";
-    case LeafType::kWorkBatch:
-      return "work_batch";
-    case LeafType::kCredit:
-      return "credit";
-    case LeafType::kCreditPost:
-      return "credit_post";
-    case LeafType::kCheckpointRecord:
-      return "checkpoint_record";
-    case LeafType::kRollback:
-      return "rollback";
-    case LeafType::kBurn:
-      return "burn";
-  }
-  return "unknown";
+  const auto place = static_cast<std::size_t>(type) - 1;
+  return place < kTypeNames.size() ? kTypeNames[place] : "unknown";
 }
 
 std::string_view to_string(Role role) {
@@ -101,11 +118,22 @@ SignedBody sign_body(const crypto::KeyPair& author, const NetworkId& network,
   return out;
 }
 
-Result<void> verify_signatures(const NodeId& author, const NetworkId& network, ByteView body,
-                               const std::vector<EntrySignature>& signatures) {
+Result<void> check_signers(const NodeId& author, const std::vector<EntrySignature>& signatures) {
   if (signatures.empty() || signatures.front().key_id != author.bytes) {
     return fail(ErrorCode::kPermissionDenied, "entry is not signed by its author");
   }
+  for (auto one = signatures.begin(); one != signatures.end(); ++one) {
+    if (std::any_of(signatures.begin(), one,
+                    [&](const EntrySignature& other) { return other.key_id == one->key_id; })) {
+      return fail(ErrorCode::kPermissionDenied, "entry is signed twice by one key");
+    }
+  }
+  return {};
+}
+
+Result<void> verify_signatures(const NodeId& author, const NetworkId& network, ByteView body,
+                               const std::vector<EntrySignature>& signatures) {
+  COSHARD_TRY(check_signers(author, signatures));
   for (const EntrySignature& one : signatures) {
     if (!crypto::verify_payload(one.key_id, crypto::domains::kEntryBody, network, body,
                                 one.signature)) {

@@ -12,18 +12,6 @@
 
 namespace coshard::ledger {
 
-/// Signs `body` under `key_id`, an Ed25519 public key.
-struct EntrySignature {
-  crypto::PublicKey key_id{};
-  crypto::Signature signature{};
-  bool operator==(const EntrySignature&) const = default;
-  template <class Codec, class Self>
-  static void fields(Codec& codec, Self& self) {
-    codec(1, self.key_id);
-    codec(2, self.signature);
-  }
-};
-
 /// What an author signs: which leaf, in which place of his own sequence.
 struct Body {
   NodeId author;
@@ -70,8 +58,10 @@ Result<Body> decode_body(ByteView bytes);
 SignedBody sign_body(const crypto::KeyPair& author, const NetworkId& network,
                      std::uint64_t sequence, const Leaf& leaf);
 
-/// True when there are signatures, the first is by `author`, and every one verifies.
-/// kPermissionDenied otherwise.
+/// kPermissionDenied unless the first signature is by `author` and no key signs twice.
+Result<void> check_signers(const NodeId& author, const std::vector<EntrySignature>& signatures);
+
+/// check_signers, and every signature verifies. kPermissionDenied otherwise.
 Result<void> verify_signatures(const NodeId& author, const NetworkId& network, ByteView body,
                                const std::vector<EntrySignature>& signatures);
 
@@ -81,6 +71,13 @@ Result<LedgerEntry> decode_entry(ByteView bytes);
 /// SHA-256("coshard/event/v1" || 0x00 || author || u32be type || u64be sequence): an event happens
 /// once.
 Hash event_id(const Body& body);
+
+/// What governors sign of a ParamChange or RoleGrants: the leaf without their signatures.
+template <class Governed>
+Bytes governed_bytes(Governed leaf) {
+  leaf.governors.clear();
+  return encode(leaf);
+}
 
 /// A node's sequence number for its one batch of a stage and epoch.
 constexpr std::uint64_t work_batch_sequence(LedgerEpoch epoch, StageIndex stage) {

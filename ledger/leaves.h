@@ -1,6 +1,7 @@
-// The kinds of ledger entry: what each claims. Value types, any thread. The rules that they must
-// obey are in accounts_rules.cpp; the bytes follow canonical.h and FORMAT.md. Field numbers and
-// LeafType values are never reused.
+// The kinds of ledger entry: what each claims. Here those of the round and its work; keys are in
+// identity_leaves.h, what owners and auditors say in owner_leaves.h, money in money_leaves.h. Value
+// types, any thread. The rules that they must obey are in accounts_*.cpp; the bytes follow
+// canonical.h and FORMAT.md. Field numbers are never reused.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -8,39 +9,20 @@
 #include <variant>
 #include <vector>
 
-#include "crypto/keys.h"
-#include "ledger/canonical.h"
+#include "ledger/identity_leaves.h"
+#include "ledger/leaf_type.h"
+#include "ledger/money_leaves.h"
+#include "ledger/owner_leaves.h"
 
 namespace coshard::ledger {
 
-enum class LeafType : std::uint32_t {
-  kGenesis = 1,
-  kIdentityRegister = 2,
-  kIdentityRevoke = 3,
-  kEpochOpen = 4,
-  kEpochClose = 5,
-  kWorkBatch = 6,
-  kCredit = 7,
-  kCreditPost = 8,
-  kCheckpointRecord = 9,
-  kRollback = 10,
-  kBurn = 11,
-};
-
-/// Why an account is credited. The order is the order of basis points in Genesis.
-enum class Role : std::uint8_t { kCompute = 0, kData = 1, kDesign = 2, kTreasury = 3 };
-inline constexpr std::size_t kRoles = 4;
-inline constexpr std::uint64_t kBasisPoints = 10'000;
-
-/// An account's part of a role's units.
-struct Grant {
-  AccountId account;
-  std::uint64_t basis_points = 0;
-  bool operator==(const Grant&) const = default;
+/// Who may change what the round fixed, together with enough others.
+struct Governor {
+  crypto::PublicKey key{};
+  bool operator==(const Governor&) const = default;
   template <class Codec, class Self>
   static void fields(Codec& codec, Self& self) {
-    codec(1, self.account);
-    codec(2, self.basis_points);
+    codec(1, self.key);
   }
 };
 
@@ -65,6 +47,14 @@ struct Genesis {
   std::uint64_t microbatches = 0;           ///< per step
   std::uint64_t tokens_per_microbatch = 0;
   std::uint64_t steps_before = 0;  ///< done by another round, with a ledger of its own
+  std::string currency;            ///< for example USD; empty: no revenue is booked here
+  Params params;
+  std::vector<std::uint64_t> vesting_epochs;  ///< by Role; empty: what is posted is free at once
+  std::uint64_t recovery_days = 0;  ///< from a claim until the new root speaks; 0: no recovery
+  std::vector<Governor> governors;  ///< ascending; who may change params and grants
+  std::uint64_t governors_needed = 0;
+  bool buyer_signs = false;    ///< every transfer, not only one with a price
+  std::string witness_policy;  ///< tlog-policy text that readers are advised to use; may be empty
   bool operator==(const Genesis&) const = default;
 
   std::size_t stages() const { return stage_prices.size(); }
@@ -89,30 +79,14 @@ struct Genesis {
     codec(16, self.microbatches);
     codec(17, self.tokens_per_microbatch);
     codec(18, self.steps_before);
-  }
-};
-
-/// A node enters: from this index on its operating key may author entries.
-struct IdentityRegister {
-  static constexpr LeafType kType = LeafType::kIdentityRegister;
-  Bytes certificate;  ///< crypto::NodeCertificate
-  bool operator==(const IdentityRegister&) const = default;
-  template <class Codec, class Self>
-  static void fields(Codec& codec, Self& self) {
-    codec(1, self.certificate);
-  }
-};
-
-/// The root says that an operating key is not to be believed from this index on.
-struct IdentityRevoke {
-  static constexpr LeafType kType = LeafType::kIdentityRevoke;
-  NodeId node;
-  crypto::Signature root_signature{};  ///< over the node id, domain "revocation"
-  bool operator==(const IdentityRevoke&) const = default;
-  template <class Codec, class Self>
-  static void fields(Codec& codec, Self& self) {
-    codec(1, self.node);
-    codec(2, self.root_signature);
+    codec(19, self.currency);
+    codec(20, self.params);
+    codec(21, self.vesting_epochs);
+    codec(22, self.recovery_days);
+    codec(23, self.governors);
+    codec(24, self.governors_needed);
+    codec(25, self.buyer_signs);
+    codec(26, self.witness_policy);
   }
 };
 
@@ -123,6 +97,7 @@ struct EpochOpen {
   StepId first_step;
   StepId last_step;
   std::uint64_t emission = 0;  ///< units
+  Hash seed_commitment{};      ///< SHA-256("coshard/seed/v1" 00 || seed): audits draw from the seed
   bool operator==(const EpochOpen&) const = default;
   template <class Codec, class Self>
   static void fields(Codec& codec, Self& self) {
@@ -130,6 +105,7 @@ struct EpochOpen {
     codec(2, self.first_step);
     codec(3, self.last_step);
     codec(4, self.emission);
+    codec(5, self.seed_commitment);
   }
 };
 
@@ -297,12 +273,13 @@ struct Burn {
   }
 };
 
-using Leaf = std::variant<Genesis, IdentityRegister, IdentityRevoke, EpochOpen, EpochClose,
-                          WorkBatch, Credit, CreditPost, CheckpointRecord, Rollback, Burn>;
+using Leaf =
+    std::variant<Genesis, IdentityRegister, IdentityRevoke, EpochOpen, EpochClose, WorkBatch,
+                 Credit, CreditPost, CheckpointRecord, Rollback, Burn, KeyRotate, WitnessRegister,
+                 RecoveryName, RecoveryClaim, RecoveryFinish, ParamChange, RoleGrants, SeedReveal,
+                 AuditVerdict, CreditVoid, UnitTransfer, Bond, BondRelease, Penalty,
+                 RevenueReported, Correction, Settle, PayoutInitiated, PayoutFinal, StateSnapshot>;
 
-/// Name for people and JSON, for example "work_batch".
-std::string_view to_string(LeafType type);
-std::string_view to_string(Role role);
 LeafType type_of(const Leaf& leaf);
 
 }  // namespace coshard::ledger

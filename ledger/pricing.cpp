@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "crypto/hash.h"
 #include "ledger/checkpoint.h"
 #include "protocol/base/check.h"
 #include "protocol/base/limits.h"
@@ -23,6 +24,8 @@ Result<void> require(bool holds, const char* what) {
 
 bool in_range(std::uint64_t value, std::uint64_t max) { return value >= 1 && value <= max; }
 
+}  // namespace
+
 Result<void> check_grants(const std::vector<Grant>& grants, std::uint64_t role_points,
                           std::string_view role) {
   std::uint64_t sum = 0;
@@ -41,6 +44,44 @@ Result<void> check_grants(const std::vector<Grant>& grants, std::uint64_t role_p
               "genesis: the split gives " + std::string(role) + " " + std::to_string(role_points) +
                   " basis points; its accounts must add up to " + std::to_string(expected) +
                   ", found " + std::to_string(sum));
+}
+
+Result<void> check_params(const Params& params) {
+  COSHARD_TRY(require(params.challenge_epochs <= kEpochsMax, "challenge window of up to 2^20"));
+  COSHARD_TRY(require(params.bond_epochs <= kEpochsMax, "bonds are held for up to 2^20 epochs"));
+  COSHARD_TRY(require(params.minimum_payout <= kUnitCapMax, "minimum payout of up to 2^62"));
+  return require(params.audit_rate <= kBasisPoints, "audit rate of up to 10000 basis points");
+}
+
+Hash seed_commitment(const Hash& seed) { return crypto::domain_hash("coshard/seed/v1", {seed}); }
+
+namespace {
+
+Result<void> check_money(const Genesis& genesis) {
+  const std::string& currency = genesis.currency;
+  COSHARD_TRY(
+      require(currency.size() <= 8 && std::all_of(currency.begin(), currency.end(),
+                                                  [](char c) { return c >= 'A' && c <= 'Z'; }),
+              "a currency of up to 8 letters A to Z"));
+  COSHARD_TRY(check_params(genesis.params));
+  const auto& vesting = genesis.vesting_epochs;
+  COSHARD_TRY(
+      require(vesting.empty() || (vesting.size() == kRoles &&
+                                  *std::max_element(vesting.begin(), vesting.end()) <= kEpochsMax),
+              "vesting of up to 2^20 epochs for each of four roles, or none"));
+  COSHARD_TRY(require(genesis.recovery_days <= kRecoveryDaysMax, "recovery of up to 3650 days"));
+  COSHARD_TRY(require(genesis.witness_policy.size() <= kPolicyBytesMax, "policy of up to 4 KiB"));
+  const auto& governors = genesis.governors;
+  COSHARD_TRY(require(governors.size() <= kGovernorsMax &&
+                          genesis.governors_needed <= governors.size() &&
+                          (genesis.governors_needed > 0) == !governors.empty(),
+                      "1 to all of at most 64 governors are needed, or there are none"));
+  for (std::size_t i = 0; i < governors.size(); ++i) {
+    COSHARD_TRY(require(crypto::is_valid_public_key(governors[i].key) &&
+                            (i == 0 || governors[i - 1].key < governors[i].key),
+                        "keys of governors, ascending"));
+  }
+  return {};
 }
 
 }  // namespace
@@ -78,8 +119,9 @@ Result<void> check_genesis(const Genesis& genesis) {
                                   [](std::uint64_t one) { return in_range(one, kPriceMax); }),
                       "price of 1 to 2^50 FLOPs per token for each stage"));
   COSHARD_TRY(require(in_range(genesis.microbatches, limits::kMicrobatchesMax), "microbatches"));
-  return require(in_range(genesis.tokens_per_microbatch, kTokensPerMicrobatchMax),
-                 "tokens per microbatch");
+  COSHARD_TRY(require(in_range(genesis.tokens_per_microbatch, kTokensPerMicrobatchMax),
+                      "tokens per microbatch"));
+  return check_money(genesis);
 }
 
 }  // namespace coshard::ledger

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ledger/round_ledger.h"
 
+#include "crypto/hash.h"
 #include "crypto/random.h"
 #include "crypto/signed_payload.h"
 #include "ledger/merkle.h"
@@ -56,9 +57,19 @@ Result<OpenEpoch> RoundLedger::open_epoch() const {
   return fail(ErrorCode::kFailedPrecondition, "no ledger epoch is announced");
 }
 
+/// Nobody knows it before it is revealed, and the coordinator need not remember it: Ed25519 signs
+/// the same bytes always the same way.
+Hash RoundLedger::seed_of(LedgerEpoch epoch) const {
+  Bytes payload;
+  put_be<std::uint64_t>(payload, epoch.value);
+  return crypto::sha256(crypto::sign_payload(*operating_, crypto::domains::kAuditSeed,
+                                             accounts().network(), payload));
+}
+
 Result<void> RoundLedger::announce_next() {
-  const auto next = accounts().next_epoch();
+  auto next = accounts().next_epoch();
   if (!next) return {};  // no step is left, or the round has ended
+  next->seed_commitment = seed_commitment(seed_of(next->epoch));
   COSHARD_TRY(append(*next));
   return {};
 }
@@ -114,13 +125,18 @@ Result<std::size_t> RoundLedger::admit_missing(LedgerEpoch epoch) {
 Result<void> RoundLedger::credit(LedgerEpoch epoch) {
   if (has_genesis() && accounts().genesis().stages() == 1) return {};
   COSHARD_ASSIGN(const Credit credit, accounts().credit_for(epoch));
+  if (accounts().epochs()[epoch.value].seed == Hash{}) {
+    COSHARD_TRY(append(SeedReveal{epoch, seed_of(epoch)}));
+  }
   COSHARD_TRY(append(credit));
   return settle();
 }
 
 Result<void> RoundLedger::post(StepId step, std::vector<ShardHash> shards) {
   COSHARD_TRY(append(CheckpointRecord{step, std::move(shards)}));
-  return settle();
+  const std::uint64_t posted = accounts().totals().posted;
+  COSHARD_TRY(settle());
+  return accounts().totals().posted == posted ? Result<void>{} : snapshot();
 }
 
 /// Whatever the last checkpoint covers is credited (where a rollback had taken that back) and
@@ -136,12 +152,19 @@ Result<void> RoundLedger::settle() {
       COSHARD_ASSIGN(const Credit credit, accounts().credit_for(epoch));
       COSHARD_TRY(append(credit));
     }
-    if (status() == Status::kPending) {
+    if (status() == Status::kPending && accounts().is_unchallenged(epoch)) {
       COSHARD_TRY(append(CreditPost{epoch, accounts().covering_checkpoint()}));
     }
   }
   return {};
 }
+
+Result<void> RoundLedger::snapshot() {
+  COSHARD_TRY(append(accounts().snapshot()));
+  return {};
+}
+
+Result<LogIndex> RoundLedger::say(const Leaf& leaf) { return append(leaf); }
 
 Result<void> RoundLedger::rollback(StepId to_step, LedgerEpoch next_epoch, std::string reason) {
   const bool went_on = accounts().epochs().size() > next_epoch.value;
@@ -153,7 +176,8 @@ Result<void> RoundLedger::rollback(StepId to_step, LedgerEpoch next_epoch, std::
 Result<void> RoundLedger::burn_rest(std::string reason) {
   if (accounts().totals().remaining == 0) return {};
   COSHARD_TRY(append(Burn{accounts().totals().remaining, std::move(reason)}));
-  return {};
+  COSHARD_TRY(settle());  // what waited for epochs that will not come
+  return snapshot();
 }
 
 }  // namespace coshard::ledger

@@ -60,6 +60,12 @@ class RoundLedger {
   /// The round has ended for good: burns what was not emitted, if anything.
   Result<void> burn_rest(std::string reason);
 
+  /// Appends a leaf that the coordinator says of itself: revenue, payouts, penalties, keys.
+  Result<LogIndex> say(const Leaf& leaf);
+  /// Commits to every account as it stands, so that balances are proved by two inclusion proofs.
+  /// Done where credits are posted and at the end; also wanted after revenue and payouts.
+  Result<void> snapshot();
+
   Result<void> commit() { return sequencer_.commit(); }
   Result<Checkpoint> publish() { return sequencer_.publish(); }
   const Accounts& accounts() const { return sequencer_.accounts(); }
@@ -69,6 +75,7 @@ class RoundLedger {
       : sequencer_(std::move(sequencer)), operating_(&operating), store_(&store) {}
 
   Result<LogIndex> append(const Leaf& leaf, std::vector<SideFile> files = {});
+  Hash seed_of(LedgerEpoch epoch) const;
   Result<void> announce_next();
   Result<void> settle();
 

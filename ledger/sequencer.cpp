@@ -3,7 +3,6 @@
 
 #include <algorithm>
 
-#include "crypto/hash.h"
 #include "protocol/base/limits.h"
 
 namespace coshard::ledger {
@@ -30,10 +29,41 @@ Result<void> Sequencer::require_healthy() const {
               "an earlier write of the ledger failed: start the coordinator again");
 }
 
-void Sequencer::grow(ByteView entry) {
+namespace {
+
+std::uint64_t event_key(const Hash& event) {
+  return get_be<std::uint64_t>(ByteView(event).first(8));
+}
+
+}  // namespace
+
+void Sequencer::grow(ByteView entry, const Hash& event) {
   const Hash leaf = leaf_hash(entry);
   hashes_.append(leaf);
   tree_.append(leaf);
+  events_.emplace(event_key(event), hashes_.size() - 1);
+}
+
+/// The entry that holds this event with the same body; kFailedPrecondition with another one.
+Result<std::optional<LogIndex>> Sequencer::find_event(const Hash& event, ByteView body) const {
+  const auto found = events_.find(event_key(event));
+  if (found == events_.end()) return std::nullopt;
+  const std::uint64_t index = found->second;
+  Bytes bytes;
+  if (index >= durable_) {
+    bytes = waiting_[index - durable_];
+  } else {
+    COSHARD_ASSIGN(std::vector<Bytes> stored, store_->read(index, 1));
+    bytes = std::move(stored.front());
+  }
+  COSHARD_ASSIGN(const LedgerEntry entry, decode_entry(bytes));
+  COSHARD_ASSIGN(const Body known, decode_body(entry.body));
+  if (event_id(known) != event) return std::nullopt;
+  if (std::equal(body.begin(), body.end(), entry.body.begin(), entry.body.end())) {
+    return LogIndex(index);
+  }
+  return fail(ErrorCode::kFailedPrecondition,
+              "conflict: entry " + std::to_string(index) + " holds this event with other content");
 }
 
 Result<void> Sequencer::replay() {
@@ -47,7 +77,8 @@ Result<void> Sequencer::replay() {
         return fail(ErrorCode::kCorruption,
                     "stored entry " + std::to_string(durable_) + ": " + applied.error().message);
       }
-      grow(bytes);
+      COSHARD_ASSIGN(const Body body, decode_body(entry.body));
+      grow(bytes, event_id(body));
       ++durable_;
     }
   }
@@ -108,18 +139,16 @@ Result<void> Sequencer::recover_publication() {
   return prune_partials(*folder_, present, std::span(&older_size_, 1));
 }
 
-Result<LogIndex> Sequencer::append(const SignedBody& body, std::vector<SideFile> files) {
+Result<LogIndex> Sequencer::append(const SignedBody& body, std::vector<SideFile> files,
+                                   SignatureCheck signatures) {
   COSHARD_TRY(require_healthy());
   COSHARD_ASSIGN(const Body parsed, decode_body(body.body));
-  if (const Accounts::Event* known = accounts_.find_event(event_id(parsed))) {
-    if (known->body_hash == crypto::sha256(body.body)) return known->index;
-    return fail(ErrorCode::kFailedPrecondition, "conflict: entry " +
-                                                    std::to_string(known->index.value) +
-                                                    " holds this event with other content");
-  }
+  const Hash event = event_id(parsed);
+  COSHARD_ASSIGN(const auto known, find_event(event, body.body));
+  if (known) return *known;
   LedgerEntry entry;
   entry.index = LogIndex(hashes_.size());
-  entry.seq_ms = clock_->wall_ms();
+  entry.seq_ms = std::max(clock_->wall_ms(), accounts_.last_ms());  // clocks go back, logs do not
   entry.body = body.body;
   entry.signatures = body.signatures;
   const Bytes bytes = encode(entry);
@@ -128,8 +157,8 @@ Result<LogIndex> Sequencer::append(const SignedBody& body, std::vector<SideFile>
                 "an entry of at most " + std::to_string(limits::kEntryBytesMax) +
                     " bytes was expected, found " + std::to_string(bytes.size()));
   }
-  COSHARD_TRY(accounts_.apply(entry.index, entry));
-  grow(bytes);
+  COSHARD_TRY(accounts_.apply(entry.index, entry, signatures));
+  grow(bytes, event);
   waiting_.push_back(bytes);
   std::move(files.begin(), files.end(), std::back_inserter(waiting_files_));
   return entry.index;

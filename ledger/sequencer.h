@@ -11,6 +11,7 @@
 
 #include <memory>
 #include <optional>
+#include <unordered_map>
 
 #include "ledger/accounts.h"
 #include "ledger/merkle.h"
@@ -32,7 +33,8 @@ class Sequencer {
   /// then may anybody hear of the index. The same bytes again are the same index again;
   /// kFailedPrecondition for another body of the same event. Other errors as Accounts::apply;
   /// kInvalidArgument when it does not fit in an entry.
-  Result<LogIndex> append(const SignedBody& body, std::vector<SideFile> files = {});
+  Result<LogIndex> append(const SignedBody& body, std::vector<SideFile> files = {},
+                          SignatureCheck signatures = SignatureCheck::kVerify);
 
   /// Makes everything appended durable, in one transaction. After an error the sequencer refuses
   /// everything: open it again.
@@ -55,7 +57,8 @@ class Sequencer {
   Result<void> check_prefix(const Checkpoint& checkpoint, const std::string& whose) const;
   Result<NoteKey> note_key() const;
   Result<void> write_files(const std::string& note, const Checkpoint& checkpoint);
-  void grow(ByteView entry);
+  void grow(ByteView entry, const Hash& event);
+  Result<std::optional<LogIndex>> find_event(const Hash& event, ByteView body) const;
   Result<void> require_healthy() const;
 
   Store* store_;
@@ -65,6 +68,9 @@ class Sequencer {
   Accounts accounts_;
   LevelHashes hashes_;  // of every entry, appended or durable
   CompactTree tree_;    // over the same
+  // Where an event is, by the first eight bytes of its id: what is there is compared before it is
+  // believed, so that a chosen collision only makes a repeat unrecognisable.
+  std::unordered_map<std::uint64_t, std::uint64_t> events_;
   std::uint64_t durable_ = 0;
   std::vector<Bytes> waiting_;  // appended, not durable
   std::vector<SideFile> waiting_files_;
