@@ -44,7 +44,7 @@ const EpochState* Accounts::find_epoch(LedgerEpoch epoch) const {
 
 bool Accounts::is_over() const {
   if (finished_ || !genesis_) return finished_;
-  return open_.empty() && committed_step_.value >= genesis_->total_steps;
+  return open_.empty() && covered_step_.value >= genesis_->total_steps;
 }
 
 namespace {
@@ -72,14 +72,19 @@ Author author_of(LeafType type) {
 
 }  // namespace
 
+/// An entry that the coordinator says as such. His key may be an owner's or a node's too.
+bool Accounts::is_coordinators(const NodeId& author, LeafType type) const {
+  return author.bytes == genesis_->coordinator &&
+         (author_of(type) == Author::kCoordinator || type == LeafType::kWorkBatch);
+}
+
 /// Every author counts his entries without a gap, so that nothing can be said twice; a node's
 /// numbers follow from what it claims.
 Result<void> Accounts::check_author(Context& context, LeafType type) const {
   const Author author = author_of(type);
   if (author == Author::kOwner) return check_owner(context, type);
   if (author == Author::kRecoveryKey) return {};  // the claim's own rule knows the key
-  const bool coordinators = context.author.bytes == genesis_->coordinator;
-  if (coordinators && type != LeafType::kAuditVerdict) {
+  if (is_coordinators(context.author, type)) {
     if (context.sequence == coordinator_sequence_ + 1) return {};
     return refuse("entry " + std::to_string(coordinator_sequence_ + 1) +
                   " of the coordinator was expected, found " + std::to_string(context.sequence));
@@ -126,9 +131,7 @@ Result<void> Accounts::apply(LogIndex index, const LedgerEntry& entry, Signature
   COSHARD_TRY(std::visit([&](const auto& leaf) { return on(context, leaf); }, body.leaf));
   // Applied: from here on nothing may fail.
   if (size_ == 0) network_ = crypto::network_id(encode(entry));
-  if (body.author.bytes == genesis_->coordinator && author_of(type) != Author::kOwner) {
-    coordinator_sequence_ = body.sequence;
-  }
+  if (is_coordinators(body.author, type)) coordinator_sequence_ = body.sequence;
   seq_ms_ = entry.seq_ms;
   ++size_;
   COSHARD_CHECK_OP(totals_.posted + totals_.pending + totals_.burnt + totals_.remaining, ==,

@@ -212,7 +212,7 @@ class Accounts {
 
   /// A credit of the epoch may be posted as far as its challenge window is concerned.
   bool is_unchallenged(LedgerEpoch epoch) const;
-  /// The round is over: no step is left, or the rest was burnt. Then nothing waits for an epoch.
+  /// The round is over: a checkpoint covers its last step, or the rest was burnt. Then nothing waits for an epoch.
   bool is_over() const;
 
   /// The next EpochOpen that the log accepts, but for its commitment to a seed, which is the
@@ -252,6 +252,7 @@ class Accounts {
   template <class Codec, class Self>
   static void state(Codec& codec, Self& self);
 
+  bool is_coordinators(const NodeId& author, LeafType type) const;
   Result<void> check_author(Context& context, LeafType type) const;
   Result<void> check_node_author(const Context& context) const;
   Result<void> check_owner(Context& context, LeafType type) const;
