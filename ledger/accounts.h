@@ -212,7 +212,8 @@ class Accounts {
 
   /// A credit of the epoch may be posted as far as its challenge window is concerned.
   bool is_unchallenged(LedgerEpoch epoch) const;
-  /// The round is over: a checkpoint covers its last step, or the rest was burnt. Then nothing waits for an epoch.
+  /// The round is over: a checkpoint covers its last step, or the rest was burnt. Nothing waits for
+  /// an epoch then.
   bool is_over() const;
 
   /// The next EpochOpen that the log accepts, but for its commitment to a seed, which is the
