@@ -116,35 +116,41 @@ Result<void> verify_inclusion(LogIndex index, std::uint64_t size, const Hash& le
   return {};
 }
 
-namespace {
-
-/// The walk of RFC 9162 section 2.1.4.2 for 0 < old_size < new_size.
-bool consistency_holds(std::uint64_t old_size, std::uint64_t new_size, const Hash& old_root,
-                       const Hash& new_root, std::span<const Hash> path) {
-  const bool starts_at_old_root = std::has_single_bit(old_size);
-  if (!starts_at_old_root && path.empty()) return false;
-  Hash old_hash = starts_at_old_root ? old_root : path.front();
-  Hash new_hash = old_hash;
-  if (!starts_at_old_root) path = path.subspan(1);
+/// The walk of RFC 9162 section 2.1.4.2.
+std::optional<PathRoots> roots_of_path(std::uint64_t old_size, std::uint64_t new_size,
+                                       std::span<const Hash> path) {
+  if (old_size == 0 || old_size >= new_size || path.empty()) return std::nullopt;
+  PathRoots roots{path.front(), path.front()};
   const int shift = std::countr_one(old_size - 1);
   std::uint64_t node = (old_size - 1) >> shift;
   std::uint64_t last = (new_size - 1) >> shift;
-  for (const Hash& sibling : path) {
-    if (last == 0) return false;
+  for (const Hash& sibling : path.subspan(1)) {
+    if (last == 0) return std::nullopt;
     if ((node & 1) != 0 || node == last) {
-      old_hash = node_hash(sibling, old_hash);
-      new_hash = node_hash(sibling, new_hash);
+      roots = {node_hash(sibling, roots.old_root), node_hash(sibling, roots.new_root)};
       while ((node & 1) == 0 && node != 0) {
         node >>= 1;
         last >>= 1;
       }
     } else {
-      new_hash = node_hash(new_hash, sibling);
+      roots.new_root = node_hash(roots.new_root, sibling);
     }
     node >>= 1;
     last >>= 1;
   }
-  return last == 0 && old_hash == old_root && new_hash == new_root;
+  if (last != 0) return std::nullopt;
+  return roots;
+}
+
+namespace {
+
+bool consistency_holds(std::uint64_t old_size, std::uint64_t new_size, const Hash& old_root,
+                       const Hash& new_root, std::span<const Hash> path) {
+  std::vector<Hash> whole;
+  if (std::has_single_bit(old_size)) whole.push_back(old_root);
+  whole.insert(whole.end(), path.begin(), path.end());
+  const auto roots = roots_of_path(old_size, new_size, whole);
+  return roots && roots->old_root == old_root && roots->new_root == new_root;
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -51,5 +52,15 @@ Result<void> verify_inclusion(LogIndex index, std::uint64_t size, const Hash& le
 Result<void> verify_consistency(std::uint64_t old_size, std::uint64_t new_size,
                                 const Hash& old_root, const Hash& new_root,
                                 std::span<const Hash> path);
+
+/// The roots to which a consistency path leads that begins with its lowest node, where the usual
+/// form leaves out the root that the verifier holds (sizes that are powers of two).
+struct PathRoots {
+  Hash old_root{};
+  Hash new_root{};
+};
+/// Nothing when the path's length is impossible. 0 < `old_size` < `new_size`.
+std::optional<PathRoots> roots_of_path(std::uint64_t old_size, std::uint64_t new_size,
+                                       std::span<const Hash> path);
 
 }  // namespace coshard::ledger

@@ -5,12 +5,12 @@
 #include <cstdio>
 
 #include "crypto/hash.h"
+#include "ledger/cosignature.h"
 #include "protocol/base/limits.h"
 
 namespace coshard::ledger {
 namespace {
 
-constexpr std::uint8_t kEd25519 = 1;
 constexpr std::string_view kDash = "\xE2\x80\x94 ";  // em dash and space start a signature line
 
 Error malformed(const std::string& why) {
@@ -60,20 +60,16 @@ std::string hex8(std::uint32_t id) {
   return to_hex(bytes);
 }
 
-struct SignatureLine {
-  std::string_view name;
-  std::uint32_t id = 0;
-  Bytes signature;
-};
-
-Result<SignatureLine> parse_signature_line(std::string_view line) {
+Result<NoteLine> parse_line(std::string_view raw) {
+  std::string_view line = raw.substr(0, raw.size() - 1);
   if (!line.starts_with(kDash)) return tl::unexpected(malformed("signature line without dash"));
   line.remove_prefix(kDash.size());
   const std::size_t space = line.find(' ');
   if (space == std::string_view::npos) {
     return tl::unexpected(malformed("signature line without key and signature"));
   }
-  SignatureLine out;
+  NoteLine out;
+  out.raw = raw;
   out.name = line.substr(0, space);
   auto decoded = from_base64(line.substr(space + 1));
   if (!is_note_name(out.name) || !decoded || decoded->size() < 5) {
@@ -84,56 +80,89 @@ Result<SignatureLine> parse_signature_line(std::string_view line) {
   return out;
 }
 
-/// Splits at the last blank line: text with its newline, and the signature lines.
-Result<std::vector<SignatureLine>> parse_note(std::string_view bytes, std::string_view& text) {
+}  // namespace
+
+Result<std::vector<NoteLine>> parse_note_lines(std::string_view bytes) {
+  if (bytes.size() > limits::kNoteBytesMax) return tl::unexpected(malformed("too long"));
+  if (bytes.empty() || bytes.back() != '\n') {
+    return tl::unexpected(malformed("signatures do not end in a newline"));
+  }
+  if (!is_note_text(bytes)) {
+    return tl::unexpected(malformed("not UTF-8, or with a control character"));
+  }
+  std::vector<NoteLine> lines;
+  while (!bytes.empty()) {
+    const std::size_t end = bytes.find('\n') + 1;
+    COSHARD_ASSIGN(NoteLine line, parse_line(bytes.substr(0, end)));
+    lines.push_back(std::move(line));
+    if (lines.size() > limits::kNoteSignaturesMax) {
+      return tl::unexpected(malformed("too many signatures"));
+    }
+    bytes.remove_prefix(end);
+  }
+  return lines;
+}
+
+Result<NoteParts> parse_note(std::string_view bytes) {
   if (bytes.size() > limits::kNoteBytesMax) return tl::unexpected(malformed("too long"));
   if (!is_note_text(bytes)) {
     return tl::unexpected(malformed("not UTF-8, or with a control character"));
   }
   const std::size_t split = bytes.rfind("\n\n");
   if (split == std::string_view::npos) return tl::unexpected(malformed("no blank line"));
-  text = bytes.substr(0, split + 1);
-  std::string_view rest = bytes.substr(split + 2);
-  if (rest.empty() || rest.back() != '\n') {
-    return tl::unexpected(malformed("signatures do not end in a newline"));
-  }
-  std::vector<SignatureLine> lines;
-  while (!rest.empty()) {
-    const std::size_t end = rest.find('\n');
-    COSHARD_ASSIGN(SignatureLine line, parse_signature_line(rest.substr(0, end)));
-    lines.push_back(std::move(line));
-    if (lines.size() > limits::kNoteSignaturesMax) {
-      return tl::unexpected(malformed("too many signatures"));
-    }
-    rest.remove_prefix(end + 1);
-  }
-  return lines;
+  NoteParts out;
+  out.text = bytes.substr(0, split + 1);
+  COSHARD_ASSIGN(out.lines, parse_note_lines(bytes.substr(split + 2)));
+  return out;
 }
 
-}  // namespace
+bool is_line_of(const NoteLine& line, const NoteKey& key) {
+  return line.name == key.name && line.id == key.id();
+}
+
+bool is_signed_by(const NoteLine& line, std::string_view text, const NoteKey& key) {
+  if (!is_line_of(line, key)) return false;
+  if (key.type == NoteKeyType::kCosignatureV1) {
+    return cosignature_verifies(line.signature, text, key.key);
+  }
+  const auto signature = to_array<64>(line.signature);
+  return signature && crypto::verify(key.key, as_bytes(text), *signature);
+}
+
+std::string note_line(const NoteKey& key, ByteView signature) {
+  Bytes bytes;
+  put_be(bytes, key.id());
+  append(bytes, signature);
+  return std::string(kDash) + key.name + " " + to_base64(bytes) + "\n";
+}
 
 std::uint32_t NoteKey::id() const {
-  const std::uint8_t separator[2] = {'\n', kEd25519};
+  const std::uint8_t separator[2] = {'\n', static_cast<std::uint8_t>(type)};
   const Hash hash = crypto::Sha256().update(as_bytes(name)).update(separator).update(key).finish();
   return get_be<std::uint32_t>(hash);
 }
 
 std::string NoteKey::vkey() const {
-  Bytes typed{kEd25519};
+  Bytes typed{static_cast<std::uint8_t>(type)};
   append(typed, key);
   return name + "+" + hex8(id()) + "+" + to_base64(typed);
 }
 
-Result<NoteKey> NoteKey::parse_vkey(std::string_view text) {
+Result<NoteKey> NoteKey::parse(std::string_view text, NoteKeyType type) {
+  const bool log = type == NoteKeyType::kEd25519;
   const Error bad{ErrorCode::kInvalidArgument,
-                  "a note key name+id+base64 of type Ed25519 was expected"};
+                  log ? "a note key name+id+base64 of type Ed25519 was expected"
+                      : "a witness key name+id+base64 of type cosignature/v1 was expected"};
   const std::size_t first = text.find('+');
   if (first == std::string_view::npos) return tl::unexpected(bad);
   const std::size_t second = text.find('+', first + 1);
   if (second == std::string_view::npos) return tl::unexpected(bad);
   const auto decoded = from_base64(text.substr(second + 1));
-  if (!decoded || decoded->size() != 33 || decoded->front() != kEd25519) return tl::unexpected(bad);
+  if (!decoded || decoded->size() != 33 || decoded->front() != static_cast<std::uint8_t>(type)) {
+    return tl::unexpected(bad);
+  }
   NoteKey out;
+  out.type = type;
   out.name = text.substr(0, first);
   out.key = *to_array<32>(ByteView(*decoded).subspan(1));
   if (!is_note_name(out.name) || out.vkey() != text) return tl::unexpected(bad);
@@ -155,32 +184,22 @@ Result<std::string> sign_note(std::string_view text, std::string_view name,
     return tl::unexpected(malformed("text or key name cannot be signed"));
   }
   const NoteKey public_key{std::string(name), key.public_key()};
-  Bytes line;
-  put_be(line, public_key.id());
-  append(line, key.sign(as_bytes(text)));
-  std::string out(text);
-  out += "\n";
-  out += kDash;
-  out += name;
-  out += " " + to_base64(line) + "\n";
-  return out;
+  return std::string(text) + "\n" + note_line(public_key, key.sign(as_bytes(text)));
 }
 
 Result<Note> open_note(std::string_view bytes, std::span<const NoteKey> known) {
-  std::string_view text;
-  COSHARD_ASSIGN(const std::vector<SignatureLine> lines, parse_note(bytes, text));
+  COSHARD_ASSIGN(const NoteParts parts, parse_note(bytes));
   Note note;
-  note.text = text;
-  for (const SignatureLine& line : lines) {
+  note.text = parts.text;
+  for (const NoteLine& line : parts.lines) {
     const auto key = std::find_if(known.begin(), known.end(), [&](const NoteKey& candidate) {
-      return candidate.name == line.name && candidate.id() == line.id;
+      return is_line_of(line, candidate);
     });
     if (key == known.end()) {
       ++note.unknown_signatures;
       continue;
     }
-    const auto signature = to_array<64>(line.signature);
-    if (!signature || !crypto::verify(key->key, as_bytes(text), *signature)) {
+    if (!is_signed_by(line, parts.text, *key)) {
       return fail(ErrorCode::kPermissionDenied, "note: signature by " + key->name + " is false");
     }
     if (std::find(note.verified.begin(), note.verified.end(), *key) == note.verified.end()) {

@@ -145,6 +145,20 @@ inline constexpr std::chrono::seconds kHttpTimeout{5};
 inline constexpr std::size_t kEntryBytesMax = 16 * 1024;
 inline constexpr std::size_t kNoteBytesMax = 64 * 1024;
 inline constexpr std::size_t kNoteSignaturesMax = 100;
+/// A policy file, and the logs in it; witnesses and groups together may be twice as many.
+inline constexpr std::size_t kPolicyBytesMax = 256 * 1024;
+inline constexpr std::size_t kPolicyItemsMax = 256;
+/// Hashes of a consistency proof that a witness takes (c2sp.org/tlog-witness).
+inline constexpr std::size_t kProofHashesMax = 63;
+/// A fork's evidence: two notes and a path.
+inline constexpr std::size_t kEvidenceBytesMax = 2 * kNoteBytesMax + 16 * 1024;
+/// How long one witness may take to answer, and when it is asked again after a failure, doubled
+/// each time up to the maximum.
+inline constexpr std::chrono::milliseconds kWitnessTimeout{3000};
+inline constexpr std::chrono::milliseconds kWitnessRetryMin{500};
+inline constexpr std::chrono::milliseconds kWitnessRetryMax{30'000};
+/// How long a coordinator that ends waits for the last cosignatures.
+inline constexpr std::chrono::seconds kWitnessFarewell{8};
 /// Ledger epochs that may wait for work batches at one time.
 inline constexpr std::size_t kOpenEpochsMax = 64;
 /// Ledger epochs whose receipt windows a node keeps on its disk.

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ledger/witness.h"
+
+#include <charconv>
+
+#include "crypto/hash.h"
+#include "ledger/cosignature.h"
+#include "ledger/merkle.h"
+#include "protocol/base/limits.h"
+#include "protocol/base/log.h"
+
+namespace coshard::ledger {
+namespace {
+
+tl::unexpected<Error> malformed(const std::string& what) {
+  return fail(ErrorCode::kInvalidArgument, "add-checkpoint: " + what);
+}
+
+WitnessAnswer answer(int status, std::string text) {
+  WitnessAnswer out;
+  out.status = status;
+  out.body = std::move(text) + "\n";
+  return out;
+}
+
+WitnessVerdict refuse(int status, std::string text) {
+  return {answer(status, std::move(text)), std::nullopt, std::nullopt};
+}
+
+WitnessVerdict tell_size(std::uint64_t size) {
+  WitnessVerdict out = refuse(409, std::to_string(size));
+  out.answer.content_type = kSizeContentType;
+  return out;
+}
+
+/// Both are signed by the log; what they prove together, if anything.
+std::optional<ForkEvidence> evidence_in(const NoteKey& log, const std::string& known,
+                                        const AddCheckpoint& request) {
+  ForkEvidence evidence{log, known, request.note, {}};
+  if (examine(evidence)) return evidence;
+  // A proof for another history leads to the new root and away from the one that we cosigned.
+  evidence.path = request.proof;
+  if (examine(evidence)) return evidence;
+  return std::nullopt;
+}
+
+bool continues(const Checkpoint& older, const Checkpoint& newer, const AddCheckpoint& request) {
+  if (older.size == 0) {
+    return request.proof.empty() && (newer.size > 0 || newer.root == empty_root());
+  }
+  return verify_consistency(older.size, newer.size, older.root, newer.root, request.proof)
+      .has_value();
+}
+
+/// The origin in the first line of a note that was parsed.
+std::string origin_of(const AddCheckpoint& request) {
+  return request.note.substr(0, request.note.find('\n'));
+}
+
+/// A folder's name that no origin can turn into a path.
+std::string folder_of(const std::string& origin) {
+  return to_hex(crypto::sha256(as_bytes(origin)));
+}
+
+}  // namespace
+
+std::string AddCheckpoint::format() const {
+  std::string out = "old " + std::to_string(old_size) + "\n";
+  for (const Hash& hash : proof) out += to_base64(hash) + "\n";
+  return out + "\n" + note;
+}
+
+Result<AddCheckpoint> AddCheckpoint::parse(std::string_view body) {
+  if (body.size() > limits::kNoteBytesMax || !body.starts_with("old ")) {
+    return malformed("\"old SIZE\" was expected in the first line");
+  }
+  AddCheckpoint out;
+  std::size_t end = body.find('\n');
+  std::from_chars(body.data() + 4, body.data() + std::min(end, body.size()), out.old_size);
+  std::string_view rest = body;
+  for (;;) {
+    if (end == std::string_view::npos) return malformed("an empty line and a checkpoint");
+    rest.remove_prefix(end + 1);
+    end = rest.find('\n');
+    if (end == 0) break;
+    const auto hash = from_base64(rest.substr(0, end));
+    if (!hash || hash->size() != sizeof(Hash) || out.proof.size() == limits::kProofHashesMax) {
+      return malformed("at most 63 hashes in base64 were expected");
+    }
+    out.proof.push_back(*to_array<sizeof(Hash)>(*hash));
+  }
+  out.note = rest.substr(1);
+  // Writing it again is the strictest parser.
+  if (out.format() != body) return malformed("a size without sign and leading zero was expected");
+  COSHARD_ASSIGN(const NoteParts parts, parse_note(out.note));
+  COSHARD_TRY(Checkpoint::parse(parts.text));
+  return out;
+}
+
+std::optional<std::uint64_t> parse_size_body(std::string_view body) {
+  std::uint64_t size = 0;
+  std::from_chars(body.data(), body.data() + body.size(), size);
+  if (body != std::to_string(size) + "\n") return std::nullopt;
+  return size;
+}
+
+WitnessVerdict judge(const WitnessSetup& setup, const AddCheckpoint& request,
+                     const std::optional<std::string>& known, std::uint64_t time) {
+  const auto log = setup.logs.find(origin_of(request));
+  if (log == setup.logs.end()) return refuse(404, "this witness does not know the log");
+  const auto opened = open_note(request.note, log->second);
+  if (!opened) {
+    return refuse(opened.error().code == ErrorCode::kInvalidArgument ? 400 : 403,
+                  opened.error().message);
+  }
+  const auto newer = Checkpoint::parse(opened->text);
+  if (!newer) return refuse(400, newer.error().message);
+  if (request.old_size > newer->size) {
+    return refuse(400, "an old size of at most the checkpoint's size was expected");
+  }
+  Checkpoint older{newer->origin, 0, empty_root()};
+  if (known) {
+    const auto last = open_note(*known, log->second);
+    if (!last) return refuse(500, "what this witness remembers is not signed by the log");
+    older = Checkpoint::parse(last->text).value_or(older);
+  }
+  if (request.old_size != older.size) return tell_size(older.size);
+  if (!continues(older, *newer, request)) {
+    WitnessVerdict out = refuse(
+        422, "the checkpoint does not continue the one of size " + std::to_string(older.size));
+    if (known) out.evidence = evidence_in(opened->verified.front(), *known, request);
+    return out;
+  }
+  WitnessVerdict out;
+  out.answer.status = 200;
+  out.answer.body = cosign(opened->text, setup.name, *setup.key, time);
+  out.remember = request.note;
+  return out;
+}
+
+WitnessAnswer WitnessBook::add_checkpoint(std::string_view body, std::uint64_t time) {
+  const auto request = AddCheckpoint::parse(body);
+  if (!request) return answer(400, request.error().message);
+  const std::string origin = origin_of(*request);
+  if (!setup_.logs.contains(origin)) return judge(setup_, *request, std::nullopt, time).answer;
+  const std::lock_guard lock(mutex_);
+  const auto known = recall(origin);
+  if (!known) {
+    log(LogLevel::kError, "witness", known.error().message);
+    return answer(500, "this witness cannot read its memory");
+  }
+  const WitnessVerdict verdict = judge(setup_, *request, *known, time);
+  if (auto kept = keep(origin, verdict); !kept) {
+    log(LogLevel::kError, "witness", kept.error().message);
+    return answer(500, "this witness cannot write its memory");
+  }
+  return verdict.answer;
+}
+
+Result<std::optional<std::string>> WitnessBook::recall(const std::string& origin) const {
+  const auto bytes = folder_.read(folder_of(origin) + "/checkpoint", limits::kNoteBytesMax);
+  if (bytes) return std::string(as_text(*bytes));
+  if (bytes.error().code == ErrorCode::kNotFound) return std::nullopt;
+  return tl::unexpected(bytes.error());
+}
+
+Result<void> WitnessBook::keep(const std::string& origin, const WitnessVerdict& verdict) {
+  if (verdict.remember) {
+    return folder_.write(folder_of(origin) + "/checkpoint", as_bytes(*verdict.remember));
+  }
+  if (!verdict.evidence) return {};
+  // Named by its content: the same attempt again is the same file.
+  const std::string text = verdict.evidence->format();
+  const std::string path = folder_of(origin) + "/evidence-" +
+                           to_hex(crypto::sha256(as_bytes(text))).substr(0, 16) + ".txt";
+  log(LogLevel::kError, "witness",
+      "the log " + origin + " has forked: evidence in " + folder_.describe(path));
+  return folder_.write(path, as_bytes(text));
+}
+
+}  // namespace coshard::ledger
