@@ -33,12 +33,13 @@ inline constexpr SignatureDomain kRecovery{"recovery", 13};  ///< new root takes
 inline constexpr SignatureDomain kWitness{"witness", 14};    ///< root and witness key, certificate
 inline constexpr SignatureDomain kGovernance{"governance", 16};         ///< governor of a ledger
 inline constexpr SignatureDomain kLedgerRequest{"ledger-request", 17};  ///< operator to coordinator
+inline constexpr SignatureDomain kLogKey{"log-key", 18};        ///< old and new key of a log
 inline constexpr SignatureDomain kAuditSeed{"audit-seed", 15};  ///< what an epoch's seed is made of
 
 inline constexpr std::array kAll{
     kCertificate,   kChannel,     kEnvelope,   kReducerChunk, kCommit,          kEntryBody,
     kReceiptWindow, kCountersign, kAssignment, kComplaint,    kCheckpointShard, kRevocation,
-    kRecovery,      kWitness,     kAuditSeed,  kGovernance,   kLedgerRequest};
+    kRecovery,      kWitness,     kAuditSeed,  kGovernance,   kLedgerRequest,   kLogKey};
 }  // namespace domains
 
 namespace internal {

@@ -101,6 +101,17 @@ struct Registration {
   }
 };
 
+/// A log key: it signs checkpoints of more than `after` entries.
+struct LogKey {
+  crypto::PublicKey key{};
+  std::uint64_t after = 0;
+  std::uint64_t until = 0;  ///< entries up to which the key before it signs as well
+  template <class Codec, class Self>
+  static void state(Codec& codec, Self& self) {
+    codec(self.key, self.after, self.until);
+  }
+};
+
 /// A witness that an owner of units vouches for.
 struct WitnessRegistration {
   crypto::WitnessCertificate certificate;
@@ -197,6 +208,8 @@ class Accounts {
   }
   const std::vector<Revenue>& revenues() const { return revenues_; }  ///< ascending index
   const std::map<crypto::PublicKey, WitnessRegistration>& witnesses() const { return witnesses_; }
+  /// The log's keys so far, the first one from genesis, the last one in force.
+  const std::vector<LogKey>& log_keys() const { return log_keys_; }
   /// What governs the epoch.
   Params params_at(LedgerEpoch epoch) const;
   const std::vector<Grant>& grants_at(Role role, LedgerEpoch epoch) const;
@@ -288,6 +301,7 @@ class Accounts {
   Result<void> on(const Context& context, const PayoutInitiated& leaf);
   Result<void> on(const Context& context, const PayoutFinal& leaf);
   Result<void> on(const Context& context, const StateSnapshot& leaf);
+  Result<void> on(const Context& context, const LogKeyRotate& leaf);
 
   Result<void> check_certificate(const crypto::NodeCertificate& certificate) const;
   Result<void> check_revocation(const NodeId& node, const crypto::Signature& signature) const;
@@ -314,6 +328,7 @@ class Accounts {
   std::uint64_t seq_ms_ = 0;
   std::map<NodeId, Registration> nodes_;
   std::map<crypto::PublicKey, WitnessRegistration> witnesses_;
+  std::vector<LogKey> log_keys_;
   std::vector<OpenEpoch> open_;
   std::vector<EpochState> epochs_;
   StepId committed_step_;  // last step of the execution in force

@@ -192,6 +192,29 @@ Result<void> Accounts::on(const Context& context, const WitnessRegister& leaf) {
   return {};
 }
 
+Result<void> Accounts::on(const Context& context, const LogKeyRotate& leaf) {
+  const bool used = leaf.key == genesis_->coordinator || find_node(NodeId{leaf.key}) != nullptr ||
+                    witnesses_.contains(leaf.key) ||
+                    std::any_of(log_keys_.begin(), log_keys_.end(),
+                                [&](const LogKey& old) { return old.key == leaf.key; });
+  if (!crypto::is_valid_public_key(leaf.key) || used) {
+    return deny("a new log key is a valid key without another part in the log");
+  }
+  const Bytes payload = log_key_payload(leaf);
+  if (!crypto::verify_payload(log_keys_.back().key, crypto::domains::kLogKey, network_, payload,
+                              leaf.old_signature) ||
+      !crypto::verify_payload(leaf.key, crypto::domains::kLogKey, network_, payload,
+                              leaf.new_signature)) {
+    return deny("a change of the log's key is signed by the old key and by the new one");
+  }
+  if (context.index.value < log_keys_.back().until) {
+    return refuse("the log keys of the last change both sign up to " +
+                  std::to_string(log_keys_.back().until) + " entries");
+  }
+  log_keys_.push_back({leaf.key, context.index.value, leaf.until});
+  return {};
+}
+
 void Accounts::drop_claim(Recovery& recovery) {
   if (recovery.claim) reserved_.erase(crypto::account_id(recovery.claim->root));
   recovery.claim.reset();

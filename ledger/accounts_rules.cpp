@@ -33,6 +33,7 @@ Result<void> Accounts::on(const Context& context, const Genesis& leaf) {
                 "the genesis entry is the coordinator's own and its first");
   }
   genesis_ = leaf;
+  log_keys_ = {{leaf.log_key, 0, 0}};
   committed_step_ = covered_step_ = StepId(leaf.steps_before);
   totals_.cap = leaf.unit_cap;
   totals_.remaining = leaf.unit_cap;

@@ -7,7 +7,7 @@ namespace coshard::ledger {
 template <class Codec, class Self>
 void Accounts::state(Codec& codec, Self& self) {
   codec(self.size_, self.genesis_, self.network_, self.coordinator_sequence_, self.seq_ms_);
-  codec(self.nodes_, self.witnesses_, self.open_, self.epochs_);
+  codec(self.nodes_, self.witnesses_, self.log_keys_, self.open_, self.epochs_);
   codec(self.committed_step_, self.covered_step_, self.checkpoints_, self.finished_);
   codec(self.params_, self.grants_);
   codec(self.totals_, self.pool_, self.balances_, self.vesting_, self.bond_returns_);

@@ -43,7 +43,7 @@ Result<Leaf> decode_leaf(LeafType type, ByteView bytes) {
 namespace {
 
 /// By LeafType, from 1 on.
-constexpr std::array<std::string_view, 31> kTypeNames{"genesis",
+constexpr std::array<std::string_view, 32> kTypeNames{"genesis",
                                                       "identity_register",
                                                       "identity_revoke",
                                                       "epoch_open",
@@ -73,7 +73,8 @@ constexpr std::array<std::string_view, 31> kTypeNames{"genesis",
                                                       "settle",
                                                       "payout_initiated",
                                                       "payout_final",
-                                                      "state_snapshot"};
+                                                      "state_snapshot",
+                                                      "log_key_rotate"};
 static_assert(kTypeNames.size() == std::variant_size_v<Leaf>);
 
 }  // namespace
@@ -151,6 +152,21 @@ Result<LedgerEntry> decode_entry(ByteView bytes) {
                     " bytes was expected, found " + std::to_string(bytes.size()));
   }
   return decode<LedgerEntry>(bytes);
+}
+
+Bytes log_key_payload(const LogKeyRotate& leaf) {
+  Bytes out = to_bytes(leaf.key);
+  put_be<std::uint64_t>(out, leaf.until);
+  return out;
+}
+
+LogKeyRotate sign_log_key_rotate(const crypto::KeyPair& old_key, const crypto::KeyPair& new_key,
+                                 const NetworkId& network, std::uint64_t until) {
+  LogKeyRotate out{new_key.public_key(), until, {}, {}};
+  const Bytes payload = log_key_payload(out);
+  out.old_signature = crypto::sign_payload(old_key, crypto::domains::kLogKey, network, payload);
+  out.new_signature = crypto::sign_payload(new_key, crypto::domains::kLogKey, network, payload);
+  return out;
 }
 
 Hash event_id(const Body& body) {

@@ -79,6 +79,12 @@ Bytes governed_bytes(Governed leaf) {
   return encode(leaf);
 }
 
+/// A change of the log's key as both keys sign it.
+LogKeyRotate sign_log_key_rotate(const crypto::KeyPair& old_key, const crypto::KeyPair& new_key,
+                                 const NetworkId& network, std::uint64_t until);
+/// What they sign: new key || u64be until.
+Bytes log_key_payload(const LogKeyRotate& leaf);
+
 /// A node's sequence number for its one batch of a stage and epoch.
 constexpr std::uint64_t work_batch_sequence(LedgerEpoch epoch, StageIndex stage) {
   return epoch.value * limits::kStagesMax + stage.value + 1;

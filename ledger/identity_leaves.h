@@ -60,6 +60,25 @@ struct WitnessRegister {
   }
 };
 
+/// Checkpoints of more entries than this one's index are signed by another log key; up to `until`
+/// entries by the old one as well, so that readers and witnesses can change over. Both keys sign
+/// the change (log_key_payload(), domain "log-key"): who trusts the old one may trust the new one.
+struct LogKeyRotate {
+  static constexpr LeafType kType = LeafType::kLogKeyRotate;
+  crypto::PublicKey key{};
+  std::uint64_t until = 0;
+  crypto::Signature old_signature{};
+  crypto::Signature new_signature{};
+  bool operator==(const LogKeyRotate&) const = default;
+  template <class Codec, class Self>
+  static void fields(Codec& codec, Self& self) {
+    codec(1, self.key);
+    codec(2, self.until);
+    codec(3, self.old_signature);
+    codec(4, self.new_signature);
+  }
+};
+
 /// An owner names the key that may claim his account if he loses his root. Again: another key, or
 /// none; either ends a claim that is under way.
 struct RecoveryName {

@@ -43,6 +43,7 @@ enum class LeafType : std::uint32_t {
   kPayoutInitiated = 29,
   kPayoutFinal = 30,
   kStateSnapshot = 31,
+  kLogKeyRotate = 32,
 };
 
 /// Why an account is credited. The order is the order of basis points in Genesis.

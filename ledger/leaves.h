@@ -273,12 +273,12 @@ struct Burn {
   }
 };
 
-using Leaf =
-    std::variant<Genesis, IdentityRegister, IdentityRevoke, EpochOpen, EpochClose, WorkBatch,
-                 Credit, CreditPost, CheckpointRecord, Rollback, Burn, KeyRotate, WitnessRegister,
-                 RecoveryName, RecoveryClaim, RecoveryFinish, ParamChange, RoleGrants, SeedReveal,
-                 AuditVerdict, CreditVoid, UnitTransfer, Bond, BondRelease, Penalty,
-                 RevenueReported, Correction, Settle, PayoutInitiated, PayoutFinal, StateSnapshot>;
+using Leaf = std::variant<Genesis, IdentityRegister, IdentityRevoke, EpochOpen, EpochClose,
+                          WorkBatch, Credit, CreditPost, CheckpointRecord, Rollback, Burn,
+                          KeyRotate, WitnessRegister, RecoveryName, RecoveryClaim, RecoveryFinish,
+                          ParamChange, RoleGrants, SeedReveal, AuditVerdict, CreditVoid,
+                          UnitTransfer, Bond, BondRelease, Penalty, RevenueReported, Correction,
+                          Settle, PayoutInitiated, PayoutFinal, StateSnapshot, LogKeyRotate>;
 
 LeafType type_of(const Leaf& leaf);
 

@@ -117,7 +117,8 @@ std::vector<Leaf> later_leaves() {
           Settle{{AccountRef{account}, AccountRef{other}}},
           PayoutInitiated{account, 1, 77},
           PayoutFinal{account, 1, true, "sepa 12"},
-          StateSnapshot{44, hash, 2, UnitTotals{100, 50, 10, 1, 39}, money}};
+          StateSnapshot{44, hash, 2, UnitTotals{100, 50, 10, 1, 39}, money},
+          LogKeyRotate{key, 300, {}, {}}};
 }
 
 TEST(Body, EveryLeafTypeRoundTrips) {
