@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ledger/verify.h"
 
+#include <algorithm>
+
 #include "ledger/round_ledger.h"
 #include "ledger/tiles.h"
 #include "ledger/units_file.h"
@@ -15,6 +17,11 @@ tl::unexpected<Error> at_file(const LogFolder& folder, std::string_view path, co
   return tl::unexpected(error.within(folder.describe(path)));
 }
 
+tl::unexpected<Error> another_key(const LogFolder& folder, const NoteKey& pinned) {
+  return at_file(folder, "log.vkey",
+                 {ErrorCode::kPermissionDenied, "key " + pinned.vkey() + " was expected"});
+}
+
 Result<NoteKey> read_key(const LogFolder& folder, const std::optional<NoteKey>& pinned) {
   COSHARD_ASSIGN(const Bytes bytes, folder.read("log.vkey", kVkeyBytesMax));
   std::string_view text = as_text(bytes);
@@ -24,10 +31,7 @@ Result<NoteKey> read_key(const LogFolder& folder, const std::optional<NoteKey>& 
   text.remove_suffix(1);
   const auto key = NoteKey::parse_vkey(text);
   if (!key) return at_file(folder, "log.vkey", {ErrorCode::kCorruption, key.error().message});
-  if (pinned && *pinned != *key) {
-    return at_file(folder, "log.vkey",
-                   {ErrorCode::kPermissionDenied, "key " + pinned->vkey() + " was expected"});
-  }
+  if (pinned && pinned->name != key->name) return another_key(folder, *pinned);
   return *key;
 }
 
@@ -53,11 +57,23 @@ Result<void> replay(const LogFolder& folder, const LogContents& contents,
   return {};
 }
 
-Result<void> check_genesis_key(const LogFolder& folder, const VerifiedLedger& ledger) {
-  const Genesis& genesis = ledger.accounts.genesis();
-  if (ledger.key == NoteKey{genesis.origin, genesis.log_key}) return {};
+/// The key in force is the genesis's or one that the key before it handed over to, so a reader who
+/// trusts any of them trusts the last.
+Result<void> check_log_key(const LogFolder& folder, const std::optional<NoteKey>& pinned,
+                           const VerifiedLedger& ledger) {
+  const std::string& origin = ledger.accounts.genesis().origin;
+  const std::vector<LogKey>& keys = ledger.accounts.log_keys();
+  if (pinned) {
+    const bool handed_over = std::any_of(keys.begin(), keys.end(), [&](const LogKey& one) {
+      return *pinned == NoteKey{origin, one.key};
+    });
+    if (!handed_over) return another_key(folder, *pinned);
+  }
+  if (ledger.key == NoteKey{origin, keys.back().key}) return {};
   return at_file(folder, "log.vkey",
-                 {ErrorCode::kCorruption, "is not the key that the genesis entry names"});
+                 {ErrorCode::kCorruption,
+                  keys.size() == 1 ? "is not the key that the genesis entry names"
+                                   : "is not the key that the log changed to: it is retired"});
 }
 
 Result<void> check_units_files(const LogFolder& folder, const VerifiedLedger& ledger) {
@@ -106,7 +122,7 @@ Result<ReadResult> read_all(const LogFolder& folder, const std::optional<NoteKey
   }
   COSHARD_ASSIGN(out.contents, read_log(folder, *checkpoint));
   COSHARD_TRY(replay(folder, out.contents, observer, out.ledger));
-  COSHARD_TRY(check_genesis_key(folder, out.ledger));
+  COSHARD_TRY(check_log_key(folder, pinned, out.ledger));
   return out;
 }
 
