@@ -164,6 +164,14 @@ Result<void> RoundLedger::snapshot() {
   return {};
 }
 
+Result<LogIndex> RoundLedger::rotate_log_key(const crypto::KeyPair& next, std::uint64_t overlap) {
+  const LogKeyRotate leaf = sign_log_key_rotate(sequencer_.log_key(), next, accounts().network(),
+                                                accounts().size() + 1 + overlap);
+  COSHARD_ASSIGN(const LogIndex index, append(leaf));
+  sequencer_.change_log_key(next);
+  return index;
+}
+
 Result<LogIndex> RoundLedger::say(const Leaf& leaf) { return append(leaf); }
 
 Result<void> RoundLedger::rollback(StepId to_step, LedgerEpoch next_epoch, std::string reason) {

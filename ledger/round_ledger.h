@@ -62,6 +62,12 @@ class RoundLedger {
 
   /// Appends a leaf that the coordinator says of itself: revenue, payouts, penalties, keys.
   Result<LogIndex> say(const Leaf& leaf);
+  /// Hands the log over to another key; `overlap` more entries are signed under both. `next`
+  /// outlives the object, and is durable where the next open() finds it.
+  Result<LogIndex> rotate_log_key(const crypto::KeyPair& next, std::uint64_t overlap);
+  /// After a restart within an overlap: the key that still signs beside the one in force.
+  void set_former_log_key(const crypto::KeyPair& former) { sequencer_.set_former_log_key(former); }
+
   /// Commits to every account as it stands, so that balances are proved by two inclusion proofs.
   /// Done where credits are posted and at the end; also wanted after revenue and payouts.
   Result<void> snapshot();

@@ -86,9 +86,29 @@ Result<void> Sequencer::replay() {
 }
 
 Result<NoteKey> Sequencer::note_key() const {
-  const NoteKey key{accounts_.genesis().origin, accounts_.genesis().log_key};
+  const NoteKey key{accounts_.genesis().origin, accounts_.log_keys().back().key};
   if (key.key == log_key_->public_key()) return key;
-  return fail(ErrorCode::kPermissionDenied, "the log key is not the one that genesis names");
+  return fail(ErrorCode::kPermissionDenied,
+              "the log key is not the one that genesis names, or that the log changed to");
+}
+
+/// A checkpoint that this log signed, under whichever of its keys was in force.
+Result<Checkpoint> Sequencer::open_own(std::string_view note) const {
+  std::vector<NoteKey> keys;
+  for (const LogKey& one : accounts_.log_keys()) {
+    keys.push_back({accounts_.genesis().origin, one.key});
+  }
+  COSHARD_ASSIGN(const Note opened, open_note(note, keys));
+  return Checkpoint::parse(opened.text);
+}
+
+/// Under the key in force and, while a change of keys says so, under the one before it.
+Result<std::string> Sequencer::sign(const Checkpoint& checkpoint) const {
+  COSHARD_ASSIGN(std::string note, sign_checkpoint(checkpoint, *log_key_));
+  const LogKey& last = accounts_.log_keys().back();
+  if (former_log_key_ == nullptr || checkpoint.size > last.until) return note;
+  const NoteKey former{checkpoint.origin, former_log_key_->public_key()};
+  return note + note_line(former, former_log_key_->sign(as_bytes(checkpoint.text())));
 }
 
 /// A checkpoint that this log gave away must be one of its prefixes, or it would fork itself.
@@ -104,15 +124,15 @@ Result<void> Sequencer::check_prefix(const Checkpoint& checkpoint, const std::st
 }
 
 Result<void> Sequencer::recover_publication() {
-  COSHARD_ASSIGN(const NoteKey key, note_key());
+  COSHARD_TRY(note_key());
   COSHARD_ASSIGN(signed_, store_->signed_checkpoint());
   std::optional<Checkpoint> promised;
   if (signed_) {
-    COSHARD_ASSIGN(promised, open_checkpoint(*signed_, key));
+    COSHARD_ASSIGN(promised, open_own(*signed_));
     COSHARD_TRY(check_prefix(*promised, "signed"));
   }
   if (const auto file = folder_->read(kCheckpointFile, limits::kNoteBytesMax)) {
-    COSHARD_ASSIGN(published_, open_checkpoint(as_text(*file), key));
+    COSHARD_ASSIGN(published_, open_own(as_text(*file)));
     COSHARD_TRY(check_prefix(*published_, "published"));
     if (!promised || published_->size > promised->size) {
       return fail(ErrorCode::kCorruption,
@@ -184,7 +204,7 @@ Result<Checkpoint> Sequencer::publish() {
   if (published_ && published_->size == durable_) return *published_;
   COSHARD_ASSIGN(const NoteKey key, note_key());
   const Checkpoint next{key.name, durable_, tree_.root()};
-  COSHARD_ASSIGN(const std::string note, sign_checkpoint(next, *log_key_));
+  COSHARD_ASSIGN(const std::string note, sign(next));
   failed_ = true;  // until everything below is done
   COSHARD_TRY(store_->swap_signed_checkpoint(signed_, note));
   signed_ = note;
@@ -197,7 +217,6 @@ Result<void> Sequencer::write_files(const std::string& note, const Checkpoint& c
   const std::uint64_t before = published_ ? published_->size : 0;
   COSHARD_ASSIGN(const NoteKey key, note_key());
   const std::string vkey = key.vkey() + "\n";
-  if (!published_) COSHARD_TRY(folder_->write(kVkeyFile, as_bytes(vkey)));
   for (const SideFile& file : unpublished_files_) {
     COSHARD_TRY(folder_->write(file.path, file.bytes));
   }
@@ -206,6 +225,10 @@ Result<void> Sequencer::write_files(const std::string& note, const Checkpoint& c
   };
   COSHARD_TRY(publish_tiles(*folder_, before, checkpoint.size, hashes_, from_store));
   COSHARD_TRY(folder_->write(kCheckpointFile, as_bytes(note)));
+  // A new key's name follows the first checkpoint that it signs: readers of the old one see a
+  // checkpoint that both signed.
+  const auto named = folder_->read(kVkeyFile, limits::kNoteBytesMax);
+  if (!named || as_text(*named) != vkey) COSHARD_TRY(folder_->write(kVkeyFile, as_bytes(vkey)));
   unpublished_files_.clear();
   published_ = checkpoint;
   const std::uint64_t kept[2] = {before, checkpoint.size};

@@ -40,6 +40,15 @@ class Sequencer {
   /// everything: open it again.
   Result<void> commit();
 
+  /// The log changed its key (a LogKeyRotate was appended): `next` signs from here on, and the key
+  /// so far as well while the change says so. References outlive the sequencer.
+  void change_log_key(const crypto::KeyPair& next) {
+    former_log_key_ = log_key_;
+    log_key_ = &next;
+  }
+  /// After a restart: the key that still signs beside the one of open().
+  void set_former_log_key(const crypto::KeyPair& former) { former_log_key_ = &former; }
+
   /// commit(), then signs and publishes the log as it is. Nothing new: the last checkpoint again.
   Result<Checkpoint> publish();
 
@@ -56,6 +65,8 @@ class Sequencer {
   Result<void> recover_publication();
   Result<void> check_prefix(const Checkpoint& checkpoint, const std::string& whose) const;
   Result<NoteKey> note_key() const;
+  Result<Checkpoint> open_own(std::string_view note) const;
+  Result<std::string> sign(const Checkpoint& checkpoint) const;
   Result<void> write_files(const std::string& note, const Checkpoint& checkpoint);
   void grow(ByteView entry, const Hash& event);
   Result<std::optional<LogIndex>> find_event(const Hash& event, ByteView body) const;
@@ -64,6 +75,7 @@ class Sequencer {
   Store* store_;
   LogFolder* folder_;
   const crypto::KeyPair* log_key_;
+  const crypto::KeyPair* former_log_key_ = nullptr;
   const Clock* clock_;
   Accounts accounts_;
   LevelHashes hashes_;  // of every entry, appended or durable
