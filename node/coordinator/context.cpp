@@ -50,6 +50,14 @@ Result<void> open_stores(CoordinatorContext& context, const LoadedRound& loaded)
   COSHARD_ASSIGN(context.ledger_home,
                  LedgerHome::open(options.directory, loaded.round, loaded.text, *context.identity,
                                   as_passphrase(passphrase), context.world.clock));
+  if (options.rotate_log_key) {
+    COSHARD_ASSIGN(const LogIndex index,
+                   context.ledger_home->rotate_log_key(options.directory, as_passphrase(passphrase),
+                                                       options.log_key_overlap));
+    log(LogLevel::kInfo, "ledger",
+        "a new log key signs from entry " + std::to_string(index.value) +
+            " on; readers and witnesses find it in log.vkey");
+  }
   context.ledger_thread = std::make_unique<LedgerThread>(*context.ledger_home, context.world.clock);
   COSHARD_ASSIGN(context.progress, ProgressLog::open(loaded.round, options.directory));
   return {};

@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <deque>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -25,18 +26,24 @@ class LedgerHome {
       const std::filesystem::path& directory, const RoundFile& round, std::string_view round_text,
       const crypto::Identity& identity, crypto::Passphrase passphrase, const Clock& clock);
 
+  /// Makes DIR/log.<n>.key and hands the log over to it; `overlap` more entries are signed under
+  /// the old key too. Cut short anywhere, it can be said again. Errors of the log and of the file.
+  Result<LogIndex> rotate_log_key(const std::filesystem::path& directory,
+                                  crypto::Passphrase passphrase, std::uint64_t overlap);
+
   ledger::RoundLedger& ledger() { return *ledger_; }
   const Bytes& genesis_entry() const { return genesis_entry_; }
   NetworkId network() const { return ledger_->accounts().network(); }
   const std::string& origin() const { return ledger_->accounts().genesis().origin; }
 
  private:
-  LedgerHome(crypto::KeyPair log_key, std::unique_ptr<ledger::Store> store,
+  LedgerHome(std::deque<crypto::KeyPair> log_keys, std::unique_ptr<ledger::Store> store,
              const std::filesystem::path& folder)
-      : log_key_(std::move(log_key)), store_(std::move(store)), folder_(folder) {}
+      : log_keys_(std::move(log_keys)), store_(std::move(store)), folder_(folder) {}
+  Result<void> open_under_newest_key(const crypto::KeyPair& operating, const Clock& clock);
   Result<void> begin(const RoundFile& round, std::string_view round_text);
 
-  crypto::KeyPair log_key_;
+  std::deque<crypto::KeyPair> log_keys_;  // the last one is in force
   std::unique_ptr<ledger::Store> store_;
   ledger::DiskFolder folder_;
   std::optional<ledger::RoundLedger> ledger_;

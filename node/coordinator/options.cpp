@@ -29,6 +29,11 @@ Result<std::optional<CoordinatorOptions>> parse_coordinator_options(int argc, ch
                "DIR was copied from elsewhere, and the coordinator there will never run again");
   app.add_flag("--roll-back", options.roll_back,
                "go on after the last complete checkpoint; nodes that live on have to join again");
+  app.add_flag("--rotate-log-key", options.rotate_log_key,
+               "sign the ledger with a new key from now on (DIR/log.<n>.key)");
+  app.add_option("--log-key-overlap", options.log_key_overlap,
+                 "entries for which the old log key signs too, so that readers can change over")
+      ->capture_default_str();
   app.add_option("--stage-patience", options.stage_patience,
                  "seconds to wait for a stage whose nodes are all lost; 0: end the round at once")
       ->capture_default_str();

@@ -21,7 +21,9 @@ struct CoordinatorOptions {
   std::string advertise;  ///< "HOST:PORT" when nodes reach us elsewhere than where we listen
   std::string http = "127.0.0.1:0";
   bool former_is_dead = false;  ///< although the journal was brought here
-  bool roll_back = false;       ///< to the last complete checkpoint, whoever lives
+  bool rotate_log_key = false;
+  std::uint64_t log_key_overlap = 1024;  ///< entries
+  bool roll_back = false;                ///< to the last complete checkpoint, whoever lives
   std::uint64_t stage_patience =
       std::chrono::seconds(limits::kStagePatience).count();  ///< seconds; 0: none
   std::uint64_t move_patience =

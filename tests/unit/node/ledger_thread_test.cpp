@@ -66,6 +66,21 @@ class LedgerThreadTest : public ::testing::Test {
   bool settled = false;
 };
 
+TEST_F(LedgerThreadTest, TheLogChangesItsKeyAndAnInterruptedChangeIsSaidAgain) {
+  const auto keys = [this] { return home->ledger().accounts().log_keys().size(); };
+  ASSERT_TRUE(home->rotate_log_key(folder.coordinator_dir(), std::nullopt, 0));
+  open();
+  EXPECT_EQ(keys(), 2U);
+  // A key file whose change never became durable.
+  const auto third = folder.coordinator_dir() / "log.3.key";
+  ASSERT_TRUE(crypto::write_secret_file(third, crypto::KeyPair::generate().seed(), std::nullopt));
+  open();
+  EXPECT_EQ(keys(), 2U);
+  ASSERT_TRUE(home->rotate_log_key(folder.coordinator_dir(), std::nullopt, 5));
+  open();
+  EXPECT_EQ(keys(), 3U);
+}
+
 TEST_F(LedgerThreadTest, WaitsForTheBatchesOfThoseWhoLive) {
   work(LedgerGone{nodes[0].node()});
   close_epoch();
