@@ -52,7 +52,9 @@ bool Decoder::varint(std::uint64_t& value) {
     const std::uint8_t byte = in_.front();
     in_ = in_.subspan(1);
     value |= std::uint64_t{byte & 0x7fu} << shift;
-    if (byte < 0x80) return shift < 63 || byte <= 1;
+    if (byte >= 0x80) continue;
+    if (byte == 0 && shift > 0) canonical_ = false;
+    return shift < 63 || byte <= 1;
   }
   return false;
 }
@@ -83,7 +85,20 @@ bool Decoder::at_number(std::uint32_t field) { return !failed_ && field_ == fiel
 
 bool Decoder::at_bytes(std::uint32_t field) { return !failed_ && field_ == field && is_bytes_; }
 
-void Decoder::fixed(std::span<std::uint8_t> to) {
+/// A byte string or text; nothing where there is none.
+ByteView Decoder::text(std::uint32_t field) {
+  if (!at_bytes(field)) return {};
+  const ByteView out = bytes_;
+  if (out.empty()) canonical_ = false;
+  advance();
+  return out;
+}
+
+void Decoder::fixed(std::uint32_t field, std::span<std::uint8_t> to) {
+  if (!at_bytes(field)) {
+    canonical_ = false;
+    return;
+  }
   if (bytes_.size() != to.size()) {
     failed_ = true;
     return;
@@ -95,12 +110,14 @@ void Decoder::fixed(std::span<std::uint8_t> to) {
 void Decoder::wide(std::uint32_t field, uint128_t& value) {
   if (!at_bytes(field)) return;
   if (bytes_.size() > sizeof(uint128_t)) failed_ = true;
+  if (bytes_.empty() || bytes_.front() == 0) canonical_ = false;
   for (const std::uint8_t byte : bytes_) value = value << 8 | byte;
   advance();
 }
 
 void Decoder::packed(std::uint32_t field, std::vector<std::uint64_t>& values) {
   if (!at_bytes(field)) return;
+  if (bytes_.empty()) canonical_ = false;
   const ByteView rest = in_;
   in_ = bytes_;
   while (!in_.empty() && !failed_) {

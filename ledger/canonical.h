@@ -71,7 +71,9 @@ class Encoder {
   Bytes& out_;
 };
 
-/// Reads fields in ascending order; the first error sticks.
+/// Reads fields in ascending order; the first error sticks. What is not the one encoding of its
+/// value is noticed while reading, so that nobody has to encode it again: a number longer than
+/// needed, a default that was written, a fixed field that was not.
 class Decoder {
  public:
   explicit Decoder(ByteView in) : in_(in) { advance(); }
@@ -81,13 +83,18 @@ class Decoder {
 
   /// True when every byte was read by the fields asked for, and none was out of range.
   bool done() const { return !failed_ && field_ == 0; }
+  /// False when what was read is another encoding of the value than Encoder's.
+  bool is_canonical() const { return canonical_; }
 
  private:
   void advance();  // reads the next field's key and value; field_ 0 at the end
   bool varint(std::uint64_t& value);
   bool at_number(std::uint32_t field);
   bool at_bytes(std::uint32_t field);
-  void fixed(std::span<std::uint8_t> to);
+  void fixed(std::uint32_t field, std::span<std::uint8_t> to);
+  ByteView text(std::uint32_t field);
+  template <class T>
+  void message(T& value);
   void wide(std::uint32_t field, uint128_t& value);
   void packed(std::uint32_t field, std::vector<std::uint64_t>& values);
 
@@ -97,6 +104,7 @@ class Decoder {
   std::uint64_t number_ = 0;
   ByteView bytes_;
   bool failed_ = false;
+  bool canonical_ = true;
 };
 
 /// The canonical bytes of a value.
@@ -117,8 +125,7 @@ Result<T> decode(ByteView bytes) {
   if (!decoder.done()) {
     return fail(ErrorCode::kInvalidArgument, "malformed: not the expected fields in order");
   }
-  const Bytes again = encode(value);
-  if (!std::equal(again.begin(), again.end(), bytes.begin(), bytes.end())) {
+  if (!decoder.is_canonical()) {
     return fail(ErrorCode::kInvalidArgument, "non_canonical: encodes again to other bytes");
   }
   return value;
@@ -137,7 +144,7 @@ void Encoder::operator()(std::uint32_t field, const T& value) {
     element(field, value.bytes);
   } else if constexpr (is_byte_array<T>) {
     element(field, value);
-  } else if constexpr (std::is_same_v<T, Bytes>) {
+  } else if constexpr (std::is_same_v<T, Bytes> || std::is_same_v<T, ByteView>) {
     bytes(field, value);
   } else if constexpr (std::is_same_v<T, std::string>) {
     bytes(field, as_bytes(value));
@@ -153,9 +160,18 @@ void Encoder::operator()(std::uint32_t field, const T& value) {
 }
 
 template <class T>
+void Decoder::message(T& value) {
+  Decoder inner(bytes_);
+  T::fields(inner, value);
+  if (!inner.done()) failed_ = true;
+  if (!inner.canonical_) canonical_ = false;
+}
+
+template <class T>
 void Decoder::operator()(std::uint32_t field, T& value) {
   using namespace internal;
   if constexpr (NumberField<T>) {
+    value = T{};
     if (!at_number(field)) return;
     using Number = typename std::conditional_t<std::is_enum_v<T>, std::underlying_type<T>,
                                                std::type_identity<T>>::type;
@@ -163,6 +179,7 @@ void Decoder::operator()(std::uint32_t field, T& value) {
         std::is_same_v<T, bool> ? 1
                                 : static_cast<std::uint64_t>(std::numeric_limits<Number>::max());
     if (number_ > kMax) failed_ = true;
+    if (number_ == 0) canonical_ = false;
     value = static_cast<T>(number_);
     advance();
   } else if constexpr (std::is_same_v<T, uint128_t>) {
@@ -170,32 +187,27 @@ void Decoder::operator()(std::uint32_t field, T& value) {
   } else if constexpr (is_strong_int<T>) {
     (*this)(field, value.value);
   } else if constexpr (is_strong_key<T>) {
-    (*this)(field, value.bytes);
+    fixed(field, value.bytes);
   } else if constexpr (is_byte_array<T>) {
-    if (at_bytes(field)) fixed(value);
+    fixed(field, value);
   } else if constexpr (std::is_same_v<T, Bytes>) {
-    if (!at_bytes(field)) return;
-    value = to_bytes(bytes_);
-    advance();
+    value = to_bytes(text(field));
+  } else if constexpr (std::is_same_v<T, ByteView>) {
+    value = text(field);
   } else if constexpr (std::is_same_v<T, std::string>) {
-    if (!at_bytes(field)) return;
-    value = as_text(bytes_);
-    advance();
+    value = as_text(text(field));
   } else if constexpr (std::is_same_v<T, std::vector<std::uint64_t>>) {
     packed(field, value);
   } else if constexpr (std::is_same_v<T, std::vector<Bytes>>) {
     for (; at_bytes(field); advance()) value.push_back(to_bytes(bytes_));
   } else if constexpr (is_vector<T>) {
-    for (; at_bytes(field); advance()) {
-      Decoder inner(bytes_);
-      T::value_type::fields(inner, value.emplace_back());
-      if (!inner.done()) failed_ = true;
-    }
+    for (; at_bytes(field); advance()) message(value.emplace_back());
   } else {
-    if (!at_bytes(field)) return;
-    Decoder inner(bytes_);
-    T::fields(inner, value);
-    if (!inner.done()) failed_ = true;
+    if (!at_bytes(field)) {
+      canonical_ = false;
+      return;
+    }
+    message(value);
     advance();
   }
 }

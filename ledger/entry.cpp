@@ -14,7 +14,7 @@ struct BodyFrame {
   LeafType type{};
   NodeId author;
   std::uint64_t sequence = 0;
-  Bytes leaf;
+  ByteView leaf;  // of the bytes that are decoded, or outlives the encoding
   template <class Codec, class Self>
   static void fields(Codec& codec, Self& self) {
     codec(1, self.type);
@@ -99,7 +99,9 @@ Bytes encode_body(const Body& body) {
   frame.type = type_of(body.leaf);
   frame.author = body.author;
   frame.sequence = body.sequence;
-  frame.leaf = std::visit([](const auto& alternative) { return encode(alternative); }, body.leaf);
+  const Bytes leaf =
+      std::visit([](const auto& alternative) { return encode(alternative); }, body.leaf);
+  frame.leaf = leaf;
   return encode(frame);
 }
 
