@@ -10,89 +10,10 @@
 #include "crypto/signed_payload.h"
 #include "ledger/apportion.h"
 #include "ledger/pricing.h"
-#include "tests/unit/ledger/small_round.h"
+#include "tests/unit/ledger/fold_fixture.h"
 
 namespace coshard::ledger {
 namespace {
-
-/// Speaks to the fold directly, so that entries may be false.
-struct Fold {
-  Accounts accounts;
-  SmallRound round;
-
-  explicit Fold(std::uint32_t stages = 2, std::uint64_t steps_before = 0) : round(stages) {
-    round.params.steps_before = steps_before;
-    Genesis genesis = round.params;
-    genesis.coordinator = round.operating.public_key();
-    genesis.log_key = round.log_key.public_key();
-    start = say(genesis);
-    for (const crypto::Identity& node : round.nodes) {
-      if (start) start = say(IdentityRegister{node.certificate().encode()});
-    }
-    if (start) start = say(*accounts.next_epoch());
-  }
-
-  Result<void> apply(const SignedBody& body) {
-    LedgerEntry entry;
-    entry.index = LogIndex(accounts.size());
-    entry.body = body.body;
-    entry.signatures = body.signatures;
-    return accounts.apply(entry.index, entry);
-  }
-  NetworkId network() const {
-    return accounts.has_genesis() ? accounts.network() : crypto::kNoNetwork;
-  }
-  Result<void> say(const Leaf& leaf) {
-    return apply(sign_body(round.operating, network(), accounts.next_sequence(), leaf));
-  }
-  Result<void> close(std::uint64_t epoch, std::uint64_t first, std::uint64_t last) {
-    COSHARD_ASSIGN(const EpochClose close,
-                   close_of(accounts.genesis(), round.summary(epoch, first, last)));
-    return say(close);
-  }
-  WorkBatch batch(std::uint64_t epoch, const NodeTotal& total) const {
-    WorkBatch out;
-    out.epoch = LedgerEpoch(epoch);
-    out.stage = total.stage;
-    out.node = total.node;
-    out.units = total.units;
-    out.repairs = total.repairs;
-    out.tokens = total.tokens;
-    out.flops = price(accounts.genesis(), total.stage, total.tokens);
-    return out;
-  }
-  Result<void> hand_in_all(std::uint64_t epoch) {
-    const std::vector<NodeTotal> totals = accounts.epochs()[epoch].close.totals;
-    for (const NodeTotal& total : totals) COSHARD_TRY(say(batch(epoch, total)));
-    return {};
-  }
-  /// Closes, hands in and credits.
-  Result<void> finish_epoch(std::uint64_t epoch, std::uint64_t first, std::uint64_t last) {
-    COSHARD_TRY(close(epoch, first, last));
-    COSHARD_TRY(hand_in_all(epoch));
-    COSHARD_ASSIGN(const Credit credit, accounts.credit_for(LedgerEpoch(epoch)));
-    return say(credit);
-  }
-  Result<void> open_next() {
-    COSHARD_ASSIGN(const EpochOpen next, accounts.next_epoch());
-    return say(next);
-  }
-  std::uint64_t credited(std::uint64_t epoch) const {
-    std::uint64_t sum = 0;
-    for (const CreditLine& line : accounts.epochs()[epoch].credit) sum += line.units;
-    return sum;
-  }
-
-  Result<void> start;
-};
-
-/// Applying must fail and leave not a byte of state changed.
-#define EXPECT_REFUSED(fold, expression, code)              \
-  do {                                                      \
-    const Bytes state_before = (fold).accounts.serialize(); \
-    EXPECT_ERROR(expression, code);                         \
-    EXPECT_EQ((fold).accounts.serialize(), state_before);   \
-  } while (false)
 
 TEST(Accounts, EpochIsSplitByRoleAndWork) {
   Fold fold;
