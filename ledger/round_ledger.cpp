@@ -13,8 +13,9 @@ std::string units_path(LedgerEpoch epoch) { return "units/" + std::to_string(epo
 
 Result<RoundLedger> RoundLedger::open(Store& store, LogFolder& folder,
                                       const crypto::KeyPair& operating,
-                                      const crypto::KeyPair& log_key, const Clock& clock) {
-  COSHARD_ASSIGN(Sequencer sequencer, Sequencer::open(store, folder, log_key, clock));
+                                      const crypto::KeyPair& log_key, const Clock& clock,
+                                      Publication publication) {
+  COSHARD_ASSIGN(Sequencer sequencer, Sequencer::open(store, folder, log_key, clock, publication));
   const Accounts& accounts = sequencer.accounts();
   if (accounts.has_genesis() && accounts.genesis().coordinator != operating.public_key()) {
     return fail(ErrorCode::kPermissionDenied,

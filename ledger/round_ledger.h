@@ -19,7 +19,8 @@ class RoundLedger {
  public:
   /// Opens a new or an existing log. All references outlive the object.
   static Result<RoundLedger> open(Store& store, LogFolder& folder, const crypto::KeyPair& operating,
-                                  const crypto::KeyPair& log_key, const Clock& clock);
+                                  const crypto::KeyPair& log_key, const Clock& clock,
+                                  Publication publication = Publication::kAtOnce);
 
   bool has_genesis() const { return accounts().has_genesis(); }
 
@@ -74,6 +75,12 @@ class RoundLedger {
 
   Result<void> commit() { return sequencer_.commit(); }
   Result<Checkpoint> publish() { return sequencer_.publish(); }
+  /// What waits for witnesses, and its publication (Sequencer).
+  const std::optional<PendingCheckpoint>& pending() const { return sequencer_.pending(); }
+  Result<void> publish_cosigned(const std::string& note) {
+    return sequencer_.publish_cosigned(note);
+  }
+  const LevelHashes& hashes() const { return sequencer_.hashes(); }
   const Accounts& accounts() const { return sequencer_.accounts(); }
 
  private:

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "ledger/tree_path.h"
 #include "protocol/base/limits.h"
 
 namespace coshard::ledger {
@@ -16,8 +17,8 @@ constexpr std::uint64_t kReplayChunk = 1024;
 }  // namespace
 
 Result<Sequencer> Sequencer::open(Store& store, LogFolder& folder, const crypto::KeyPair& log_key,
-                                  const Clock& clock) {
-  Sequencer out(store, folder, log_key, clock);
+                                  const Clock& clock, Publication publication) {
+  Sequencer out(store, folder, log_key, clock, publication);
   COSHARD_TRY(out.replay());
   if (out.durable_ > 0) COSHARD_TRY(out.recover_publication());
   return out;
@@ -113,8 +114,7 @@ Result<std::string> Sequencer::sign(const Checkpoint& checkpoint) const {
 
 /// A checkpoint that this log gave away must be one of its prefixes, or it would fork itself.
 Result<void> Sequencer::check_prefix(const Checkpoint& checkpoint, const std::string& whose) const {
-  if (checkpoint.size <= hashes_.size() &&
-      root_of(hashes_.leaves().first(checkpoint.size)) == checkpoint.root) {
+  if (checkpoint.size <= hashes_.size() && root_at(hashes_, checkpoint.size) == checkpoint.root) {
     return {};
   }
   return fail(ErrorCode::kCorruption,
@@ -154,9 +154,16 @@ Result<void> Sequencer::recover_publication() {
       unpublished_files_.push_back(file);
   }
   if (!promised) return {};
-  if (!published_ || *published_ != *promised) COSHARD_TRY(write_files(*signed_, *promised));
-  older_size_ = promised->size;
-  return prune_partials(*folder_, present, std::span(&older_size_, 1));
+  std::vector<std::uint64_t> kept{promised->size};
+  if (publication_ == Publication::kWhenCosigned) {
+    // Asked for again even where it has cosignatures: witnesses say whether this log forgot some.
+    if (published_) kept.push_back(published_->size);
+    COSHARD_TRY(release(*signed_, *promised));
+  } else if (!published_ || *published_ != *promised) {
+    COSHARD_TRY(release(*signed_, *promised));
+  }
+  older_size_ = kept.back();
+  return prune_partials(*folder_, present, kept);
 }
 
 Result<LogIndex> Sequencer::append(const SignedBody& body, std::vector<SideFile> files,
@@ -201,6 +208,7 @@ Result<void> Sequencer::commit() {
 Result<Checkpoint> Sequencer::publish() {
   COSHARD_TRY(commit());
   if (durable_ == 0) return fail(ErrorCode::kFailedPrecondition, "the log has no genesis entry");
+  if (pending_) return published_.value_or(pending_->checkpoint);
   if (published_ && published_->size == durable_) return *published_;
   COSHARD_ASSIGN(const NoteKey key, note_key());
   const Checkpoint next{key.name, durable_, tree_.root()};
@@ -208,29 +216,57 @@ Result<Checkpoint> Sequencer::publish() {
   failed_ = true;  // until everything below is done
   COSHARD_TRY(store_->swap_signed_checkpoint(signed_, note));
   signed_ = note;
-  COSHARD_TRY(write_files(note, next));
+  COSHARD_TRY(release(note, next));
   failed_ = false;
-  return next;
+  return published_.value_or(next);
 }
 
-Result<void> Sequencer::write_files(const std::string& note, const Checkpoint& checkpoint) {
+/// A signed checkpoint's tiles, and itself where nobody has to cosign it.
+Result<void> Sequencer::release(const std::string& note, const Checkpoint& checkpoint) {
+  COSHARD_TRY(write_tiles(checkpoint));
+  if (publication_ == Publication::kAtOnce) return write_checkpoint(note, checkpoint);
+  pending_ = PendingCheckpoint{checkpoint, note};
+  return {};
+}
+
+Result<void> Sequencer::publish_cosigned(const std::string& note) {
+  COSHARD_TRY(require_healthy());
+  COSHARD_ASSIGN(const Checkpoint checkpoint, open_own(note));
+  const bool waits = pending_ && pending_->checkpoint == checkpoint;
+  if (!waits && published_ != checkpoint) {
+    return fail(ErrorCode::kInvalidArgument, "the pending checkpoint was expected, found one of " +
+                                                 std::to_string(checkpoint.size) + " entries");
+  }
+  failed_ = true;  // until it is written
+  COSHARD_TRY(write_checkpoint(note, checkpoint));
+  failed_ = false;
+  if (waits) pending_.reset();
+  return {};
+}
+
+Result<void> Sequencer::write_tiles(const Checkpoint& checkpoint) {
   const std::uint64_t before = published_ ? published_->size : 0;
-  COSHARD_ASSIGN(const NoteKey key, note_key());
-  const std::string vkey = key.vkey() + "\n";
   for (const SideFile& file : unpublished_files_) {
     COSHARD_TRY(folder_->write(file.path, file.bytes));
   }
+  unpublished_files_.clear();
   const auto from_store = [this](std::uint64_t first, std::uint64_t count) {
     return store_->read(first, count);
   };
-  COSHARD_TRY(publish_tiles(*folder_, before, checkpoint.size, hashes_, from_store));
+  return publish_tiles(*folder_, before, checkpoint.size, hashes_, from_store);
+}
+
+Result<void> Sequencer::write_checkpoint(const std::string& note, const Checkpoint& checkpoint) {
+  const std::uint64_t before = published_ ? published_->size : 0;
   COSHARD_TRY(folder_->write(kCheckpointFile, as_bytes(note)));
   // A new key's name follows the first checkpoint that it signs: readers of the old one see a
   // checkpoint that both signed.
+  COSHARD_ASSIGN(const NoteKey key, note_key());
+  const std::string vkey = key.vkey() + "\n";
   const auto named = folder_->read(kVkeyFile, limits::kNoteBytesMax);
   if (!named || as_text(*named) != vkey) COSHARD_TRY(folder_->write(kVkeyFile, as_bytes(vkey)));
-  unpublished_files_.clear();
   published_ = checkpoint;
+  if (before == checkpoint.size) return {};
   const std::uint64_t kept[2] = {before, checkpoint.size};
   COSHARD_TRY(prune_partials(*folder_, partial_tiles_of(older_size_), kept));
   older_size_ = before;

@@ -4,7 +4,9 @@
 // Order, which is what makes a crash harmless at any point:
 //   1. entries are durable in the store before anybody is told their index (commit);
 //   2. a checkpoint is recorded as signed, by compare-and-swap, before anybody can see it;
-//   3. bundles and tiles are written before the checkpoint that promises them.
+//   3. bundles and tiles are written before the checkpoint that promises them;
+//   4. where witnesses cosign, the file `checkpoint` waits for their quorum, and nothing newer is
+//      signed before: after a restart, not before a quorum has seen that this log forgot nothing.
 // What a crash leaves undone is done by the next open().
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
@@ -21,13 +23,22 @@
 
 namespace coshard::ledger {
 
+/// Whether a checkpoint is published when it is signed, or when witnesses have cosigned it.
+enum class Publication { kAtOnce, kWhenCosigned };
+
+/// A checkpoint that was signed and waits for cosignatures; its tiles are in the folder.
+struct PendingCheckpoint {
+  Checkpoint checkpoint;
+  std::string note;
+};
+
 class Sequencer {
  public:
   /// Replays the store and finishes an interrupted publication. All references outlive the
   /// sequencer. kCorruption when the store's entries do not lead to the last signed or published
   /// checkpoint (a database restored from an old backup, for example): nothing is signed then.
   static Result<Sequencer> open(Store& store, LogFolder& folder, const crypto::KeyPair& log_key,
-                                const Clock& clock);
+                                const Clock& clock, Publication publication = Publication::kAtOnce);
 
   /// Judges a body and gives it the next index. It is durable after commit() or publish(), and only
   /// then may anybody hear of the index. The same bytes again are the same index again;
@@ -50,7 +61,17 @@ class Sequencer {
   void set_former_log_key(const crypto::KeyPair& former) { former_log_key_ = &former; }
 
   /// commit(), then signs and publishes the log as it is. Nothing new: the last checkpoint again.
+  /// With kWhenCosigned: signs and writes the tiles, unless a checkpoint is pending already; what
+  /// comes back is the checkpoint that readers see (before there is one, the pending one).
   Result<Checkpoint> publish();
+
+  /// Signed and not yet cosigned by a quorum.
+  const std::optional<PendingCheckpoint>& pending() const { return pending_; }
+  /// Publishes the pending checkpoint, or the published one with more signatures. `note` is that
+  /// note with cosignatures; kInvalidArgument for another one.
+  Result<void> publish_cosigned(const std::string& note);
+  /// Of everything appended.
+  const LevelHashes& hashes() const { return hashes_; }
 
   /// The fold over everything appended, durable or not.
   const Accounts& accounts() const { return accounts_; }
@@ -58,8 +79,13 @@ class Sequencer {
   const crypto::KeyPair& log_key() const { return *log_key_; }
 
  private:
-  Sequencer(Store& store, LogFolder& folder, const crypto::KeyPair& log_key, const Clock& clock)
-      : store_(&store), folder_(&folder), log_key_(&log_key), clock_(&clock) {}
+  Sequencer(Store& store, LogFolder& folder, const crypto::KeyPair& log_key, const Clock& clock,
+            Publication publication)
+      : store_(&store),
+        folder_(&folder),
+        log_key_(&log_key),
+        clock_(&clock),
+        publication_(publication) {}
 
   Result<void> replay();
   Result<void> recover_publication();
@@ -67,7 +93,9 @@ class Sequencer {
   Result<NoteKey> note_key() const;
   Result<Checkpoint> open_own(std::string_view note) const;
   Result<std::string> sign(const Checkpoint& checkpoint) const;
-  Result<void> write_files(const std::string& note, const Checkpoint& checkpoint);
+  Result<void> write_tiles(const Checkpoint& checkpoint);
+  Result<void> write_checkpoint(const std::string& note, const Checkpoint& checkpoint);
+  Result<void> release(const std::string& note, const Checkpoint& checkpoint);
   void grow(ByteView entry, const Hash& event);
   Result<std::optional<LogIndex>> find_event(const Hash& event, ByteView body) const;
   Result<void> require_healthy() const;
@@ -77,6 +105,7 @@ class Sequencer {
   const crypto::KeyPair* log_key_;
   const crypto::KeyPair* former_log_key_ = nullptr;
   const Clock* clock_;
+  Publication publication_;
   Accounts accounts_;
   LevelHashes hashes_;  // of every entry, appended or durable
   CompactTree tree_;    // over the same
@@ -89,6 +118,7 @@ class Sequencer {
   std::vector<SideFile> unpublished_files_;  // durable, not in the folder
   std::optional<std::string> signed_;
   std::optional<Checkpoint> published_;
+  std::optional<PendingCheckpoint> pending_;
   std::uint64_t older_size_ = 0;  // of the publication before the last
   bool failed_ = false;
 };

@@ -111,37 +111,46 @@ struct ReadResult {
   LogContents contents;
 };
 
-Result<ReadResult> read_all(const LogFolder& folder, const std::optional<NoteKey>& pinned,
+Result<ReadResult> read_all(const LogFolder& folder, const ReaderTrust& trust,
                             const EntryObserver& observer) {
   ReadResult out;
-  COSHARD_ASSIGN(out.ledger.key, read_key(folder, pinned));
+  COSHARD_ASSIGN(out.ledger.key, read_key(folder, trust.pinned));
   COSHARD_ASSIGN(const Bytes note, folder.read("checkpoint", limits::kNoteBytesMax));
-  const auto checkpoint = open_checkpoint(as_text(note), out.ledger.key);
-  if (!checkpoint) return at_file(folder, "checkpoint", checkpoint.error());
+  out.ledger.note = as_text(note);
+  // A policy names its logs itself, and may know one by a key that has handed over since.
+  const bool named = !trust.policy.logs().empty();
+  const auto opened = open_cosigned(out.ledger.note, trust.policy,
+                                    named ? std::nullopt : std::optional(out.ledger.key));
+  if (!opened) return at_file(folder, "checkpoint", opened.error());
+  const Checkpoint* const checkpoint = &opened->checkpoint;
   out.ledger.checkpoint = *checkpoint;
+  out.ledger.witnesses = opened->witnesses;
   if (checkpoint->size == 0) {
     return at_file(folder, "checkpoint", {ErrorCode::kCorruption, "the log has no genesis entry"});
   }
   COSHARD_ASSIGN(out.contents, read_log(folder, *checkpoint));
   COSHARD_TRY(replay(folder, out.contents, observer, out.ledger));
-  COSHARD_TRY(check_log_key(folder, pinned, out.ledger));
+  COSHARD_TRY(
+      check_log_key(folder, named && !trust.pinned ? opened->log : trust.pinned, out.ledger));
   return out;
 }
 
 }  // namespace
 
-Result<VerifiedLedger> read_ledger(const LogFolder& folder, const std::optional<NoteKey>& pinned,
+Result<VerifiedLedger> read_ledger(const LogFolder& folder, const ReaderTrust& trust,
                                    const EntryObserver& observer) {
-  COSHARD_ASSIGN(ReadResult read, read_all(folder, pinned, observer));
+  COSHARD_ASSIGN(ReadResult read, read_all(folder, trust, observer));
+  read.ledger.hashes = std::move(read.contents.hashes);
   return std::move(read.ledger);
 }
 
-Result<VerifiedLedger> verify_ledger(const LogFolder& folder, const std::optional<NoteKey>& pinned,
+Result<VerifiedLedger> verify_ledger(const LogFolder& folder, const ReaderTrust& trust,
                                      const EntryObserver& observer) {
-  COSHARD_ASSIGN(ReadResult read, read_all(folder, pinned, observer));
+  COSHARD_ASSIGN(ReadResult read, read_all(folder, trust, observer));
   COSHARD_TRY(check_other_tiles(folder, read.contents));
   COSHARD_TRY(check_units_files(folder, read.ledger));
   COSHARD_TRY(check_no_other_files(folder, read.ledger));
+  read.ledger.hashes = std::move(read.contents.hashes);
   return std::move(read.ledger);
 }
 

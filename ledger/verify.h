@@ -10,6 +10,8 @@
 #include "ledger/accounts.h"
 #include "ledger/checkpoint.h"
 #include "ledger/files.h"
+#include "ledger/policy.h"
+#include "ledger/tiles.h"
 
 namespace coshard::ledger {
 
@@ -19,10 +21,25 @@ struct VerifiedEntry {
   Body body;
 };
 
+/// Whom a reader believes. Nothing given: the folder's own log.vkey, without witnesses.
+struct ReaderTrust {
+  ReaderTrust() = default;
+  ReaderTrust(std::optional<NoteKey> log) : pinned(std::move(log)) {}
+  ReaderTrust(NoteKey log) : pinned(std::move(log)) {}
+  ReaderTrust(std::optional<NoteKey> log, Policy quorum)
+      : pinned(std::move(log)), policy(std::move(quorum)) {}
+
+  std::optional<NoteKey> pinned;  ///< the log's key
+  Policy policy;                  ///< whose quorum a checkpoint needs
+};
+
 /// A log of which everything that was read has been checked.
 struct VerifiedLedger {
   NoteKey key;
   Checkpoint checkpoint;
+  std::string note;                    ///< the file `checkpoint`, verbatim
+  std::vector<std::string> witnesses;  ///< of the policy, who cosigned it
+  LevelHashes hashes;                  ///< of all entries
   Accounts accounts;
   std::vector<VerifiedEntry> entries;
 };
@@ -31,17 +48,15 @@ struct VerifiedLedger {
 using EntryObserver = std::function<void(const VerifiedEntry&, const Accounts&)>;
 
 /// Reads what balances follow from: the checkpoint's signature, every entry, every tile, every
-/// rule. `pinned`: the key that the reader trusts; without it, the folder's own log.vkey. Errors
+/// rule. Errors
 /// name the file and the index: kNotFound when the folder holds no ledger, kCorruption and
 /// kPermissionDenied otherwise.
-Result<VerifiedLedger> read_ledger(const LogFolder& folder,
-                                   const std::optional<NoteKey>& pinned = std::nullopt,
+Result<VerifiedLedger> read_ledger(const LogFolder& folder, const ReaderTrust& trust = {},
                                    const EntryObserver& observer = {});
 
 /// read_ledger, and everything else in the folder: every unit of every epoch, partial tiles of
 /// earlier sizes, and that no other file is there.
-Result<VerifiedLedger> verify_ledger(const LogFolder& folder,
-                                     const std::optional<NoteKey>& pinned = std::nullopt,
+Result<VerifiedLedger> verify_ledger(const LogFolder& folder, const ReaderTrust& trust = {},
                                      const EntryObserver& observer = {});
 
 }  // namespace coshard::ledger

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ledger/witness.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "crypto/hash.h"
@@ -42,6 +43,18 @@ std::optional<ForkEvidence> evidence_in(const NoteKey& log, const std::string& k
   evidence.path = request.proof;
   if (examine(evidence)) return evidence;
   return std::nullopt;
+}
+
+/// The note with the log's own lines alone: what others wrote below it is not kept.
+std::string log_lines(const std::string& note, const std::vector<NoteKey>& keys) {
+  const NoteParts parts = parse_note(note).value_or(NoteParts{});
+  std::string out = std::string(parts.text) + "\n";
+  for (const NoteLine& line : parts.lines) {
+    if (std::ranges::any_of(keys, [&](const NoteKey& key) { return is_line_of(line, key); })) {
+      out += line.raw;
+    }
+  }
+  return out;
 }
 
 bool continues(const Checkpoint& older, const Checkpoint& newer, const AddCheckpoint& request) {
@@ -134,7 +147,7 @@ WitnessVerdict judge(const WitnessSetup& setup, const AddCheckpoint& request,
   WitnessVerdict out;
   out.answer.status = 200;
   out.answer.body = cosign(opened->text, setup.name, *setup.key, time);
-  out.remember = request.note;
+  out.remember = log_lines(request.note, log->second) + out.answer.body;
   return out;
 }
 
@@ -155,6 +168,13 @@ WitnessAnswer WitnessBook::add_checkpoint(std::string_view body, std::uint64_t t
     return answer(500, "this witness cannot write its memory");
   }
   return verdict.answer;
+}
+
+Result<std::string> WitnessBook::last(const std::string& origin) {
+  const std::lock_guard lock(mutex_);
+  COSHARD_ASSIGN(const auto known, recall(origin));
+  if (known) return *known;
+  return fail(ErrorCode::kNotFound, "nothing was cosigned of " + origin);
 }
 
 Result<std::optional<std::string>> WitnessBook::recall(const std::string& origin) const {

@@ -47,7 +47,7 @@ struct WitnessSetup {
 
 struct WitnessVerdict {
   WitnessAnswer answer;
-  /// Of a 200: must be durable as the last note of this origin before the answer is given.
+  /// Of a 200: the note with our line, durable as the last one of its origin before the answer.
   std::optional<std::string> remember;
   std::optional<ForkEvidence> evidence;  ///< of a 422 that proves a fork
 };
@@ -68,6 +68,9 @@ class WitnessBook {
   /// Answers the body of an add-checkpoint request: as judge(), 400 for a malformed one, 500 when
   /// the memory cannot be read or written (nothing was signed then, as far as anybody hears).
   WitnessAnswer add_checkpoint(std::string_view body, std::uint64_t time);
+  /// The last checkpoint of a log that was cosigned, with its cosignature: what monitors compare.
+  /// kNotFound for a log of which there is none.
+  Result<std::string> last(const std::string& origin);
   const WitnessSetup& setup() const { return setup_; }
 
  private:

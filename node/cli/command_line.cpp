@@ -42,6 +42,7 @@ class Grammar {
   void add_simulate();
   void add_status();
   void add_ledger_queries();
+  void add_proofs();
   const CLI::App* innermost() const;
 
   struct Entry {
@@ -86,6 +87,9 @@ void ledger_flags(CLI::App* app, LedgerFlags& flags) {
                   "folder or URL of the public log (default: `ledger` of the configuration file)");
   app->add_option("--vkey", flags.vkey,
                   "the log's public key, if you know it (default: the ledger's own log.vkey)");
+  app->add_option("--policy", flags.policy,
+                  "policy file (c2sp.org/tlog-policy): believe only what its quorum of witnesses "
+                  "has cosigned");
   json_flag(app, flags.json);
 }
 
@@ -175,7 +179,8 @@ void Grammar::add_keygen() {
   CLI::App* app =
       add(root_, "keygen", "make the keys of a participant: one file that owns an account",
           "  coshard keygen --out ~/coshard.key\n"
-          "  coshard keygen --out node.key --passphrase-fd 3 3< passphrase.txt");
+          "  coshard keygen --out node.key --passphrase-fd 3 3< passphrase.txt\n"
+          "  coshard keygen --witness witness.example.org --out witness.key");
   auto& flags = selects<KeygenCommand>(app);
   app->add_option("--out", flags.out, "the file to write; never overwritten")
       ->capture_default_str();
@@ -185,6 +190,8 @@ void Grammar::add_keygen() {
                   "read the passphrase from this file descriptor instead of the terminal")
       ->check(whole_number(0, INT_MAX))
       ->excludes(none);
+  app->add_option("--witness", flags.witness,
+                  "make the key of a witness of that name instead (for coshard-witness)");
   json_flag(app, flags.json);
 }
 
@@ -218,6 +225,9 @@ void Grammar::add_round() {
   launch->add_option("--advertise", start.advertise, "HOST:PORT that nodes shall use instead");
   launch->add_option("--http", start.http, "HOST:PORT of status, metrics and the public log")
       ->capture_default_str();
+  launch->add_option("--witnesses", start.witnesses,
+                     "policy file (c2sp.org/tlog-policy) of witnesses with URLs: a quorum cosigns "
+                     "every checkpoint before it is published");
   json_flag(launch, start.json);
 
   CLI::App* list = add(*round, "list", "rounds that were launched here", "  coshard round list");
@@ -346,11 +356,42 @@ void Grammar::add_ledger_queries() {
   events->add_option("account", statement.account, "account id, or its first digits")->required();
   ledger_flags(events, statement.flags);
 
+  add_proofs();
+}
+
+void Grammar::add_proofs() {
+  CLI::App* make =
+      add(root_, "proof", "a file that proves an entry without the ledger",
+          "  coshard proof --index 42 --ledger coshard-demo/ledger --out entry.tlog-proof");
+  auto& proof = selects<ProofCommand>(make);
+  make->add_option("--index", proof.index, "the entry's index (see coshard statement)")->required();
+  make->add_option("--out", proof.out, "the file to write")->capture_default_str();
+  ledger_flags(make, proof.flags);
+
   CLI::App* check =
       add(root_, "verify", "recompute everything from the log; fails if anything is off",
-          "  coshard verify --ledger coshard-demo/ledger");
+          "  coshard verify --ledger coshard-demo/ledger\n"
+          "  coshard verify --ledger https://train.example.org --policy witnesses.policy --seen "
+          "last.checkpoint\n"
+          "  coshard verify --proof entry.tlog-proof --policy witnesses.policy\n"
+          "  coshard verify --evidence fork.txt");
   auto& verify = selects<VerifyCommand>(check);
   check->add_option("--account", verify.account, "also prove this account's balance");
+  CLI::Option* evidence = check->add_option(
+      "--evidence", verify.evidence,
+      "a file that says a log has forked: explain it and check it (exit 0: it holds)");
+  CLI::Option* file = check->add_option("--proof", verify.proof,
+                                        "a .tlog-proof file: check it without a ledger (with "
+                                        "--policy or --vkey)");
+  file->excludes(evidence);
+  check->add_option("--entry", verify.entry, "the entry's bytes (default: those in the proof)")
+      ->needs(file);
+  check
+      ->add_option("--seen", verify.seen,
+                   "file with the last checkpoint seen: a ledger that does not continue it is "
+                   "refused, with evidence; renewed when it does")
+      ->excludes(evidence)
+      ->excludes(file);
   ledger_flags(check, verify.flags);
 }
 

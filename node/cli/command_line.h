@@ -34,6 +34,7 @@ struct KeygenCommand {
   Path out = "coshard.key";
   bool no_passphrase = false;
   std::optional<int> passphrase_fd;  ///< read one line there instead of asking
+  std::string witness;               ///< name: a witness's key instead of a participant's
   bool json = false;
 };
 
@@ -50,6 +51,7 @@ struct LaunchCommand {
   std::string listen = "tcp://127.0.0.1:0";
   std::string advertise;
   std::string http = "127.0.0.1:0";
+  std::optional<Path> witnesses;  ///< policy file with their URLs
   bool json = false;
 };
 
@@ -109,6 +111,7 @@ struct NodeStatusCommand {
 struct LedgerFlags {
   std::string ledger;  ///< folder or URL; empty: from the configuration
   std::string vkey;    ///< the log key to trust; empty: the one that the ledger names
+  std::string policy;  ///< file: whose cosignatures a checkpoint needs; empty: nobody's
   bool json = false;
 };
 
@@ -129,6 +132,16 @@ struct StatementCommand {
 
 struct VerifyCommand {
   std::optional<std::string> account;
+  std::optional<Path> evidence;  ///< of a fork: examined instead of a ledger
+  std::optional<Path> proof;     ///< .tlog-proof: checked instead of a ledger
+  std::optional<Path> entry;     ///< what the proof is about; nothing: the proof's own copy
+  std::optional<Path> seen;      ///< remembers the checkpoint, and holds the next one against it
+  LedgerFlags flags;
+};
+
+struct ProofCommand {
+  std::uint64_t index = 0;
+  Path out = "entry.tlog-proof";
   LedgerFlags flags;
 };
 
@@ -136,7 +149,7 @@ using Command =
     std::variant<DemoCommand, KeygenCommand, PrepareCommand, LaunchCommand, RoundListCommand,
                  RoundStatusCommand, RoundWatchCommand, RoundControlCommand, RoundExportCommand,
                  SimulateCommand, NodeStatusCommand, OwnershipCommand, BalanceCommand,
-                 StatementCommand, VerifyCommand>;
+                 StatementCommand, ProofCommand, VerifyCommand>;
 
 /// Nothing when help or the version was asked for (and printed). kInvalidArgument in one line that
 /// ends with the help to read.

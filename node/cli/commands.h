@@ -23,5 +23,6 @@ int run(const OwnershipCommand& command);
 int run(const BalanceCommand& command);
 int run(const StatementCommand& command);
 int run(const VerifyCommand& command);
+int run(const ProofCommand& command);
 
 }  // namespace coshard::cli

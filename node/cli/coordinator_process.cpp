@@ -28,7 +28,8 @@ Result<void> write_launch(const CoordinatorLaunch& launch) {
   const nlohmann::ordered_json json{{"round", launch.round.string()},
                                     {"listen", launch.listen},
                                     {"advertise", launch.advertise},
-                                    {"http", launch.http}};
+                                    {"http", launch.http},
+                                    {"witnesses", launch.witnesses}};
   const auto path = launch.dir / "launch.json";
   std::ofstream out(path, std::ios::binary | std::ios::trunc);
   out << json.dump(2) << "\n";
@@ -45,7 +46,8 @@ Result<CoordinatorLaunch> read_launch(const std::filesystem::path& dir) {
   launch.dir = dir;
   for (const auto& [key, out] : {std::pair<const char*, std::string*>{"listen", &launch.listen},
                                  {"advertise", &launch.advertise},
-                                 {"http", &launch.http}}) {
+                                 {"http", &launch.http},
+                                 {"witnesses", &launch.witnesses}}) {
     if (json.is_object() && json.contains(key) && json[key].is_string())
       *out = json[key].get<std::string>();
   }
@@ -72,6 +74,10 @@ Result<RunningCoordinator> start_coordinator(const CoordinatorLaunch& launch) {
   if (!launch.advertise.empty()) {
     request.arguments.emplace_back("--advertise");
     request.arguments.push_back(launch.advertise);
+  }
+  if (!launch.witnesses.empty()) {
+    request.arguments.emplace_back("--witnesses");
+    request.arguments.push_back(launch.witnesses);
   }
   if (launch.stage_patience) {
     request.arguments.emplace_back("--stage-patience");

@@ -22,6 +22,7 @@ struct CoordinatorLaunch {
   std::string http;
   bool dies_with_us = false;                             ///< stops when we end, however we end
   std::optional<std::chrono::seconds> stage_patience{};  ///< nothing: the program's own
+  std::string witnesses = {};  ///< absolute path of a policy file; empty: none
 };
 
 Result<void> write_launch(const CoordinatorLaunch& launch);

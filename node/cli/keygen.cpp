@@ -12,6 +12,8 @@
 #include "crypto/secret_file.h"
 #include "node/cli/commands.h"
 #include "node/cli/exit_code.h"
+#include "node/startup.h"
+#include "node/witness_key.h"
 #include "protocol/base/limits.h"
 
 namespace coshard::cli {
@@ -81,31 +83,57 @@ Result<crypto::SecretBytes> ask_twice() {
   return first;
 }
 
-Result<crypto::Identity> make_keys(const KeygenCommand& command) {
+/// Refuses a file that is there already; asks for the passphrase that was wanted.
+Result<std::optional<crypto::SecretBytes>> prepare(const KeygenCommand& command) {
   std::error_code ec;
   if (std::filesystem::exists(std::filesystem::symlink_status(command.out, ec)))
     return fail(ErrorCode::kFailedPrecondition,
                 command.out.string() +
                     ": expected no such file, found one; keys are never "
                     "overwritten (choose another --out)");
-  crypto::Identity identity = crypto::Identity::generate();
-  if (command.no_passphrase) {
-    COSHARD_TRY(crypto::save_identity(command.out, identity, std::nullopt));
-    return identity;
-  }
-  COSHARD_ASSIGN(const crypto::SecretBytes passphrase,
+  if (command.no_passphrase) return std::nullopt;
+  COSHARD_ASSIGN(crypto::SecretBytes passphrase,
                  command.passphrase_fd ? read_line(*command.passphrase_fd) : ask_twice());
   if (passphrase.size() == 0)
     return fail(ErrorCode::kInvalidArgument,
                 "passphrase: expected at least one character, found none (--no-passphrase leaves "
                 "the file unprotected)");
-  COSHARD_TRY(crypto::save_identity(command.out, identity, as_text(passphrase.view())));
+  return passphrase;
+}
+
+Result<crypto::Identity> make_keys(const KeygenCommand& command) {
+  COSHARD_ASSIGN(const auto passphrase, prepare(command));
+  crypto::Identity identity = crypto::Identity::generate();
+  COSHARD_TRY(crypto::save_identity(command.out, identity, node::as_passphrase(passphrase)));
   return identity;
+}
+
+Result<node::WitnessKey> make_witness(const KeygenCommand& command) {
+  COSHARD_ASSIGN(const auto passphrase, prepare(command));
+  return node::make_witness_key(command.out, command.witness, node::as_passphrase(passphrase));
+}
+
+int run_for_witness(const KeygenCommand& command) {
+  const auto made = make_witness(command);
+  if (!made) return report(made.error(), kBadInput);
+  const std::string vkey = made->note_key().vkey();
+  if (command.json) {
+    const nlohmann::ordered_json json{{"file", command.out.string()},
+                                      {"witness", made->name},
+                                      {"vkey", vkey},
+                                      {"protected", !command.no_passphrase}};
+    std::printf("%s\n", json.dump().c_str());
+    return kDone;
+  }
+  std::printf("file  %s\nvkey  %s\n", command.out.c_str(), vkey.c_str());
+  std::printf("In a policy: witness NAME %s http://HOST:PORT\n", vkey.c_str());
+  return kDone;
 }
 
 }  // namespace
 
 int run(const KeygenCommand& command) {
+  if (!command.witness.empty()) return run_for_witness(command);
   const auto identity = make_keys(command);
   if (!identity) return report(identity.error(), kBadInput);
   if (command.json) {

@@ -5,8 +5,10 @@
 #include "node/cli/commands.h"
 #include "node/cli/exit_code.h"
 #include "node/cli/ledger_mirror.h"
+#include "node/cli/ledger_proofs.h"
 #include "node/cli/ledger_queries.h"
 #include "node/config.h"
+#include "node/web_url.h"
 
 namespace coshard::cli {
 namespace {
@@ -27,9 +29,10 @@ int run_on_ledger(const LedgerFlags& flags, LedgerQuery query, Query run_query) 
     place = *config->ledger;
   }
   query.vkey = flags.vkey;
+  query.policy = flags.policy;
   query.json = flags.json;
   query.ledger = place;
-  if (!place.starts_with("http://")) return run_query(query, std::cout, std::cerr);
+  if (!node::is_web_url(place)) return run_query(query, std::cout, std::cerr);
   const auto mirror = LedgerMirror::fetch(place, query.model);
   if (!mirror) return report(mirror.error(), kFailed);
   query.ledger = mirror->folder();
@@ -59,7 +62,21 @@ int run(const StatementCommand& command) {
 int run(const VerifyCommand& command) {
   LedgerQuery query;
   query.account = command.account.value_or("");
+  query.seen = command.seen.value_or("");
+  query.vkey = command.flags.vkey;
+  query.policy = command.flags.policy;
+  query.json = command.flags.json;
+  if (command.evidence) return run_evidence(*command.evidence, query.json, std::cout, std::cerr);
+  if (command.proof)
+    return run_check_proof(*command.proof, command.entry.value_or(""), query, std::cout, std::cerr);
   return run_on_ledger(command.flags, query, run_verify);
+}
+
+int run(const ProofCommand& command) {
+  LedgerQuery query;
+  query.index = command.index;
+  query.out = command.out;
+  return run_on_ledger(command.flags, query, run_make_proof);
 }
 
 }  // namespace coshard::cli

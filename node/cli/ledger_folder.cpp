@@ -5,6 +5,7 @@
 #include <set>
 #include <system_error>
 
+#include "node/cli/ledger_trust.h"
 #include "protocol/base/limits.h"
 
 namespace coshard::cli {
@@ -55,7 +56,7 @@ std::set<AccountId> known_accounts(const std::vector<ObservedLedger>& ledgers) {
 }  // namespace
 
 Result<std::vector<fs::path>> find_ledgers(const LedgerQuery& query, bool only_one) {
-  if (!query.vkey.empty()) COSHARD_TRY(ledger::NoteKey::parse_vkey(query.vkey));
+  COSHARD_TRY(trust_of(query));
   std::error_code error;
   if (!fs::is_directory(query.ledger, error)) {
     return bad("a ledger folder was expected at " + query.ledger.string() +
@@ -88,10 +89,7 @@ Result<std::vector<fs::path>> find_ledgers(const LedgerQuery& query, bool only_o
 
 Result<ObservedLedger> read_folder(const fs::path& folder, const LedgerQuery& query, Depth depth,
                                    const std::optional<AccountId>& account) {
-  std::optional<ledger::NoteKey> pinned;
-  if (!query.vkey.empty()) {
-    COSHARD_ASSIGN(pinned, ledger::NoteKey::parse_vkey(query.vkey));
-  }
+  COSHARD_ASSIGN(const ledger::ReaderTrust trust, trust_of(query));
   const ledger::DiskFolder disk(folder);
   const auto checkpoint = [&disk] { return disk.read("checkpoint", limits::kNoteBytesMax); };
   for (int tries = 1;; ++tries) {
@@ -100,8 +98,8 @@ Result<ObservedLedger> read_folder(const fs::path& folder, const LedgerQuery& qu
     const auto observer = [&](const ledger::VerifiedEntry&, const ledger::Accounts& accounts) {
       if (account) balances.push_back(accounts.balance(*account));
     };
-    auto read = depth == Depth::kEverything ? ledger::verify_ledger(disk, pinned, observer)
-                                            : ledger::read_ledger(disk, pinned, observer);
+    auto read = depth == Depth::kEverything ? ledger::verify_ledger(disk, trust, observer)
+                                            : ledger::read_ledger(disk, trust, observer);
     if (!read) {
       // The files of one log never change but by growing: a new checkpoint explains a failure.
       if (const auto after = checkpoint(); tries < kTries && after && before && *after != *before) {

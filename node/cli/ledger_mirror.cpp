@@ -10,6 +10,7 @@
 #include "ledger/tiles.h"
 #include "node/cli/http_client.h"
 #include "node/cli/round_handle.h"
+#include "node/web_url.h"
 
 namespace coshard::cli {
 namespace {
@@ -35,10 +36,8 @@ Result<std::string> get(const Place& place, const std::string& name) {
 }
 
 Result<Place> find_place(const std::string& url, const std::string& model) {
-  const std::string_view scheme = "http://";
-  const std::size_t slash = url.find('/', scheme.size());
-  Place place{url.substr(0, slash), slash == std::string::npos ? "" : url.substr(slash)};
-  while (place.path.ends_with('/')) place.path.pop_back();
+  COSHARD_ASSIGN(const node::WebUrl parsed, node::parse_web_url(url));
+  Place place{parsed.base, parsed.path};
   if (!place.path.empty()) return place;
   std::string name = model;
   if (name.empty()) {

@@ -8,6 +8,7 @@
 
 #include "node/cli/exit_code.h"
 #include "node/cli/ledger_folder.h"
+#include "node/cli/ledger_proofs.h"
 #include "node/progress.h"
 #include "protocol/base/int128.h"
 
@@ -295,10 +296,17 @@ int run_verify(const LedgerQuery& query, std::ostream& out, std::ostream& err) {
     if (!found) return problem(err, found.error());
     account = *found;
   }
+  if (!query.seen.empty()) {
+    if (ledgers->size() != 1) return problem(err, one_ledger_for_seen());
+    if (const auto held = hold_against_seen(query.seen, ledgers->front().ledger); !held) {
+      return unverified(err, held.error());
+    }
+  }
   Json json = Json::array();
   for (const ObservedLedger& one : *ledgers) {
     Json row = describe(one.ledger);
     row["verified"] = true;
+    if (!query.policy.empty()) row["witnesses"] = one.ledger.witnesses;
     row["epochs"] = one.ledger.accounts.epochs().size();
     if (account) {
       row["account"] = describe(one.ledger.accounts.balance(*account));

@@ -19,6 +19,13 @@ struct LedgerQuery {
   std::string account;
   /// The log key that the reader trusts ("name+id+base64"); empty: the folder's own log.vkey.
   std::string vkey;
+  /// tlog-policy file whose quorum a checkpoint needs; empty: none.
+  std::filesystem::path policy;
+  /// verify: file with the last checkpoint that was seen; empty: none.
+  std::filesystem::path seen;
+  /// proof: which entry, and the file to write.
+  std::uint64_t index = 0;
+  std::filesystem::path out;
   bool json = false;
 };
 

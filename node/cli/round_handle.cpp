@@ -10,6 +10,7 @@
 #include "node/cli/http_client.h"
 #include "node/cli/metrics_log.h"
 #include "node/round_file.h"
+#include "node/web_url.h"
 
 namespace coshard::cli {
 namespace {
@@ -58,7 +59,7 @@ Result<CoordinatorFile> read_coordinator_file(const std::filesystem::path& dir) 
 
 Result<RoundHandle> find_round(const std::string& id, const node::Config& config) {
   RoundHandle round{id, {}, {}, 0};
-  if (id.starts_with("http://")) {
+  if (node::is_web_url(id)) {
     round.url = id.substr(0, id.find_last_not_of('/') + 1);
     return round;
   }

@@ -7,6 +7,7 @@
 #include "node/cli/commands.h"
 #include "node/cli/coordinator_process.h"
 #include "node/cli/exit_code.h"
+#include "node/cli/ledger_trust.h"
 #include "node/round_file.h"
 #include "shard/data/file.h"
 
@@ -31,6 +32,10 @@ Result<Launch> check(const LaunchCommand& command) {
   launch.coordinator = {std::filesystem::absolute(command.file, ec),
                         std::filesystem::absolute(dir, ec).lexically_normal(), command.listen,
                         command.advertise, command.http};
+  if (command.witnesses) {
+    launch.coordinator.witnesses = std::filesystem::absolute(*command.witnesses, ec).string();
+    COSHARD_TRY(read_policy(*command.witnesses));
+  }
   const auto earlier = find_round(launch.coordinator.dir.string(), config);
   if (earlier && is_running(*earlier) && ask_status(earlier->url))
     return fail(ErrorCode::kFailedPrecondition,

@@ -19,9 +19,13 @@ namespace coshard::node {
 namespace {
 
 std::string resume_command(const CoordinatorOptions& options) {
+  const std::string witnesses =
+      options.witnesses.empty()
+          ? ""
+          : " --witnesses " + std::filesystem::absolute(options.witnesses).string();
   return "coshard-coordinator --round " + std::filesystem::absolute(options.round).string() +
          " --dir " + std::filesystem::absolute(options.directory).string() + " --listen " +
-         options.listen;
+         options.listen + witnesses;
 }
 
 /// Keys of the parameter digests: from the secret seed, so that a restart draws the same ones.
@@ -36,6 +40,43 @@ Hash seal_secret(const crypto::Identity& identity, const NetworkId& network) {
                              {identity.operating().seed(), network.view()});
 }
 
+Result<ledger::Policy> read_witnesses(const std::filesystem::path& file) {
+  if (file.empty()) return ledger::Policy();
+  COSHARD_ASSIGN(const Bytes text,
+                 shard::read_whole(file, limits::kPolicyBytesMax, shard::Symlinks::kFollow));
+  auto policy = ledger::Policy::parse(as_text(text));
+  if (!policy) return tl::unexpected(policy.error().within(file.string()));
+  return policy;
+}
+
+Result<void> open_ledger(CoordinatorContext& context, const LoadedRound& loaded,
+                         crypto::Passphrase passphrase) {
+  const CoordinatorOptions& options = context.options;
+  COSHARD_ASSIGN(ledger::Policy policy, read_witnesses(options.witnesses));
+  const auto publication =
+      policy.needs_witnesses() ? ledger::Publication::kWhenCosigned : ledger::Publication::kAtOnce;
+  COSHARD_ASSIGN(context.ledger_home,
+                 LedgerHome::open(options.directory, loaded.round, loaded.text, *context.identity,
+                                  passphrase, context.world.clock, publication));
+  if (options.rotate_log_key) {
+    COSHARD_ASSIGN(const LogIndex index,
+                   context.ledger_home->rotate_log_key(options.directory, passphrase,
+                                                       options.log_key_overlap));
+    log(LogLevel::kInfo, "ledger",
+        "a new log key signs from entry " + std::to_string(index.value) +
+            " on; readers and witnesses find it in log.vkey");
+  }
+  context.ledger_thread = std::make_unique<LedgerThread>(*context.ledger_home, context.world.clock);
+  if (!policy.needs_witnesses()) return {};
+  auto carrier = std::make_unique<WitnessPool>(policy, [thread = context.ledger_thread.get()] {
+    (void)thread->submit(LedgerTick{});  // a full queue has work that looks at the answers too
+  });
+  COSHARD_ASSIGN(ledger::WitnessDesk desk,
+                 ledger::WitnessDesk::open(std::move(policy), context.ledger_home->note_key()));
+  context.ledger_thread->set_witnesses(std::move(desk), std::move(carrier));
+  return {};
+}
+
 Result<void> open_stores(CoordinatorContext& context, const LoadedRound& loaded) {
   const CoordinatorOptions& options = context.options;
   COSHARD_ASSIGN(const auto passphrase, read_passphrase(options.passphrase_fd));
@@ -47,18 +88,7 @@ Result<void> open_stores(CoordinatorContext& context, const LoadedRound& loaded)
     log(LogLevel::kWarning, "coordinator",
         "this journal was copied from elsewhere: nobody is given up who may still obey a "
         "coordinator there; if none will ever run there again, start with --former-is-dead");
-  COSHARD_ASSIGN(context.ledger_home,
-                 LedgerHome::open(options.directory, loaded.round, loaded.text, *context.identity,
-                                  as_passphrase(passphrase), context.world.clock));
-  if (options.rotate_log_key) {
-    COSHARD_ASSIGN(const LogIndex index,
-                   context.ledger_home->rotate_log_key(options.directory, as_passphrase(passphrase),
-                                                       options.log_key_overlap));
-    log(LogLevel::kInfo, "ledger",
-        "a new log key signs from entry " + std::to_string(index.value) +
-            " on; readers and witnesses find it in log.vkey");
-  }
-  context.ledger_thread = std::make_unique<LedgerThread>(*context.ledger_home, context.world.clock);
+  COSHARD_TRY(open_ledger(context, loaded, as_passphrase(passphrase)));
   COSHARD_ASSIGN(context.progress, ProgressLog::open(loaded.round, options.directory));
   return {};
 }

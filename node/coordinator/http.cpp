@@ -7,12 +7,13 @@
 #include <sys/socket.h>
 
 #include <atomic>
-#include <charconv>
 #include <fstream>
 #include <mutex>
 #include <sstream>
 #include <thread>
 
+#include "node/http_range.h"
+#include "node/web_url.h"
 #include "protocol/base/limits.h"
 
 namespace coshard::node {
@@ -41,25 +42,6 @@ bool is_plain_path(const std::string& path) {
     }
   }
   return !path.empty() && path.back() != '/';
-}
-
-struct HostPort {
-  std::string host;
-  int port = 0;
-};
-
-Result<HostPort> parse_address(const std::string& text) {
-  const std::size_t colon = text.rfind(':');
-  HostPort parsed;
-  if (colon != std::string::npos) {
-    parsed.host = text.substr(0, colon);
-    const char* end = text.data() + text.size();
-    const auto [at, error] = std::from_chars(text.data() + colon + 1, end, parsed.port);
-    if (error == std::errc() && at == end && parsed.port >= 0 && parsed.port <= 65535 &&
-        !parsed.host.empty())
-      return parsed;
-  }
-  return fail(ErrorCode::kInvalidArgument, "--http: expected HOST:PORT, found \"" + text + "\"");
 }
 
 }  // namespace
@@ -93,10 +75,13 @@ void HttpServer::State::serve_log_file(const httplib::Request& request,
   const std::ifstream file(config.ledger_root / path, std::ios::binary);
   std::ostringstream content;
   content << file.rdbuf();
+  // Units never change; partial tiles are removed, and what is removed may still be kept.
   const bool is_tile = path.find("/tile/") != std::string::npos;
+  const bool is_final = is_tile || path.find("/units/") != std::string::npos;
   response.set_header("Cache-Control",
-                      is_tile ? "public, max-age=31536000, immutable" : "no-cache");
-  response.set_content(content.str(), is_tile ? "application/octet-stream" : "text/plain");
+                      is_final ? "public, max-age=31536000, immutable" : "no-cache");
+  response.set_content(content.str(),
+                       is_final ? "application/octet-stream" : "text/plain; charset=utf-8");
 }
 
 bool HttpServer::State::may_command(const httplib::Request& request,
@@ -154,6 +139,14 @@ void HttpServer::State::routes() {
   server.Post("/readers", [this](const httplib::Request& request, httplib::Response& response) {
     take_reader(request, response);
   });
+  // The library copies a file once for each range of a request.
+  server.set_pre_routing_handler([](const httplib::Request& request, httplib::Response& response) {
+    const std::size_t count = request.get_header_value_count("Range");
+    if (count == 0 || (count == 1 && is_one_range(request.get_header_value("Range"))))
+      return httplib::Server::HandlerResponse::Unhandled;
+    response.status = 416;
+    return httplib::Server::HandlerResponse::Handled;
+  });
   // The library's default, SO_REUSEPORT, would let a second program share the port unnoticed.
   server.set_socket_options([](socket_t socket) {
     const int yes = 1;
@@ -171,7 +164,9 @@ HttpServer::HttpServer(std::unique_ptr<State> state) : state_(std::move(state)) 
 HttpServer::~HttpServer() { close(); }
 
 Result<std::unique_ptr<HttpServer>> HttpServer::start(HttpConfig config) {
-  COSHARD_ASSIGN(const HostPort wanted, parse_address(config.listen));
+  const auto asked = parse_host_port(config.listen);
+  if (!asked) return tl::unexpected(asked.error().within("--http"));
+  const HostPort& wanted = *asked;
   auto state = std::make_unique<State>();
   state->config = std::move(config);
   state->routes();

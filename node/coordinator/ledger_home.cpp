@@ -43,12 +43,13 @@ Result<std::deque<crypto::KeyPair>> open_log_keys(const std::filesystem::path& d
 
 Result<std::unique_ptr<LedgerHome>> LedgerHome::open(
     const std::filesystem::path& directory, const RoundFile& round, std::string_view round_text,
-    const crypto::Identity& identity, crypto::Passphrase passphrase, const Clock& clock) {
+    const crypto::Identity& identity, crypto::Passphrase passphrase, const Clock& clock,
+    ledger::Publication publication) {
   COSHARD_ASSIGN(auto log_keys, open_log_keys(directory, passphrase));
   COSHARD_ASSIGN(auto store, ledger::open_sqlite_store(directory / "ledger.sqlite"));
   auto home = std::unique_ptr<LedgerHome>(new LedgerHome(std::move(log_keys), std::move(store),
                                                          directory / "ledger" / round.model.name));
-  COSHARD_TRY(home->open_under_newest_key(identity.operating(), clock));
+  COSHARD_TRY(home->open_under_newest_key(identity.operating(), clock, publication));
   if (!home->ledger_->has_genesis()) COSHARD_TRY(home->begin(round, round_text));
   if (home->ledger_->accounts().genesis().round_hash != crypto::sha256(as_bytes(round_text)))
     return fail(ErrorCode::kFailedPrecondition,
@@ -60,10 +61,11 @@ Result<std::unique_ptr<LedgerHome>> LedgerHome::open(
 }
 
 /// The newest key is not in force yet where a change of keys was cut short before it was durable.
-Result<void> LedgerHome::open_under_newest_key(const crypto::KeyPair& operating,
-                                               const Clock& clock) {
+Result<void> LedgerHome::open_under_newest_key(const crypto::KeyPair& operating, const Clock& clock,
+                                               ledger::Publication publication) {
   for (std::size_t i = log_keys_.size(); i-- > 0;) {
-    auto opened = ledger::RoundLedger::open(*store_, folder_, operating, log_keys_[i], clock);
+    auto opened =
+        ledger::RoundLedger::open(*store_, folder_, operating, log_keys_[i], clock, publication);
     const bool retry = !opened && i > 0 && opened.error().code == ErrorCode::kPermissionDenied;
     if (retry) continue;
     if (!opened) return tl::unexpected(opened.error());

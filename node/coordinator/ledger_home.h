@@ -24,7 +24,8 @@ class LedgerHome {
   /// kFailedPrecondition when the log is of another round file; errors of RoundLedger::open.
   static Result<std::unique_ptr<LedgerHome>> open(
       const std::filesystem::path& directory, const RoundFile& round, std::string_view round_text,
-      const crypto::Identity& identity, crypto::Passphrase passphrase, const Clock& clock);
+      const crypto::Identity& identity, crypto::Passphrase passphrase, const Clock& clock,
+      ledger::Publication publication = ledger::Publication::kAtOnce);
 
   /// Makes DIR/log.<n>.key and hands the log over to it; `overlap` more entries are signed under
   /// the old key too. Cut short anywhere, it can be said again. Errors of the log and of the file.
@@ -34,13 +35,15 @@ class LedgerHome {
   ledger::RoundLedger& ledger() { return *ledger_; }
   const Bytes& genesis_entry() const { return genesis_entry_; }
   NetworkId network() const { return ledger_->accounts().network(); }
+  ledger::NoteKey note_key() const { return {origin(), ledger_->accounts().log_keys().back().key}; }
   const std::string& origin() const { return ledger_->accounts().genesis().origin; }
 
  private:
   LedgerHome(std::deque<crypto::KeyPair> log_keys, std::unique_ptr<ledger::Store> store,
              const std::filesystem::path& folder)
       : log_keys_(std::move(log_keys)), store_(std::move(store)), folder_(folder) {}
-  Result<void> open_under_newest_key(const crypto::KeyPair& operating, const Clock& clock);
+  Result<void> open_under_newest_key(const crypto::KeyPair& operating, const Clock& clock,
+                                     ledger::Publication publication);
   Result<void> begin(const RoundFile& round, std::string_view round_text);
 
   std::deque<crypto::KeyPair> log_keys_;  // the last one is in force

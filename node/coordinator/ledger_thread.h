@@ -16,6 +16,7 @@
 
 #include "ledger/round_ledger.h"
 #include "node/coordinator/ledger_home.h"
+#include "node/coordinator/witness_pool.h"
 #include "protocol/base/bounded_queue.h"
 #include "protocol/round/coordinator.h"
 
@@ -101,6 +102,9 @@ class LedgerThread {
   void set_reply_handler(std::function<void(const LedgerReply&)> handler) {
     reply_ = std::move(handler);
   }
+  /// Checkpoints are published when these have cosigned them (the home was opened for that). Before
+  /// start().
+  void set_witnesses(ledger::WitnessDesk desk, std::unique_ptr<WitnessCarrier> carrier);
   void start();
   /// Until start(), where one thread does everything (a swarm under virtual time): what was
   /// submitted is worked off here and now. False: nothing was.
@@ -132,6 +136,9 @@ class LedgerThread {
   Result<void> settle(LedgerEpoch epoch);
   Result<void> post_what_is_covered();
   Result<void> publish();
+  Result<void> talk_to_witnesses(std::chrono::milliseconds patience);
+  Result<void> await_witnesses();
+  void complain();
 
   LedgerHome& home_;
   const Clock& clock_;
@@ -144,6 +151,10 @@ class LedgerThread {
   std::deque<LedgerReply> replies_;                   ///< to be given once published
   Duration busy_{};
   bool healthy_ = true;
+  std::optional<ledger::WitnessDesk> desk_;
+  std::optional<ledger::Checkpoint> asked_for_;  ///< what the desk was last given
+  std::string complaint_;                        ///< as it was last logged
+  std::unique_ptr<WitnessCarrier> carrier_;      ///< its threads submit to us: goes first
   std::thread thread_;
 };
 

@@ -25,6 +25,9 @@ Result<std::optional<CoordinatorOptions>> parse_coordinator_options(int argc, ch
   app.add_option("--advertise", options.advertise, "HOST:PORT that nodes are to dial");
   app.add_option("--http", options.http, "HOST:PORT of status, metrics and ledger files")
       ->capture_default_str();
+  app.add_option("--witnesses", options.witnesses,
+                 "policy file (c2sp.org/tlog-policy) of witnesses with URLs: their quorum cosigns "
+                 "every checkpoint before it is published");
   app.add_flag("--former-is-dead", options.former_is_dead,
                "DIR was copied from elsewhere, and the coordinator there will never run again");
   app.add_flag("--roll-back", options.roll_back,

@@ -20,7 +20,8 @@ struct CoordinatorOptions {
   std::string listen = "tcp://127.0.0.1:0";
   std::string advertise;  ///< "HOST:PORT" when nodes reach us elsewhere than where we listen
   std::string http = "127.0.0.1:0";
-  bool former_is_dead = false;  ///< although the journal was brought here
+  std::filesystem::path witnesses;  ///< tlog-policy with the witnesses' URLs; empty: none
+  bool former_is_dead = false;      ///< although the journal was brought here
   bool rotate_log_key = false;
   std::uint64_t log_key_overlap = 1024;  ///< entries
   bool roll_back = false;                ///< to the last complete checkpoint, whoever lives

@@ -59,9 +59,9 @@ const std::vector<std::pair<std::string, std::string>>& third_party() {
       {R"(^google/protobuf)", R"(^(protocol/wire/[^/]*\.cpp|tests/))"},
       {R"(^sqlite3)", R"(^(ledger/store/[^/]*\.cpp|node/coordinator/[^/]*\.cpp|tests/))"},
       {R"(^spdlog)", R"(^node/logging\.cpp$)"},
-      {R"(^CLI/)", R"(^(node/(daemon|coordinator|cli)/[^/]*\.(cpp|h)|tests/))"},
+      {R"(^CLI/)", R"(^(node/(daemon|coordinator|cli|witness)/[^/]*\.(cpp|h)|tests/))"},
       {R"(^toml\+\+)", R"(^(node/[^/]*\.cpp|node/cli/[^/]*\.cpp|tests/))"},
-      {R"(^httplib)", R"(^(node/(coordinator|cli)/[^/]*\.cpp|tests/))"},
+      {R"(^httplib)", R"(^(node/(coordinator|witness)/[^/]*\.cpp|node/web_client\.cpp|tests/))"},
       {R"(^nlohmann/)", R"(^(shard/(data|checkpoint)/[^/]*\.cpp|node/.*\.(cpp|h)|tests/))"},
       {R"(^sentencepiece)", R"(^(shard/data/[^/]*\.cpp|tests/))"},
   };
