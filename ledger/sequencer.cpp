@@ -246,6 +246,11 @@ Result<void> Sequencer::publish_cosigned(const std::string& note) {
 
 Result<void> Sequencer::write_tiles(const Checkpoint& checkpoint) {
   const std::uint64_t before = published_ ? published_->size : 0;
+  if (!published_) {  // before the first checkpoint: witnesses are told the key
+    COSHARD_ASSIGN(const NoteKey key, note_key());
+    const std::string vkey = key.vkey() + "\n";
+    COSHARD_TRY(folder_->write(kVkeyFile, as_bytes(vkey)));
+  }
   for (const SideFile& file : unpublished_files_) {
     COSHARD_TRY(folder_->write(file.path, file.bytes));
   }
