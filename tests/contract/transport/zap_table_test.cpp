@@ -99,7 +99,7 @@ bool delivers(const Row& row) {
 
 class ZapTable : public ::testing::TestWithParam<Row> {};
 
-TEST_P(ZapTable, IsAsMeasured) { EXPECT_EQ(delivers(GetParam()), GetParam().delivered); }
+TEST_P(ZapTable, B10_IsAsMeasured) { EXPECT_EQ(delivers(GetParam()), GetParam().delivered); }
 
 INSTANTIATE_TEST_SUITE_P(
     Ledger44, ZapTable,

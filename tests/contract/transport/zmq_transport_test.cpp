@@ -88,7 +88,7 @@ TEST_F(ZmqTransportTest, AStrangersCertificateMustNameTheKeyOfHisConnection) {
 }
 
 // B9: somebody had a CURVE key that is not his registered as his own.
-TEST_F(ZmqTransportTest, ACurveKeyRegisteredForAnotherNodeOpensNothing) {
+TEST_F(ZmqTransportTest, B9_ACurveKeyRegisteredForAnotherNodeOpensNothing) {
   End server(bed_), victim(bed_), mallory(bed_);
   server.transport->allow(mallory.node(), victim.identity.curve().public_key());
   ASSERT_TRUE(victim.connect(server));
@@ -250,7 +250,7 @@ TEST_F(ZmqTransportTest, AStolenRoutingIdReceivesNothing) {
 }
 
 // T20, E5. Each connection sends a byte of ZMTP's greeting and then nothing.
-TEST_F(ZmqTransportTest, AThousandHalfOpenConnectionsChangeNothing) {
+TEST_F(ZmqTransportTest, E5_AThousandHalfOpenConnectionsChangeNothing) {
   constexpr int kConnections = 1000;
   rlimit files{};
   ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &files), 0);

@@ -76,7 +76,7 @@ TEST_F(SecretFile, NeverOverwrites) {
   EXPECT_FALSE(write_secret_file(folder_ / "link", as_bytes("x"), std::nullopt).has_value());
 }
 
-TEST_F(SecretFile, ReadableByOthersIsRefusedWithTheCommandThatHelps) {
+TEST_F(SecretFile, B11_ReadableByOthersIsRefusedWithTheCommandThatHelps) {
   const fs::path path = folder_ / "node.key";
   ASSERT_TRUE(write_secret_file(path, as_bytes("s"), std::nullopt).has_value());
   for (const unsigned mode : {0640u, 0604u, 0660u, 0666u}) {
@@ -88,7 +88,7 @@ TEST_F(SecretFile, ReadableByOthersIsRefusedWithTheCommandThatHelps) {
   }
 }
 
-TEST_F(SecretFile, EveryTruncationAndEveryFlippedByteIsACleanError) {
+TEST_F(SecretFile, B11_EveryTruncationAndEveryFlippedByteIsACleanError) {
   const Bytes file =
       *seal_secret(as_bytes("thirty-two bytes of secret key!!"), "p", KdfCost::cheap());
   for (std::size_t length = 0; length < file.size(); ++length) {
@@ -105,7 +105,7 @@ TEST_F(SecretFile, EveryTruncationAndEveryFlippedByteIsACleanError) {
   EXPECT_TRUE(open_secret(file, "p").has_value());
 }
 
-TEST_F(SecretFile, ForgedCostsAreRefusedBeforeAnythingIsAllocated) {
+TEST_F(SecretFile, B11_ForgedCostsAreRefusedBeforeAnythingIsAllocated) {
   Bytes file = *seal_secret(as_bytes("s"), "p", KdfCost::cheap());
   const auto with_cost = [&](std::uint64_t passes, std::uint64_t memory) {
     Bytes cost;

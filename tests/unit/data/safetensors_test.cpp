@@ -121,7 +121,7 @@ TEST(Safetensors, EveryTruncationIsRefused) {
   }
 }
 
-TEST(Safetensors, OtherFilesAreRefusedByTheirMagic) {
+TEST(Safetensors, E6_OtherFilesAreRefusedByTheirMagic) {
   const TempFolder folder;
   const auto message = [&](const std::string& bytes) {
     return SafetensorsFile::open(folder.write("f", bytes)).error().message;
@@ -135,7 +135,7 @@ TEST(Safetensors, OtherFilesAreRefusedByTheirMagic) {
   EXPECT_THAT(message(std::string(8, '\xff')), HasSubstr("header of at most"));
 }
 
-TEST(Safetensors, SymbolicLinksAreRefusedUnlessAskedFor) {
+TEST(Safetensors, E4_SymbolicLinksAreRefusedUnlessAskedFor) {
   const TempFolder folder;
   folder.write("a", raw_file("{}", 0));
   std::filesystem::create_symlink(folder / "a", folder / "link");

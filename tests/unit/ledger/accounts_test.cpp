@@ -190,7 +190,7 @@ TEST(Accounts, OnlyTheNodeItselfOrTheCoordinatorHandsInABatch) {
 }
 
 // B6: a revoked key is refused from the revocation on, and what it signed before stands.
-TEST(Accounts, RevokedKeyIsRefusedFromItsIndexOn) {
+TEST(Accounts, B6_RevokedKeyIsRefusedFromItsIndexOn) {
   Fold fold;
   ASSERT_OK(fold.close(0, 1, 10));
   const crypto::Identity& node = fold.round.nodes[0];

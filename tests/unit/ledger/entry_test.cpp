@@ -46,7 +46,7 @@ TEST(Canonical, WideNumbersHaveNoLeadingZero) {
 }
 
 // B3: every other encoding of the same value is refused.
-TEST(Canonical, OtherEncodingsOfTheSameValueAreRefused) {
+TEST(Canonical, B3_OtherEncodingsOfTheSameValueAreRefused) {
   const std::string good = "08011203656e64";  // Burn{1, "end"}
   ASSERT_TRUE(decode<Burn>(*from_hex(good)).has_value());
   for (const char* bad : {"1203656e640801",                      // fields out of order

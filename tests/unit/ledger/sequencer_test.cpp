@@ -134,7 +134,7 @@ TEST_P(SequencerTest, NothingIsDurableBeforeCommit) {
 }
 
 // B7: the same bytes again are the same index; other bytes for the event are a conflict.
-TEST_P(SequencerTest, RepeatedEventIsIdempotentOrAConflict) {
+TEST_P(SequencerTest, B7_RepeatedEventIsIdempotentOrAConflict) {
   auto ledger = round_.begin();
   ASSERT_OK(ledger);
   ASSERT_OK(ledger->close_epoch(round_.summary(0, 1, 10)));
@@ -156,7 +156,7 @@ TEST_P(SequencerTest, RepeatedEventIsIdempotentOrAConflict) {
 }
 
 // A12: too long for an entry.
-TEST_P(SequencerTest, LongEntryIsRefusedBeforeItIsSequenced) {
+TEST_P(SequencerTest, A12_LongEntryIsRefusedBeforeItIsSequenced) {
   auto ledger = round_.begin();
   ASSERT_OK(ledger);
   const std::uint64_t size = ledger->accounts().size();

@@ -173,7 +173,7 @@ TEST(Codec, ListsThatMustAscendOrDiffer) {
   refusal(StageClosed{{}, {}, {}, 0, {}, {a, a}});
 }
 
-TEST(Codec, TensorHeadersThatLie) {  // ledger.md E3, T17
+TEST(Codec, E3_TensorHeadersThatLie) {  // ledger.md E3, T17
   const auto header = [](std::uint64_t dtype, std::initializer_list<std::uint64_t> shape) {
     WireWriter dimensions;
     for (const std::uint64_t dimension : shape) dimensions.varint(dimension);
@@ -267,7 +267,7 @@ TEST(Codec, OneFormOnly) {  // ledger.md 4.2: four encodings of one value
 }
 
 // ledger.md T14 and E1: what costs the sender little costs us little.
-TEST(Codec, BombsAreRefusedBeforeTheyGrow) {
+TEST(Codec, E1_BombsAreRefusedBeforeTheyGrow) {
   WireWriter wide;  // 64 KiB of 2-byte empty submessages
   while (wide.view().size() + 2 <= limits::kHeaderBytesMax) wide.raw({0x1A, 0x00});
   WireWriter keys;
@@ -293,7 +293,7 @@ TEST(Codec, BombsAreRefusedBeforeTheyGrow) {
   EXPECT_LT(peak, 16 * limits::kHeaderBytesMax);
 }
 
-TEST(Codec, LengthsThatLie) {  // ledger.md E2
+TEST(Codec, E2_LengthsThatLie) {  // ledger.md E2
   for (const std::uint64_t length :
        {std::uint64_t{5}, std::uint64_t{1} << 31, std::uint64_t{1} << 63, ~std::uint64_t{0}}) {
     refusal(MessageKind::kLeaveNotice, WireWriter().tag(1, 2).varint(length).raw({'a', 'b'}));

@@ -418,7 +418,7 @@ TEST_F(Envelope, EveryFlippedBitIsRefused) {
   EXPECT_TRUE(open(good, policy_, counters_));
 }
 
-TEST_F(Envelope, AHeaderFullOfEmptyPayloadsCostsLittle) {  // T14
+TEST_F(Envelope, E1_AHeaderFullOfEmptyPayloadsCostsLittle) {  // T14
   Frame bomb = tensor_frame();
   while (bomb.header.size() + 2 <= limits::kHeaderBytesMax) {
     append(bomb.header, Bytes{0x52, 0x00});
