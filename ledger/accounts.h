@@ -240,6 +240,9 @@ class Accounts {
 
   /// What the entries so far add up to: the next StateSnapshot that the log accepts.
   StateSnapshot snapshot() const;
+  /// SHA-256("coshard/state/v1" 00 || bytes of snapshot()): two readers of one prefix agree, or one
+  /// of them reads the rules wrongly.
+  Hash state_root() const;
   /// The leaves of the snapshot's tree, ascending accounts.
   std::vector<OwnerLeaf> owner_leaves() const;
 

@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 
+#include "crypto/hash.h"
 #include "ledger/accounts.h"
 #include "ledger/merkle.h"
 #include "protocol/base/check.h"
@@ -134,6 +135,10 @@ StateSnapshot Accounts::snapshot() const {
   out.units = totals_;
   out.money = pool_.totals();
   return out;
+}
+
+Hash Accounts::state_root() const {
+  return crypto::domain_hash("coshard/state/v1", {encode(snapshot())});
 }
 
 Result<void> Accounts::on(const Context&, const StateSnapshot& leaf) {

@@ -308,6 +308,7 @@ int run_verify(const LedgerQuery& query, std::ostream& out, std::ostream& err) {
     row["verified"] = true;
     if (!query.policy.empty()) row["witnesses"] = one.ledger.witnesses;
     row["epochs"] = one.ledger.accounts.epochs().size();
+    row["state_root"] = to_hex(one.ledger.accounts.state_root());
     if (account) {
       row["account"] = describe(one.ledger.accounts.balance(*account));
       row["account"]["id"] = account->hex();
@@ -319,6 +320,7 @@ int run_verify(const LedgerQuery& query, std::ostream& out, std::ostream& err) {
         << " entries and their signatures, every tile, the committed units of "
         << one.ledger.accounts.epochs().size() << " epochs, every balance\n";
     print_totals(out, one.ledger.accounts.totals());
+    out << "state root " << to_hex(one.ledger.accounts.state_root()) << "\n";
     if (account) {
       const Balance balance = one.ledger.accounts.balance(*account);
       out << "account " << account->hex() << ": posted " << render_count(balance.posted)
