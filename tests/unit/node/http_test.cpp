@@ -62,6 +62,21 @@ TEST_F(HttpTest, ServesTheLogAndNothingElse) {
     EXPECT_EQ(status_of(path), 404) << path;
 }
 
+// The library would copy the file once for each range.
+TEST_F(HttpTest, OneRangeOfAFileAtATime) {
+  const auto part = client->Get("/ledger/mite/tile/0/000", {{"Range", "bytes=1-2"}});
+  EXPECT_EQ(part->status, 206);
+  EXPECT_EQ(part->body, "il");
+  std::string many = "bytes=0-0";
+  for (int i = 0; i < 1000; ++i) many += ",0-3";
+  for (const std::string& range : {many, std::string("bytes=0-0,2-2")}) {
+    const auto refused = client->Get("/ledger/mite/tile/0/000", {{"Range", range}});
+    ASSERT_TRUE(refused);
+    EXPECT_EQ(refused->status, 416);
+    EXPECT_TRUE(refused->body.empty());
+  }
+}
+
 TEST_F(HttpTest, CommandsNeedTheToken) {
   EXPECT_EQ(client->Post("/pause")->status, 401);
   EXPECT_EQ(client->Post("/pause", {{"Authorization", "Bearer tokem"}}, "", "")->status, 401);
