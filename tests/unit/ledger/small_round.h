@@ -61,13 +61,18 @@ class MemoryFolder final : public LogFolder {
   int writes_left = -1;  ///< negative: no limit
 };
 
-inline crypto::Identity test_identity(std::uint8_t number) {
+/// Of the owner `root`, with the operating and the CURVE key `number`.
+inline crypto::Identity test_identity(std::uint8_t root, std::uint8_t number) {
   Bytes secret(105);
   secret[0] = 1;
-  for (std::size_t i = 1; i < 97; ++i) secret[i] = static_cast<std::uint8_t>(number * 7 + i);
+  for (std::size_t i = 1; i < 97; ++i) {
+    secret[i] = static_cast<std::uint8_t>((i < 33 ? root : number) * 7 + i);
+  }
   secret[104] = 1;
   return std::move(*crypto::Identity::decode_secret(secret));
 }
+
+inline crypto::Identity test_identity(std::uint8_t number) { return test_identity(number, number); }
 
 inline crypto::KeyPair test_key(std::uint8_t number) {
   return std::move(*crypto::KeyPair::from_seed(Bytes(32, number)));
