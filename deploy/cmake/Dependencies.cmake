@@ -11,6 +11,8 @@ if(COSHARD_NETWORK)
   find_package(Protobuf 3.21 REQUIRED)
   find_package(cppzmq REQUIRED)
   find_package(SQLite3 REQUIRED)
+  # libpq alone: CMake asks for the headers of the server as well, which nothing here needs.
+  pkg_check_modules(libpq REQUIRED IMPORTED_TARGET libpq)
   find_package(spdlog REQUIRED)
   find_package(CLI11 REQUIRED)
   pkg_check_modules(httplib REQUIRED IMPORTED_TARGET cpp-httplib)

@@ -18,11 +18,17 @@ class MemoryStore final : public Store {
   Result<std::optional<std::string>> signed_checkpoint() const override { return signed_; }
   Result<void> swap_signed_checkpoint(const std::optional<std::string>& expected,
                                       const std::string& next) override;
+  Result<std::string> role() const override { return role_; }
+  Result<void> set_role(const std::string& role) override {
+    role_ = role;
+    return {};
+  }
 
  private:
   std::vector<Bytes> entries_;
   std::map<std::string, Bytes> files_;
   std::optional<std::string> signed_;
+  std::string role_ = kHome;
 };
 
 }  // namespace coshard::ledger

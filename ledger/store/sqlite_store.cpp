@@ -17,12 +17,15 @@ constexpr const char* kSetUp = R"(
   PRAGMA journal_mode = WAL;
   PRAGMA synchronous = FULL;
   PRAGMA foreign_keys = ON;
+  PRAGMA mmap_size = 0;
 )";
 
 constexpr const char* kSchema = R"(
   CREATE TABLE IF NOT EXISTS entries (idx INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
   CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
   CREATE TABLE IF NOT EXISTS signed (one INTEGER PRIMARY KEY CHECK (one = 1), note TEXT NOT NULL)
+    STRICT;
+  CREATE TABLE IF NOT EXISTS role (one INTEGER PRIMARY KEY CHECK (one = 1), text TEXT NOT NULL)
     STRICT;
   PRAGMA application_id = 1668248424;
 )";
@@ -70,6 +73,8 @@ class SqliteStore final : public Store {
   Result<std::optional<std::string>> signed_checkpoint() const override;
   Result<void> swap_signed_checkpoint(const std::optional<std::string>& expected,
                                       const std::string& next) override;
+  Result<std::string> role() const override;
+  Result<void> set_role(const std::string& role) override;
 
  private:
   tl::unexpected<Error> failed() const {
@@ -105,6 +110,8 @@ class SqliteStore final : public Store {
     return failed();
   }
 
+  Result<void> check_settings() const;
+  Result<void> check_contiguous() const;
   Result<void> insert_all(std::uint64_t first, const std::vector<Bytes>& entries,
                           const std::vector<SideFile>& files) const;
 
@@ -151,18 +158,63 @@ Result<void> SqliteStore::set_up() {
   if (found != 0 && found != kApplicationId) {
     return fail(ErrorCode::kCorruption, path_ + " is another program's database");
   }
-  return transact([this] { return run(kSchema); });
+  COSHARD_TRY(check_settings());
+  COSHARD_TRY(transact([this] { return run(kSchema); }));
+  return check_contiguous();
+}
+
+/// A pragma that a build of SQLite does not know, or that a file system cannot do, is no error to
+/// SQLite: it answers with what it does instead.
+Result<void> SqliteStore::check_settings() const {
+  // synchronous 2 is FULL: NORMAL may lose the last commits with the power.
+  constexpr std::pair<const char*, const char*> kWanted[] = {{"journal_mode", "wal"},
+                                                             {"locking_mode", "exclusive"},
+                                                             {"synchronous", "2"},
+                                                             {"foreign_keys", "1"},
+                                                             {"mmap_size", "0"}};
+  for (const auto& [setting, wanted] : kWanted) {
+    COSHARD_ASSIGN(const Statement asked, prepare(("PRAGMA " + std::string(setting)).c_str()));
+    COSHARD_ASSIGN(const bool answered, step(asked));
+    const std::string found = answered ? text(asked, 0) : "0";  // no mmap at all says nothing
+    if (found != wanted) {
+      return fail(ErrorCode::kFailedPrecondition, "ledger database " + path_ + ": " + setting +
+                                                      " = " + wanted + " was expected, found " +
+                                                      found);
+    }
+  }
+  return {};
+}
+
+/// Once: every append after it is checked against the last index.
+Result<void> SqliteStore::check_contiguous() const {
+  COSHARD_ASSIGN(const Statement count, prepare("SELECT count(*) FROM entries"));
+  COSHARD_TRY(step(count));
+  COSHARD_ASSIGN(const std::uint64_t last, size());
+  if (static_cast<std::uint64_t>(sqlite3_column_int64(count.get(), 0)) != last) {
+    return fail(ErrorCode::kCorruption, "ledger database " + path_ + ": an entry is missing");
+  }
+  return {};
 }
 
 Result<std::uint64_t> SqliteStore::size() const {
-  COSHARD_ASSIGN(const Statement count,
-                 prepare("SELECT count(*), coalesce(max(idx), -1) FROM entries"));
-  COSHARD_TRY(step(count));
-  const std::int64_t rows = sqlite3_column_int64(count.get(), 0);
-  if (sqlite3_column_int64(count.get(), 1) != rows - 1) {
-    return fail(ErrorCode::kCorruption, "ledger database " + path_ + ": an entry is missing");
-  }
-  return static_cast<std::uint64_t>(rows);
+  COSHARD_ASSIGN(const Statement last, prepare("SELECT coalesce(max(idx), -1) + 1 FROM entries"));
+  COSHARD_TRY(step(last));
+  return static_cast<std::uint64_t>(sqlite3_column_int64(last.get(), 0));
+}
+
+Result<std::string> SqliteStore::role() const {
+  COSHARD_ASSIGN(const Statement row, prepare("SELECT text FROM role"));
+  COSHARD_ASSIGN(const bool found, step(row));
+  return found ? text(row, 0) : std::string(kHome);
+}
+
+Result<void> SqliteStore::set_role(const std::string& role) {
+  return transact([&]() -> Result<void> {
+    COSHARD_ASSIGN(const Statement row, prepare("INSERT OR REPLACE INTO role VALUES (1, ?)"));
+    bind(row, 1, role);
+    COSHARD_TRY(step(row));
+    return {};
+  });
 }
 
 Result<void> SqliteStore::insert_all(std::uint64_t first, const std::vector<Bytes>& entries,
@@ -244,10 +296,11 @@ Result<void> SqliteStore::swap_signed_checkpoint(const std::optional<std::string
 
 }  // namespace
 
-Result<std::unique_ptr<Store>> open_sqlite_store(const std::filesystem::path& path) {
+Result<std::unique_ptr<Store>> open_sqlite_store(const std::filesystem::path& path,
+                                                 const char* vfs) {
   sqlite3* opened = nullptr;
   const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
-  const int result = sqlite3_open_v2(path.c_str(), &opened, flags, nullptr);
+  const int result = sqlite3_open_v2(path.c_str(), &opened, flags, vfs);
   Database database(opened);
   if (result != SQLITE_OK) {
     return fail(code_of(result),

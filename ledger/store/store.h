@@ -40,6 +40,13 @@ class Store {
   /// keeps a log from forking itself (reference ledger.md 1.1).
   virtual Result<void> swap_signed_checkpoint(const std::optional<std::string>& expected,
                                               const std::string& next) = 0;
+
+  /// Whether this store is the log's home: kHome, or why it is not (move.h).
+  virtual Result<std::string> role() const = 0;
+  virtual Result<void> set_role(const std::string& role) = 0;
 };
+
+/// The role of a store that the log lives in.
+inline constexpr const char* kHome = "";
 
 }  // namespace coshard::ledger

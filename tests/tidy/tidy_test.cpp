@@ -58,6 +58,7 @@ const std::vector<std::pair<std::string, std::string>>& third_party() {
       {R"(^zmq)", R"(^(protocol/transport/(zmq_|zap_|reactor)[^/]*|tests/))"},
       {R"(^google/protobuf)", R"(^(protocol/wire/[^/]*\.cpp|tests/))"},
       {R"(^sqlite3)", R"(^(ledger/store/[^/]*\.cpp|node/coordinator/[^/]*\.cpp|tests/))"},
+      {R"(^libpq)", R"(^ledger/store/[^/]*\.cpp$)"},
       {R"(^spdlog)", R"(^node/logging\.cpp$)"},
       {R"(^CLI/)", R"(^(node/(daemon|coordinator|cli|witness)/[^/]*\.(cpp|h)|tests/))"},
       {R"(^toml\+\+)", R"(^(node/[^/]*\.cpp|node/cli/[^/]*\.cpp|tests/))"},

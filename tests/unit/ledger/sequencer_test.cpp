@@ -1,16 +1,13 @@
 // The one writer: what is durable when, and a crash at every write (reference ledger.md A9, A10,
 // A12, B7).
-// Every test runs on both stores.
+// Every test runs on every store.
 // SPDX-License-Identifier: Apache-2.0
 #include "ledger/sequencer.h"
 
 #include <gtest/gtest.h>
 
-#include <filesystem>
-
-#include "crypto/random.h"
-#include "ledger/store/sqlite_store.h"
 #include "ledger/verify.h"
+#include "tests/support/store_place.h"
 #include "tests/unit/ledger/small_round.h"
 
 namespace coshard::ledger {
@@ -37,6 +34,9 @@ class FailingStore final : public Store {
     return guarded([&] { return inner_->swap_signed_checkpoint(expected, next); });
   }
 
+  Result<std::string> role() const override { return inner_->role(); }
+  Result<void> set_role(const std::string& role) override { return inner_->set_role(role); }
+
   int calls_left = -1;  ///< negative: no limit
   bool effect_before_failure = false;
 
@@ -53,27 +53,17 @@ class FailingStore final : public Store {
   Store* inner_;
 };
 
-enum class Kind { kMemory, kSqlite };
-
-class SequencerTest : public ::testing::TestWithParam<Kind> {
+class SequencerTest : public ::testing::TestWithParam<StoreKind> {
  protected:
   void SetUp() override {
-    if (GetParam() == Kind::kMemory) return;
-    path_ = std::filesystem::path(::testing::TempDir()) /
-            ("coshard-ledger-" + to_hex(crypto::random_array<6>()) + ".db");
+    if (!place_->exists()) GTEST_SKIP() << test::PostgresServer::why_not();
     reopen_store();
-  }
-  void TearDown() override {
-    round_.store.reset();
-    for (const char* suffix : {"", "-wal", "-shm"}) {
-      if (!path_.empty()) std::filesystem::remove(path_.string() + suffix);
-    }
   }
   /// What a new process would see.
   void reopen_store() {
-    if (GetParam() == Kind::kMemory) return;
+    if (GetParam() == StoreKind::kMemory) return;
     round_.store.reset();
-    auto opened = open_sqlite_store(path_);
+    auto opened = place_->open();
     ASSERT_OK(opened);
     round_.store = std::move(*opened);
   }
@@ -86,39 +76,10 @@ class SequencerTest : public ::testing::TestWithParam<Kind> {
   MemoryFolder& folder() { return static_cast<MemoryFolder&>(*round_.folder); }
 
   SmallRound round_;
-  std::filesystem::path path_;
+  std::optional<StorePlace> place_{std::in_place, GetParam()};
 };
 
-INSTANTIATE_TEST_SUITE_P(Stores, SequencerTest, ::testing::Values(Kind::kMemory, Kind::kSqlite),
-                         [](const auto& param) {
-                           return param.param == Kind::kMemory ? "memory" : "sqlite";
-                         });
-
-TEST_P(SequencerTest, StoreKeepsItsPromises) {
-  Store& store = *round_.store;
-  ASSERT_OK(store.append(0, {Bytes{1}, Bytes{}}, {{"units/0", Bytes{9}}}));
-  EXPECT_ERROR(store.append(1, {Bytes{2}}, {}), ErrorCode::kFailedPrecondition);
-  EXPECT_ERROR(store.append(3, {Bytes{2}}, {{"units/9", {}}}), ErrorCode::kFailedPrecondition);
-  EXPECT_EQ(*store.size(), 2u);
-  EXPECT_EQ(*store.read(0, 2), (std::vector<Bytes>{Bytes{1}, Bytes{}}));
-  EXPECT_ERROR(store.read(1, 2), ErrorCode::kCorruption);
-  EXPECT_EQ(*store.side_files(), (std::vector<SideFile>{{"units/0", Bytes{9}}}));
-  EXPECT_FALSE(store.signed_checkpoint()->has_value());
-  EXPECT_ERROR(store.swap_signed_checkpoint("other", "a"), ErrorCode::kFailedPrecondition);
-  ASSERT_OK(store.swap_signed_checkpoint(std::nullopt, "a"));
-  EXPECT_ERROR(store.swap_signed_checkpoint(std::nullopt, "b"), ErrorCode::kFailedPrecondition);
-  ASSERT_OK(store.swap_signed_checkpoint("a", "b"));
-  EXPECT_EQ(**store.signed_checkpoint(), "b");
-  reopen_store();
-  EXPECT_EQ(*round_.store->size(), 2u);
-  EXPECT_EQ(**round_.store->signed_checkpoint(), "b");
-}
-
-TEST_P(SequencerTest, SecondConnectionIsRefused) {
-  if (GetParam() == Kind::kMemory) GTEST_SKIP() << "a memory store has no second connection";
-  ASSERT_OK(round_.store->append(0, {Bytes{1}}, {}));
-  EXPECT_ERROR(open_sqlite_store(path_), ErrorCode::kUnavailable);
-}
+INSTANTIATE_TEST_SUITE_P(Stores, SequencerTest, all_store_kinds(), store_kind_name);
 
 TEST_P(SequencerTest, NothingIsDurableBeforeCommit) {
   auto ledger = round_.begin();
@@ -196,9 +157,9 @@ TEST_P(SequencerTest, StopsAtEveryWriteAndGoesOn) {
     for (const bool effect : {false, true}) {
       if (!in_store && effect) continue;
       for (int at = 0;; ++at) {
-        TearDown();
         round_.store = std::make_shared<MemoryStore>();
-        if (GetParam() == Kind::kSqlite) SetUp();
+        place_.emplace(GetParam());
+        reopen_store();
         round_.folder = std::make_shared<MemoryFolder>();
         FailingStore failing(*round_.store);
         failing.effect_before_failure = effect;
