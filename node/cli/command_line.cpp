@@ -225,6 +225,9 @@ void Grammar::add_round() {
   launch->add_option("--advertise", start.advertise, "HOST:PORT that nodes shall use instead");
   launch->add_option("--http", start.http, "HOST:PORT of status, metrics and the public log")
       ->capture_default_str();
+  launch->add_option("--ledger-store", start.ledger_store,
+                     "where the ledger is kept: sqlite (default) or "
+                     "postgresql://USER@HOST/DATABASE");
   launch->add_option("--witnesses", start.witnesses,
                      "policy file (c2sp.org/tlog-policy) of witnesses with URLs: a quorum cosigns "
                      "every checkpoint before it is published");

@@ -51,6 +51,7 @@ struct LaunchCommand {
   std::string listen = "tcp://127.0.0.1:0";
   std::string advertise;
   std::string http = "127.0.0.1:0";
+  std::string ledger_store;       ///< as coshard-coordinator takes it; empty: its own default
   std::optional<Path> witnesses;  ///< policy file with their URLs
   bool json = false;
 };

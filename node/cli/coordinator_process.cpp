@@ -75,6 +75,10 @@ Result<RunningCoordinator> start_coordinator(const CoordinatorLaunch& launch) {
     request.arguments.emplace_back("--advertise");
     request.arguments.push_back(launch.advertise);
   }
+  if (!launch.ledger_store.empty()) {
+    request.arguments.emplace_back("--ledger-store");
+    request.arguments.push_back(launch.ledger_store);
+  }
   if (!launch.witnesses.empty()) {
     request.arguments.emplace_back("--witnesses");
     request.arguments.push_back(launch.witnesses);

@@ -22,7 +22,8 @@ struct CoordinatorLaunch {
   std::string http;
   bool dies_with_us = false;                             ///< stops when we end, however we end
   std::optional<std::chrono::seconds> stage_patience{};  ///< nothing: the program's own
-  std::string witnesses = {};  ///< absolute path of a policy file; empty: none
+  std::string ledger_store = {};  ///< of a new round; its folder remembers it, not launch.json
+  std::string witnesses = {};     ///< absolute path of a policy file; empty: none
 };
 
 Result<void> write_launch(const CoordinatorLaunch& launch);

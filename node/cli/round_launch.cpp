@@ -32,6 +32,7 @@ Result<Launch> check(const LaunchCommand& command) {
   launch.coordinator = {std::filesystem::absolute(command.file, ec),
                         std::filesystem::absolute(dir, ec).lexically_normal(), command.listen,
                         command.advertise, command.http};
+  launch.coordinator.ledger_store = command.ledger_store;
   if (command.witnesses) {
     launch.coordinator.witnesses = std::filesystem::absolute(*command.witnesses, ec).string();
     COSHARD_TRY(read_policy(*command.witnesses));

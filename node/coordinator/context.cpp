@@ -55,9 +55,10 @@ Result<void> open_ledger(CoordinatorContext& context, const LoadedRound& loaded,
   COSHARD_ASSIGN(ledger::Policy policy, read_witnesses(options.witnesses));
   const auto publication =
       policy.needs_witnesses() ? ledger::Publication::kWhenCosigned : ledger::Publication::kAtOnce;
-  COSHARD_ASSIGN(context.ledger_home,
-                 LedgerHome::open(options.directory, loaded.round, loaded.text, *context.identity,
-                                  passphrase, context.world.clock, publication));
+  COSHARD_ASSIGN(
+      context.ledger_home,
+      LedgerHome::open(options.directory, loaded.round, loaded.text, *context.identity, passphrase,
+                       context.world.clock, publication, options.ledger_store));
   if (options.rotate_log_key) {
     COSHARD_ASSIGN(const LogIndex index,
                    context.ledger_home->rotate_log_key(options.directory, passphrase,

@@ -4,7 +4,7 @@
 
 #include "crypto/hash.h"
 #include "ledger/checkpoint.h"
-#include "ledger/store/sqlite_store.h"
+#include "ledger/store/place.h"
 #include "node/round_setup.h"
 #include "protocol/base/check.h"
 
@@ -44,9 +44,9 @@ Result<std::deque<crypto::KeyPair>> open_log_keys(const std::filesystem::path& d
 Result<std::unique_ptr<LedgerHome>> LedgerHome::open(
     const std::filesystem::path& directory, const RoundFile& round, std::string_view round_text,
     const crypto::Identity& identity, crypto::Passphrase passphrase, const Clock& clock,
-    ledger::Publication publication) {
+    ledger::Publication publication, const std::string& store_place) {
   COSHARD_ASSIGN(auto log_keys, open_log_keys(directory, passphrase));
-  COSHARD_ASSIGN(auto store, ledger::open_sqlite_store(directory / "ledger.sqlite"));
+  COSHARD_ASSIGN(auto store, ledger::open_store_at(directory, store_place));
   auto home = std::unique_ptr<LedgerHome>(new LedgerHome(std::move(log_keys), std::move(store),
                                                          directory / "ledger" / round.model.name));
   COSHARD_TRY(home->open_under_newest_key(identity.operating(), clock, publication));

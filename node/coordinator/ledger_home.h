@@ -19,13 +19,15 @@ namespace coshard::node {
 
 class LedgerHome {
  public:
-  /// Opens DIR/ledger.sqlite, DIR/ledger/<model>/ and DIR/log.key (made when missing, under the
-  /// same passphrase as the coordinator's key), and begins the log when there is none yet.
-  /// kFailedPrecondition when the log is of another round file; errors of RoundLedger::open.
+  /// Opens the store (ledger/store/place.h; `store_place`: --ledger-store), DIR/ledger/<model>/ and
+  /// DIR/log.key (made when missing, under the same passphrase as the coordinator's key), and
+  /// begins the log when there is none yet. kFailedPrecondition when the log is of another round
+  /// file; errors of RoundLedger::open.
   static Result<std::unique_ptr<LedgerHome>> open(
       const std::filesystem::path& directory, const RoundFile& round, std::string_view round_text,
       const crypto::Identity& identity, crypto::Passphrase passphrase, const Clock& clock,
-      ledger::Publication publication = ledger::Publication::kAtOnce);
+      ledger::Publication publication = ledger::Publication::kAtOnce,
+      const std::string& store_place = {});
 
   /// Makes DIR/log.<n>.key and hands the log over to it; `overlap` more entries are signed under
   /// the old key too. Cut short anywhere, it can be said again. Errors of the log and of the file.

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "ledger/store/place.h"
 #include "node/coordinator/context.h"
 #include "node/logging.h"
 #include "node/net_host.h"
@@ -62,6 +63,14 @@ int run(Signals& signals, CoordinatorContext& context) {
   return conclude(context.net->outcome(), context.resume_command);
 }
 
+int move_ledger(const std::filesystem::path& directory, const std::string& place) {
+  const auto moved = ledger::move_store_to(directory, place);
+  stop_logging();
+  if (!moved) return refuse(moved.error(), kExitUsage);
+  std::fprintf(stderr, "coshard-coordinator: the ledger is in the store %s now\n", place.c_str());
+  return kExitDone;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -78,6 +87,8 @@ int main(int argc, char** argv) {
           start_logging({"coordinator", (*options)->directory / "logs", (*options)->log_level});
       !logging)
     return refuse(logging.error(), kExitUsage);
+  if (const std::string& place = (*options)->move_ledger_to; !place.empty())
+    return move_ledger((*options)->directory, place);
   auto context = open_coordinator(**options, real_world());
   const int code = context ? run(**signals, **context) : refuse(context.error(), kExitUsage);
   stop_logging();

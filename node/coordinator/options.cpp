@@ -25,6 +25,11 @@ Result<std::optional<CoordinatorOptions>> parse_coordinator_options(int argc, ch
   app.add_option("--advertise", options.advertise, "HOST:PORT that nodes are to dial");
   app.add_option("--http", options.http, "HOST:PORT of status, metrics and ledger files")
       ->capture_default_str();
+  app.add_option("--ledger-store", options.ledger_store,
+                 "where a new ledger is kept: sqlite (the default, in DIR) or "
+                 "postgresql://USER@HOST/DATABASE; remembered in DIR");
+  app.add_option("--move-ledger-to", options.move_ledger_to,
+                 "move the ledger to another store, as above, and end; no coordinator may run");
   app.add_option("--witnesses", options.witnesses,
                  "policy file (c2sp.org/tlog-policy) of witnesses with URLs: their quorum cosigns "
                  "every checkpoint before it is published");

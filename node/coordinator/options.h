@@ -20,6 +20,8 @@ struct CoordinatorOptions {
   std::string listen = "tcp://127.0.0.1:0";
   std::string advertise;  ///< "HOST:PORT" when nodes reach us elsewhere than where we listen
   std::string http = "127.0.0.1:0";
+  std::string ledger_store;         ///< "sqlite" or a PostgreSQL URL; empty: where the log is
+  std::string move_ledger_to;       ///< the same; moves the log there, and that is all
   std::filesystem::path witnesses;  ///< tlog-policy with the witnesses' URLs; empty: none
   bool former_is_dead = false;      ///< although the journal was brought here
   bool rotate_log_key = false;
