@@ -147,7 +147,10 @@ void StateReader::get(T& value) {
     get(value.first);
     get(value.second);
   } else if constexpr (is_optional<T>) {
-    if (number() == 1) get(value.emplace());
+    if (number() == 1) {
+      value = typename T::value_type{};  // emplace() does not see a nested type as complete
+      get(*value);
+    }
   } else if constexpr (HasState<T>) {
     T::state(*this, value);
   } else if constexpr (std::is_same_v<T, Bytes>) {

@@ -61,7 +61,7 @@ Error disagreement(const LogFolder& folder, const Checkpoint& checkpoint,
 template <class T>
 std::optional<std::uint64_t> first_difference(std::span<const T> whole, std::uint64_t first,
                                               const std::vector<T>& found) {
-  for (std::uint64_t i = 0; i < found.size(); ++i) {
+  for (std::uint64_t i = 0; i < found.size() && first + i < whole.size(); ++i) {
     if (whole[first + i] != found[i]) return first + i;
   }
   return std::nullopt;
@@ -69,10 +69,11 @@ std::optional<std::uint64_t> first_difference(std::span<const T> whole, std::uin
 
 /// A partial file of an earlier size, which readers may still ask for: a prefix of what is there.
 Result<void> check_old_partial(const LogFolder& folder, const LogContents& contents,
-                               const TileId& tile) {
+                               const TileId& tile, Beyond beyond) {
   const std::span<const Hash> level = contents.hashes.level(tile.is_entries() ? 0 : tile.level);
   const std::uint64_t first = tile.number * kTileWidth;
-  if (!tile.is_partial() || first > level.size() || tile.width > level.size() - first) {
+  const bool inside = first <= level.size() && tile.width <= level.size() - first;
+  if (inside ? !tile.is_partial() : beyond == Beyond::kRefused) {
     return corrupt(folder, tile,
                    "is not a part of a log of " + std::to_string(contents.hashes.size()) +
                        " entries (a publication that was cut short is finished when the "
@@ -204,7 +205,8 @@ Result<LogContents> read_log(const LogFolder& folder, const Checkpoint& checkpoi
   return out;
 }
 
-Result<void> check_other_tiles(const LogFolder& folder, const LogContents& contents) {
+Result<void> check_other_tiles(const LogFolder& folder, const LogContents& contents,
+                               Beyond beyond) {
   COSHARD_ASSIGN(const std::vector<std::string> names, folder.list("tile"));
   const std::vector<TileId> needed = tiles_of(contents.hashes.size());
   for (const std::string& name : names) {
@@ -212,7 +214,7 @@ Result<void> check_other_tiles(const LogFolder& folder, const LogContents& conte
     const auto tile = TileId::parse(name);
     if (!tile) return fail(ErrorCode::kCorruption, folder.describe(name) + ": unknown file");
     if (std::find(needed.begin(), needed.end(), *tile) != needed.end()) continue;
-    COSHARD_TRY(check_old_partial(folder, contents, *tile));
+    COSHARD_TRY(check_old_partial(folder, contents, *tile, beyond));
   }
   return {};
 }

@@ -54,8 +54,14 @@ struct LogContents {
 /// names the file and the index.
 Result<LogContents> read_log(const LogFolder& folder, const Checkpoint& checkpoint);
 
+/// What a folder may hold that its checkpoint does not promise: nothing; or, where a newer one
+/// waits for witnesses, the files of that one, of which only the part that is promised can be
+/// checked.
+enum class Beyond { kRefused, kAnnounced };
+
 /// Checks what else lies under tile/: partial tiles of earlier sizes must be prefixes of the log,
 /// and nothing else may be there. kCorruption names the file.
-Result<void> check_other_tiles(const LogFolder& folder, const LogContents& contents);
+Result<void> check_other_tiles(const LogFolder& folder, const LogContents& contents,
+                               Beyond beyond = Beyond::kRefused);
 
 }  // namespace coshard::ledger

@@ -90,7 +90,18 @@ Result<void> check_units_files(const LogFolder& folder, const VerifiedLedger& le
   return {};
 }
 
-Result<void> check_no_other_files(const LogFolder& folder, const VerifiedLedger& ledger) {
+/// A log that is cosigned has the next checkpoint's files before witnesses have seen that one.
+Beyond beyond_of(const VerifiedLedger& ledger) {
+  const auto parts = parse_note(ledger.note);
+  const auto is_witness = [&](const NoteLine& line) {
+    return line.name != ledger.checkpoint.origin;
+  };
+  const bool cosigned = parts && std::any_of(parts->lines.begin(), parts->lines.end(), is_witness);
+  return cosigned ? Beyond::kAnnounced : Beyond::kRefused;
+}
+
+Result<void> check_no_other_files(const LogFolder& folder, const VerifiedLedger& ledger,
+                                  Beyond beyond) {
   COSHARD_ASSIGN(const std::vector<std::string> names, folder.list(""));
   for (const std::string& name : names) {
     if (name == "checkpoint" || name == "log.vkey" || is_temporary(name)) continue;
@@ -99,6 +110,7 @@ Result<void> check_no_other_files(const LogFolder& folder, const VerifiedLedger&
     for (const EpochState& epoch : ledger.accounts.epochs()) {
       known = known || name == units_path(epoch.close.epoch);
     }
+    known = known || (beyond == Beyond::kAnnounced && name.starts_with("units/"));
     if (!known) {
       return fail(ErrorCode::kCorruption, folder.describe(name) + ": unknown file in the ledger");
     }
@@ -147,9 +159,10 @@ Result<VerifiedLedger> read_ledger(const LogFolder& folder, const ReaderTrust& t
 Result<VerifiedLedger> verify_ledger(const LogFolder& folder, const ReaderTrust& trust,
                                      const EntryObserver& observer) {
   COSHARD_ASSIGN(ReadResult read, read_all(folder, trust, observer));
-  COSHARD_TRY(check_other_tiles(folder, read.contents));
+  const Beyond beyond = beyond_of(read.ledger);
+  COSHARD_TRY(check_other_tiles(folder, read.contents, beyond));
   COSHARD_TRY(check_units_files(folder, read.ledger));
-  COSHARD_TRY(check_no_other_files(folder, read.ledger));
+  COSHARD_TRY(check_no_other_files(folder, read.ledger, beyond));
   read.ledger.hashes = std::move(read.contents.hashes);
   return std::move(read.ledger);
 }

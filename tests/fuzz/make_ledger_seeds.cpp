@@ -5,8 +5,9 @@
 
 #include "crypto/secret_file.h"
 #include "ledger/merkle.h"
+#include "ledger/proof_file.h"
 #include "ledger/tiles.h"
-#include "tests/unit/ledger/small_round.h"
+#include "tests/unit/ledger/toy_log.h"
 
 namespace {
 
@@ -68,11 +69,35 @@ void seed_windows(const SmallRound& round) {
        encode(*countersign(round.nodes[1].operating(), NetworkId{}, window, received)));
 }
 
+/// What readers and witnesses are handed: a policy, a request, a proof, a fork.
+void seed_witnesses() {
+  ToyLog log(9), fork(5);
+  fork.grow(4, "another story ");
+  const ToyWitness a(1, log), b(2, log), c(3, log);
+  const auto text = [](const std::string& target, const std::string& name,
+                       const std::string& body) { seed(target, name, as_bytes(body)); };
+  text("ledger_policy", "two_of_three", policy_text(log, {&a, &b, &c}, 2));
+  text("ledger_policy", "none", "# nobody\nlog " + log.note_key().vkey() + "\nquorum none\n");
+  text("ledger_witness", "first", log.request(0, 5).format());
+  text("ledger_witness", "next", log.request(5, 9).format());
+  text("ledger_witness", "cosigned", log.note() + a.line(log.checkpoint(9).text()));
+  text(
+      "ledger_witness", "proof",
+      ProofFile{log.entries[2], LogIndex(2), inclusion_path(log.hashes, 9, LogIndex(2)), log.note()}
+          .format());
+  text("ledger_witness", "fork",
+       ForkEvidence{log.note_key(), log.note(7), fork.note(9), whole_path(fork.hashes, 9, 7)}
+           .format());
+  text("http_range", "one", "bytes=0-499");
+  text("http_range", "many", "bytes=0-0,5-6,-1");
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   if (argc != 2) return 2;
   corpus = argv[1];
+  seed_witnesses();
   SmallRound round;
   auto ledger = round.begin();
   if (!ledger || !round.run_epoch(*ledger, 0, 1, 10) || !ledger->post(StepId(10), round.shards()) ||

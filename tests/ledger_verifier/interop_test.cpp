@@ -8,7 +8,7 @@
 
 #include "crypto/random.h"
 #include "ledger/verify.h"
-#include "tests/unit/ledger/small_round.h"
+#include "tests/unit/ledger/toy_log.h"
 
 namespace coshard::ledger {
 namespace {
@@ -16,8 +16,9 @@ namespace {
 namespace fs = std::filesystem;
 constexpr int kNoGo = 77;
 
-int run_verifier(const fs::path& folder) {
-  const std::string command = std::string(COSHARD_LEDGER_VERIFIER) + " '" + folder.string() + "'";
+int run_verifier(const fs::path& folder, const std::vector<std::string>& keys = {}) {
+  std::string command = std::string(COSHARD_LEDGER_VERIFIER) + " '" + folder.string() + "'";
+  for (const std::string& key : keys) command += " '" + key + "'";
   const int status = std::system(command.c_str());
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
@@ -68,6 +69,44 @@ TEST(Interop, GoVerifierAcceptsOurLedgerAndRefusesAFlippedByte) {
   }
   EXPECT_EQ(run_verifier(folder), 0);
   fs::remove_all(folder);
+}
+
+// The log of the reference's own test (ledger.md 1.5): every leaf, inclusion and consistency
+// proofs, and two witnesses' cosignatures.
+TEST(Interop, GoVerifierOnSeventyThousandLeavesWithCosignatures) {
+  const fs::path path =
+      fs::path(::testing::TempDir()) / ("coshard-interop-" + to_hex(crypto::random_array<6>()));
+  ToyLog log(70'000);
+  DiskFolder folder(path);
+  const auto source = [&log](std::uint64_t first,
+                             std::uint64_t count) -> Result<std::vector<Bytes>> {
+    const auto from = log.entries.begin() + static_cast<std::ptrdiff_t>(first);
+    return std::vector<Bytes>(from, from + static_cast<std::ptrdiff_t>(count));
+  };
+  ASSERT_OK(publish_tiles(folder, 0, log.size(), log.hashes, source));
+  ToyWitness a(1, log), b(2, log);
+  const std::string text = log.checkpoint(log.size()).text();
+  const std::string vkey = log.note_key().vkey();
+  const std::vector<std::string> both{vkey, a.note_key().vkey(), b.note_key().vkey()};
+  ASSERT_OK(folder.write("checkpoint", as_bytes(log.note() + a.line(text) + b.line(text))));
+  const int accepted = run_verifier(path, both);
+  if (accepted == kNoGo) {
+    fs::remove_all(path);
+    GTEST_SKIP() << "Go or golang.org/x/mod is missing (golang-go, golang-golang-x-mod-dev)";
+  }
+  EXPECT_EQ(accepted, 0);
+  ASSERT_OK(folder.write("checkpoint", as_bytes(log.note() + a.line(text))));
+  EXPECT_EQ(run_verifier(path, both), 1) << "one witness is missing";
+  const std::string other = b.line(log.checkpoint(5).text());
+  ASSERT_OK(folder.write("checkpoint", as_bytes(log.note() + a.line(text) + other)));
+  EXPECT_EQ(run_verifier(path, both), 1) << "one cosignature is of another checkpoint";
+  ASSERT_OK(folder.write("checkpoint", as_bytes(log.note())));
+  std::fstream file(path / "tile/entries/200", std::ios::in | std::ios::out | std::ios::binary);
+  file.seekp(1000);
+  file.put('!');
+  file.close();
+  EXPECT_EQ(run_verifier(path, {vkey}), 1) << "one byte of an entry";
+  fs::remove_all(path);
 }
 
 }  // namespace
