@@ -54,16 +54,20 @@ struct BondReturn {
   }
 };
 
+/// What a recovery key claims an account for. Not a member of Recovery: clang takes such a class
+/// for incomplete where Recovery's own optional asks about it.
+struct OpenClaim {
+  crypto::PublicKey root{};
+  std::uint64_t since_ms = 0;  ///< of the log's own times
+  template <class Codec, class Self>
+  static void state(Codec& codec, Self& self) {
+    codec(self.root, self.since_ms);
+  }
+};
+
 /// The key that may claim an account, and its claim.
 struct Recovery {
-  struct Claim {
-    crypto::PublicKey root{};
-    std::uint64_t since_ms = 0;  ///< of the log's own times
-    template <class Codec, class Self>
-    static void state(Codec& codec, Self& self) {
-      codec(self.root, self.since_ms);
-    }
-  };
+  using Claim = OpenClaim;
   crypto::PublicKey key{};   ///< zero: none
   std::uint64_t claims = 0;  ///< ever made
   std::optional<Claim> claim;

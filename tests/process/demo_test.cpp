@@ -188,6 +188,19 @@ TEST_F(Demo, AVerifierThatOthersWroteAcceptsItsLedger) {
   EXPECT_EQ(*status, 0) << read_text(output);
 }
 
+TEST_F(Demo, ASecondImplementationOfTheFormatAgreesAboutItsLedger) {
+  ASSERT_EQ(demo({"--steps", "25", "--replicas", "1"}).status, 0) << logs();
+  const Ran verified =
+      run_program("coshard", {"verify", "--ledger", dir().string(), "--json"}, home_.path());
+  ASSERT_EQ(verified.status, 0) << verified.output;
+  const Path script = source_dir() / "tests/reference/ledger/replay.py";
+  const Path output = home_ / "replay-output";
+  ChildProcess child({COSHARD_PYTHON3, {script, (dir() / "ledger/demo").string()}, output, {}, {}});
+  EXPECT_EQ(child.wait_exit(seconds(120)), 0) << read_text(output);
+  EXPECT_THAT(read_text(output),
+              HasSubstr(Json::parse(verified.output)["state_root"].get<std::string>()));
+}
+
 TEST_F(Demo, AFinishedDemoIsReplacedAndSaysSo) {
   ASSERT_EQ(demo({"--steps", "2", "--replicas", "1"}).status, 0) << logs();
   const std::string first = read_text(dir() / "ledger/demo/log.vkey");
