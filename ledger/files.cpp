@@ -39,7 +39,19 @@ class Descriptor {
   int value_;
 };
 
-Result<void> write_and_sync(const fs::path& path, ByteView bytes) {
+class RealFileSystem final : public FileSystem {
+ public:
+  Result<void> write_and_sync(const fs::path& path, ByteView bytes) override;
+  Result<void> sync_folder(const fs::path& path) override;
+  Result<void> rename(const fs::path& from, const fs::path& to) override;
+  Result<void> unlink(const fs::path& path) override;
+  bool is_folder(const fs::path& path) const override;
+  Result<void> make_folder(const fs::path& path) override;
+  Result<Bytes> read(const fs::path& path, std::size_t max) const override;
+  Result<std::vector<std::string>> list(const fs::path& root, std::string_view path) const override;
+};
+
+Result<void> RealFileSystem::write_and_sync(const fs::path& path, ByteView bytes) {
   const Descriptor file(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0644);
   if (!file.is_open()) return failed("cannot create " + path.string(), errno);
   while (!bytes.empty()) {
@@ -52,7 +64,7 @@ Result<void> write_and_sync(const fs::path& path, ByteView bytes) {
   return {};
 }
 
-Result<void> sync_folder(const fs::path& path) {
+Result<void> RealFileSystem::sync_folder(const fs::path& path) {
   const Descriptor folder(path, O_RDONLY | O_DIRECTORY);
   if (!folder.is_open() || ::fsync(folder.get()) != 0) {
     return failed("cannot sync " + path.string(), errno);
@@ -60,39 +72,27 @@ Result<void> sync_folder(const fs::path& path) {
   return {};
 }
 
-/// Creates missing folders and makes their names durable, outermost first.
-Result<void> make_folder(const fs::path& path) {
+Result<void> RealFileSystem::rename(const fs::path& from, const fs::path& to) {
+  if (::rename(from.c_str(), to.c_str()) == 0) return {};
+  return failed("cannot rename " + from.string(), errno);
+}
+
+Result<void> RealFileSystem::unlink(const fs::path& path) {
+  if (::unlink(path.c_str()) == 0 || errno == ENOENT) return {};
+  return failed("cannot remove " + path.string(), errno);
+}
+
+bool RealFileSystem::is_folder(const fs::path& path) const {
   std::error_code error;
-  if (path.empty() || fs::is_directory(path, error)) return {};
-  COSHARD_TRY(make_folder(path.parent_path()));
-  if (::mkdir(path.c_str(), 0755) != 0 && errno != EEXIST) {
-    return failed("cannot create " + path.string(), errno);
-  }
-  return sync_folder(path.has_parent_path() ? path.parent_path() : fs::path("."));
+  return fs::is_directory(path, error);
 }
 
-}  // namespace
-
-bool is_temporary(std::string_view path) { return path.ends_with(kTemporary); }
-
-std::string DiskFolder::describe(std::string_view path) const { return (root_ / path).string(); }
-
-Result<void> DiskFolder::write(std::string_view path, ByteView bytes) {
-  const fs::path target = root_ / path;
-  const fs::path temporary = target.string() + std::string(kTemporary);
-  COSHARD_TRY(make_folder(target.parent_path()));
-  if (auto written = write_and_sync(temporary, bytes); !written) {
-    ::unlink(temporary.c_str());
-    return written;
-  }
-  if (::rename(temporary.c_str(), target.c_str()) != 0) {
-    return failed("cannot rename " + temporary.string(), errno);
-  }
-  return sync_folder(target.parent_path());
+Result<void> RealFileSystem::make_folder(const fs::path& path) {
+  if (::mkdir(path.c_str(), 0755) == 0 || errno == EEXIST) return {};
+  return failed("cannot create " + path.string(), errno);
 }
 
-Result<Bytes> DiskFolder::read(std::string_view path, std::size_t max) const {
-  const fs::path source = root_ / path;
+Result<Bytes> RealFileSystem::read(const fs::path& source, std::size_t max) const {
   const Descriptor file(source, O_RDONLY | O_NOFOLLOW);
   if (!file.is_open()) return failed("cannot read " + source.string(), errno);
   struct stat status {};
@@ -114,31 +114,66 @@ Result<Bytes> DiskFolder::read(std::string_view path, std::size_t max) const {
   return out;
 }
 
-Result<void> DiskFolder::remove(std::string_view path) {
-  const fs::path target = root_ / path;
-  if (::unlink(target.c_str()) != 0 && errno != ENOENT) {
-    return failed("cannot remove " + target.string(), errno);
-  }
-  return {};
-}
-
-Result<std::vector<std::string>> DiskFolder::list(std::string_view path) const {
+Result<std::vector<std::string>> RealFileSystem::list(const fs::path& root,
+                                                      std::string_view path) const {
   std::vector<std::string> out;
   std::error_code error;
-  fs::recursive_directory_iterator at(root_ / path, error);
+  fs::recursive_directory_iterator at(root / path, error);
   if (error == std::errc::no_such_file_or_directory) return out;
   for (; !error && at != fs::recursive_directory_iterator(); at.increment(error)) {
     const fs::file_status status = at->symlink_status(error);
-    const std::string name = at->path().lexically_relative(root_).generic_string();
+    const std::string name = at->path().lexically_relative(root).generic_string();
     if (fs::is_regular_file(status)) {
       out.push_back(name);
     } else if (!fs::is_directory(status)) {
-      return fail(ErrorCode::kCorruption, describe(name) + ": neither a regular file nor a folder");
+      return fail(ErrorCode::kCorruption,
+                  (root / name).string() + ": neither a regular file nor a folder");
     }
   }
-  if (error) return failed("cannot list " + describe(path), error.value());
+  if (error) return failed("cannot list " + (root / path).string(), error.value());
   std::sort(out.begin(), out.end());
   return out;
+}
+
+/// Creates missing folders and makes their names durable, outermost first.
+Result<void> make_folders(FileSystem& files, const fs::path& path) {
+  if (path.empty() || files.is_folder(path)) return {};
+  COSHARD_TRY(make_folders(files, path.parent_path()));
+  COSHARD_TRY(files.make_folder(path));
+  return files.sync_folder(path.has_parent_path() ? path.parent_path() : fs::path("."));
+}
+
+}  // namespace
+
+FileSystem& real_file_system() {
+  static RealFileSystem files;
+  return files;
+}
+
+bool is_temporary(std::string_view path) { return path.ends_with(kTemporary); }
+
+std::string DiskFolder::describe(std::string_view path) const { return (root_ / path).string(); }
+
+Result<void> DiskFolder::write(std::string_view path, ByteView bytes) {
+  const fs::path target = root_ / path;
+  const fs::path temporary = target.string() + std::string(kTemporary);
+  COSHARD_TRY(make_folders(*files_, target.parent_path()));
+  if (auto written = files_->write_and_sync(temporary, bytes); !written) {
+    (void)files_->unlink(temporary);
+    return written;
+  }
+  COSHARD_TRY(files_->rename(temporary, target));
+  return files_->sync_folder(target.parent_path());
+}
+
+Result<Bytes> DiskFolder::read(std::string_view path, std::size_t max) const {
+  return files_->read(root_ / path, max);
+}
+
+Result<void> DiskFolder::remove(std::string_view path) { return files_->unlink(root_ / path); }
+
+Result<std::vector<std::string>> DiskFolder::list(std::string_view path) const {
+  return files_->list(root_, path);
 }
 
 }  // namespace coshard::ledger

@@ -29,10 +29,34 @@ class LogFolder {
   virtual std::string describe(std::string_view path) const = 0;
 };
 
+/// What DiskFolder asks of the operating system, so that a test can put a disk below it that loses
+/// its power (tests/support/virtual_disk.h). Errors carry the path.
+class FileSystem {
+ public:
+  virtual ~FileSystem() = default;
+  /// Creates or empties the file, writes all of it and syncs it; its name is not durable yet.
+  virtual Result<void> write_and_sync(const std::filesystem::path& path, ByteView bytes) = 0;
+  /// Makes names in this folder durable.
+  virtual Result<void> sync_folder(const std::filesystem::path& path) = 0;
+  virtual Result<void> rename(const std::filesystem::path& from,
+                              const std::filesystem::path& to) = 0;
+  /// None being there is success.
+  virtual Result<void> unlink(const std::filesystem::path& path) = 0;
+  virtual bool is_folder(const std::filesystem::path& path) const = 0;
+  /// One level; one being there is success.
+  virtual Result<void> make_folder(const std::filesystem::path& path) = 0;
+  virtual Result<Bytes> read(const std::filesystem::path& path, std::size_t max) const = 0;
+  /// As LogFolder::list, relative to `root`.
+  virtual Result<std::vector<std::string>> list(const std::filesystem::path& root,
+                                                std::string_view path) const = 0;
+};
+FileSystem& real_file_system();
+
 /// A folder on disk, created on the first write.
 class DiskFolder final : public LogFolder {
  public:
-  explicit DiskFolder(std::filesystem::path root) : root_(std::move(root)) {}
+  explicit DiskFolder(std::filesystem::path root, FileSystem& files = real_file_system())
+      : root_(std::move(root)), files_(&files) {}
   Result<void> write(std::string_view path, ByteView bytes) override;
   Result<Bytes> read(std::string_view path, std::size_t max) const override;
   Result<void> remove(std::string_view path) override;
@@ -41,6 +65,7 @@ class DiskFolder final : public LogFolder {
 
  private:
   std::filesystem::path root_;
+  FileSystem* files_;
 };
 
 /// Names that a write which was cut short may leave behind.
