@@ -186,8 +186,12 @@ Result<Credit> Accounts::credit_for(LedgerEpoch id) const {
   if (epoch->status == Status::kPending || epoch->status == Status::kPosted) {
     return refuse(name(id) + " is credited already");
   }
-  if (epoch->status == Status::kVoided && epoch->close.last_step > covered_step_) {
-    return refuse(name(id) + " was rolled back: it is credited when a checkpoint covers it");
+  // Before that another execution of its steps may come, and take a share of the same emission.
+  const StepId settled = std::min(covered_step_, committed_step_);
+  if (epoch->status == Status::kVoided && epoch->close.last_step > settled) {
+    return refuse(name(id) +
+                  " was rolled back: it is credited when its steps are committed again "
+                  "and a checkpoint covers them");
   }
   if (!epoch->is_complete()) {
     return refuse(name(id) + " has " + std::to_string(epoch->batches.size()) + " of " +

@@ -149,7 +149,8 @@ Result<void> RoundLedger::settle() {
     const LedgerEpoch epoch(i);
     const auto status = [&] { return accounts().epochs()[i].status; };
     if (accounts().epochs()[i].close.last_step > accounts().covered_step()) continue;
-    if (status() == Status::kVoided && accounts().epochs()[i].is_complete()) {
+    const bool again = accounts().epochs()[i].close.last_step <= accounts().committed_step();
+    if (status() == Status::kVoided && accounts().epochs()[i].is_complete() && again) {
       COSHARD_ASSIGN(const Credit credit, accounts().credit_for(epoch));
       COSHARD_TRY(append(credit));
     }

@@ -15,17 +15,16 @@ constexpr std::size_t kStatementBytesMax = 8u << 20;
 // A statement that hangs, or a lock that another one holds, is an error well before the connection
 // is given up. The server looks for a dead client as well, whose lock would otherwise stay.
 constexpr const char* kSession[] = {
-    "SET statement_timeout = '30s'",
-    "SET lock_timeout = '10s'",
-    "SET idle_in_transaction_session_timeout = '30s'",
-    "SET tcp_keepalives_idle = 10",
-    "SET tcp_keepalives_interval = 5",
-    "SET tcp_keepalives_count = 3",
-    "SET client_min_messages = error",
+    "SET statement_timeout = '30s'", "SET idle_in_transaction_session_timeout = '30s'",
+    "SET tcp_keepalives_idle = 10",  "SET tcp_keepalives_interval = 5",
+    "SET tcp_keepalives_count = 3",  "SET client_min_messages = error",
 };
 
-// "coshard" in ASCII. Advisory locks are per database.
-constexpr const char* kTakeLock = "SELECT pg_try_advisory_lock(27988542883561060)";
+// "coshard" in ASCII. Advisory locks are per database. The server gives the lock of a process that
+// died back a moment later, so who starts again right away waits a little.
+constexpr const char* kWaitLittle = "SET lock_timeout = '3s'";
+constexpr const char* kTakeLock = "SELECT pg_advisory_lock(27988542883561060)";
+constexpr const char* kWaitLong = "SET lock_timeout = '10s'";
 
 constexpr const char* kSchema[] = {
     "CREATE SCHEMA IF NOT EXISTS coshard",
@@ -116,7 +115,11 @@ Result<void> PostgresStore::check_fence() const {
 }
 
 Result<void> PostgresStore::become_writer() {
-  COSHARD_TRY(run(kTakeLock));
+  COSHARD_TRY(run(kWaitLittle));
+  if (auto taken = run(kTakeLock); !taken && !connection_.is_alive()) {
+    return tl::unexpected(taken.error());
+  }
+  COSHARD_TRY(run(kWaitLong));
   COSHARD_ASSIGN(const PgRows mine,
                  run("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND "
                      "pid = pg_backend_pid()"));

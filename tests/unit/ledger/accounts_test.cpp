@@ -326,6 +326,23 @@ TEST(Accounts, RollbackSharesAStepsEmissionAmongItsExecutions) {
   EXPECT_GE(fold.credited(1), twice / 2 - 5);
 }
 
+TEST(Accounts, AVoidedEpochWaitsUntilItsStepsAreCommittedAgain) {
+  // A checkpoint may be recorded while the epoch of its step is still open. Credited then, the
+  // first execution would get the whole emission, and the second one its half on top.
+  Fold fold;
+  ASSERT_OK(fold.close(0, 1, 10));
+  ASSERT_OK(fold.hand_in_all(0));
+  ASSERT_OK(fold.say(Rollback{StepId(0), "a stage was lost"}));
+  ASSERT_OK(fold.open_next());
+  ASSERT_OK(fold.say(CheckpointRecord{StepId(10), fold.round.shards()}));
+  EXPECT_ERROR(fold.accounts.credit_for(LedgerEpoch(0)), ErrorCode::kFailedPrecondition);
+  ASSERT_OK(fold.finish_epoch(1, 1, 10));
+  const auto first = fold.accounts.credit_for(LedgerEpoch(0));
+  ASSERT_OK(first);
+  ASSERT_OK(fold.say(*first));
+  EXPECT_EQ(fold.accounts.totals().pending, emitted_through(fold.accounts.genesis(), StepId(10)));
+}
+
 TEST(Accounts, ReplayGivesIdenticalBytesFromEveryPrefix) {
   SmallRound round;
   auto ledger = round.begin();
