@@ -4,8 +4,8 @@
 
 #include <algorithm>
 #include <array>
-#include <set>
 
+#include "node/round_file_ownership.h"
 #include "node/toml_reader.h"
 #include "shard/plan/partition.h"
 
@@ -16,8 +16,6 @@ constexpr std::int64_t kInt64Max = INT64_MAX;
 constexpr std::int64_t kDimensionMax = std::int64_t{1} << 24;
 constexpr std::size_t kNameCharactersMax = 64;
 constexpr std::size_t kDomainCharactersMax = 128;
-constexpr std::size_t kRecipientsMax = 64;  // all three lists fit into one ledger entry
-constexpr std::int64_t kBasisPoints = 10'000;
 constexpr std::uint64_t kFloatBytes = 4;
 
 bool is_lower_or_digit(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
@@ -222,92 +220,6 @@ void read_boundary(const TomlReader& file) {
                           {"compression"}, file.problems());
   constexpr std::array<std::string_view, 1> kCodecs{"none"};
   (void)reader.choice("compression", Presence::kOptional, kCodecs);
-}
-
-/// The list under `key` of a role that gets `share` basis points of the emission.
-void read_recipients(const TomlReader& ownership, std::string_view key, std::uint32_t share,
-                     std::vector<Recipient>& out) {
-  const std::string what = "a list of { account, basis_points } that sums to 10000, as split." +
-                           std::string(key) + " is " + std::to_string(share);
-  const TomlArray* list = ownership.get<TomlArray>(key, Presence::kOptional, what);
-  if (ownership.problems().any()) return;
-  const std::size_t size = list != nullptr ? list->size() : 0;
-  if (share == 0 && size > 0)
-    return ownership.expected(key, "nothing, as split." + std::string(key) + " is 0");
-  if (share > 0 && size == 0) return ownership.expected(key, what, "nothing");
-  if (size > kRecipientsMax)
-    return ownership.expected(key, "at most " + std::to_string(kRecipientsMax) + " accounts",
-                              std::to_string(size));
-  std::uint32_t sum = 0;
-  std::set<AccountId> seen;
-  for (std::size_t i = 0; i < size; ++i) {
-    const TomlValue& item = (*list)[i];
-    const auto* table = std::get_if<TomlTable>(&item.value);
-    if (table == nullptr) return ownership.expected(key, what, describe(item));
-    const TomlReader reader(*table, ownership.full_key(key) + "[" + std::to_string(i) + "]",
-                            item.line, {"account", "basis_points"}, ownership.problems());
-    Recipient recipient;
-    std::string hex;
-    constexpr std::string_view kAccount = "an account id of 64 hexadecimal digits";
-    reader.text("account", Presence::kRequired, kAccount, hex);
-    const auto bytes = to_array<32>(from_hex(hex).value_or(Bytes{}));
-    if (!bytes) return reader.expected("account", kAccount);
-    recipient.account = AccountId{*bytes};
-    if (!seen.insert(recipient.account).second)
-      return reader.expected("account", "each account once");
-    reader.integer("basis_points", Presence::kRequired, 1, kBasisPoints, recipient.basis_points);
-    sum += recipient.basis_points;
-    out.push_back(recipient);
-  }
-  if (size > 0 && sum != kBasisPoints)
-    ownership.expected(key, "basis_points that sum to 10000", std::to_string(sum));
-}
-
-void read_emission(const TomlReader& reader, OwnershipSection& out) {
-  constexpr std::string_view kEmission = "\"constant\" or { half_life = steps }";
-  const TomlValue* emission = reader.find("emission");
-  if (emission == nullptr) return;
-  if (const auto* text = std::get_if<std::string>(&emission->value)) {
-    if (*text != "constant") reader.expected("emission", kEmission);
-    return;
-  }
-  const auto* table = std::get_if<TomlTable>(&emission->value);
-  if (table == nullptr) return reader.expected("emission", kEmission);
-  const TomlReader inner(*table, "ownership.emission", emission->line, {"half_life"},
-                         reader.problems());
-  std::uint64_t steps = 0;
-  inner.integer("half_life", Presence::kRequired, 1, std::int64_t{limits::kStepsMax}, steps);
-  out.half_life_steps = steps;
-}
-
-void read_split(const TomlReader& ownership, OwnershipSection& out) {
-  const TomlValue* section = ownership.table("split", Presence::kOptional);
-  if (section == nullptr) return;
-  const TomlReader reader(std::get<TomlTable>(section->value), "ownership.split", section->line,
-                          {"compute", "data", "design", "treasury"}, ownership.problems());
-  out.compute = 0;
-  reader.integer("compute", Presence::kOptional, 0, kBasisPoints, out.compute);
-  reader.integer("data", Presence::kOptional, 0, kBasisPoints, out.data);
-  reader.integer("design", Presence::kOptional, 0, kBasisPoints, out.design);
-  reader.integer("treasury", Presence::kOptional, 0, kBasisPoints, out.treasury);
-  const std::uint32_t sum = out.compute + out.data + out.design + out.treasury;
-  if (sum != kBasisPoints)
-    ownership.expected("split", "basis points that sum to 10000", std::to_string(sum));
-}
-
-void read_ownership(const TomlReader& file, OwnershipSection& out) {
-  const TomlValue* section = file.table("ownership", Presence::kOptional);
-  if (section == nullptr) return;
-  const TomlReader reader(std::get<TomlTable>(section->value), "ownership", section->line,
-                          {"units", "emission", "split", "data", "design", "treasury"},
-                          file.problems());
-  reader.integer("units", Presence::kOptional, 1, kInt64Max, out.units);
-  read_emission(reader, out);
-  read_split(reader, out);
-  if (file.problems().any()) return;
-  read_recipients(reader, "data", out.data, out.data_recipients);
-  read_recipients(reader, "design", out.design, out.design_recipients);
-  read_recipients(reader, "treasury", out.treasury, out.treasury_recipients);
 }
 
 void read_allow_list(const TomlReader& reader, AdmissionSection& out) {

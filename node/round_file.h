@@ -5,6 +5,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -86,6 +87,16 @@ struct OwnershipSection {
   std::uint32_t compute = 10'000, data = 0, design = 0, treasury = 0;
   /// Of a role with a share: basis points that sum to 10000. Of a role without: empty.
   std::vector<Recipient> data_recipients, design_recipients, treasury_recipients;
+  std::string currency = "USD";      ///< of revenue and payouts; empty: the ledger books none
+  std::uint64_t minimum_payout = 0;  ///< micro-units; of an account that still owns units
+  /// By role (compute, data, design, treasury): epochs until posted units may be moved; 0: at once.
+  std::array<std::uint64_t, 4> vesting_epochs{};
+  std::uint64_t challenge_epochs = 0;  ///< to be closed after an epoch before its credit is posted
+  std::uint64_t bond_epochs = 0;       ///< from a release until bonded units are free
+  std::uint64_t recovery_days = 14;    ///< an owner has to object to a claim; 0: no recovery
+  std::vector<NodeId> governors;       ///< ascending keys; may change parameters and grants
+  std::uint64_t governors_needed = 0;  ///< of them; 0 exactly when there are none
+  bool buyer_signs = false;            ///< every transfer of units, not only one with a price
   bool operator==(const OwnershipSection&) const = default;
 };
 

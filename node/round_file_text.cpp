@@ -5,6 +5,7 @@
 #include <fstream>
 #include <system_error>
 
+#include "node/amount.h"
 #include "node/round_file.h"
 
 namespace coshard::node {
@@ -105,6 +106,22 @@ void write_ownership(std::string& out, const OwnershipSection& ownership) {
   line(out, "data", recipients(ownership.data_recipients));
   line(out, "design", recipients(ownership.design_recipients));
   line(out, "treasury", recipients(ownership.treasury_recipients));
+  line(out, "currency", quote(ownership.currency));
+  line(out, "minimum_payout", quote(format_amount(ownership.minimum_payout)));
+  const auto& vesting = ownership.vesting_epochs;
+  line(out, "vesting_epochs",
+       "{ compute = " + std::to_string(vesting[0]) + ", data = " + std::to_string(vesting[1]) +
+           ", design = " + std::to_string(vesting[2]) +
+           ", treasury = " + std::to_string(vesting[3]) + " }");
+  count(out, "challenge_epochs", ownership.challenge_epochs);
+  count(out, "bond_epochs", ownership.bond_epochs);
+  count(out, "recovery_days", ownership.recovery_days);
+  std::string keys;
+  for (const NodeId& key : ownership.governors)
+    keys += (keys.empty() ? "" : ", ") + quote(key.hex());
+  line(out, "governors", "[" + keys + "]");
+  if (!ownership.governors.empty()) count(out, "governors_needed", ownership.governors_needed);
+  line(out, "buyer_signs", ownership.buyer_signs ? "true" : "false");
 }
 
 void write_admission(std::string& out, const AdmissionSection& admission) {

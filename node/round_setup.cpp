@@ -113,6 +113,18 @@ Result<ledger::Genesis> genesis_of(const RoundFile& round, std::string_view roun
   genesis.data = grants_of(ownership.data_recipients);
   genesis.design = grants_of(ownership.design_recipients);
   genesis.treasury = grants_of(ownership.treasury_recipients);
+  genesis.currency = ownership.currency;
+  genesis.params = {.challenge_epochs = ownership.challenge_epochs,
+                    .minimum_payout = ownership.minimum_payout,
+                    .bond_epochs = ownership.bond_epochs,
+                    .audit_rate = 0};
+  const auto& vesting = ownership.vesting_epochs;
+  if (std::any_of(vesting.begin(), vesting.end(), [](std::uint64_t epochs) { return epochs > 0; }))
+    genesis.vesting_epochs.assign(vesting.begin(), vesting.end());
+  genesis.recovery_days = ownership.recovery_days;
+  for (const NodeId& key : ownership.governors) genesis.governors.push_back({key.bytes});
+  genesis.governors_needed = ownership.governors_needed;
+  genesis.buyer_signs = ownership.buyer_signs;
   genesis.half_life_steps = ownership.half_life_steps.value_or(0);
   genesis.total_steps = round.training.steps;
   genesis.steps_before = round.beginning ? round.beginning->step.value : 0;

@@ -72,6 +72,32 @@ TEST(RoundFile, ReadsWhatTheDesignShows) {
   EXPECT_TRUE(round->admission.open);
 }
 
+TEST(RoundFile, MoneyAndItsRulesHaveDefaultsAndAreRead) {
+  const auto plain = parse_round(kValid, "round.toml");
+  ASSERT_TRUE(plain);
+  EXPECT_EQ(plain->ownership.currency, "USD");
+  EXPECT_EQ(plain->ownership.recovery_days, 14U);
+  const std::string key(63, '0');
+  const auto round =
+      parse_round(with("[admission]",
+                       "currency = \"EUR\"\nminimum_payout = \"5.5\"\nbond_epochs = 3\n"
+                       "vesting_epochs = { data = 7 }\ngovernors = [\"" +
+                           key + "2\", \"" + key + "1\"]\nbuyer_signs = true\n[admission]"),
+                  "round.toml");
+  ASSERT_TRUE(round) << round.error().message;
+  EXPECT_EQ(round->ownership.currency, "EUR");
+  EXPECT_EQ(round->ownership.minimum_payout, 5'500'000U);
+  EXPECT_EQ(round->ownership.vesting_epochs[1], 7U);
+  EXPECT_EQ(round->ownership.governors.front().hex().back(), '1');
+  EXPECT_EQ(round->ownership.governors_needed, 2U) << "all, unless the file says otherwise";
+  EXPECT_TRUE(round->ownership.buyer_signs);
+  EXPECT_EQ(parse_round(to_toml(*round), "round.toml"), *round);
+  for (const char* wrong : {"currency = \"dollars\"", "minimum_payout = \"1e3\"",
+                            "governors = [\"12\"]", "governors_needed = 1"})
+    EXPECT_FALSE(parse_round(with("[admission]", std::string(wrong) + "\n[admission]"), "r"))
+        << wrong;
+}
+
 TEST(RoundFile, ExplicitSizesOverrideThePresetAndStagesMayBeAList) {
   const auto round = parse_round(with("stages = 2", "stages = [1, 3]\nvocab = 32000"), "r");
   ASSERT_TRUE(round) << round.error().message;
