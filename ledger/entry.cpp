@@ -26,10 +26,10 @@ struct BodyFrame {
 
 /// Decodes `bytes` as the alternative of Leaf whose kType is `type`.
 template <std::size_t I = 0>
-Result<Leaf> decode_leaf(LeafType type, ByteView bytes) {
+Result<Leaf> decode_from(LeafType type, ByteView bytes) {
   if constexpr (I < std::variant_size_v<Leaf>) {
     using Alternative = std::variant_alternative_t<I, Leaf>;
-    if (Alternative::kType != type) return decode_leaf<I + 1>(type, bytes);
+    if (Alternative::kType != type) return decode_from<I + 1>(type, bytes);
     COSHARD_ASSIGN(Alternative leaf, decode<Alternative>(bytes));
     return Leaf(std::move(leaf));
   } else {
@@ -90,6 +90,12 @@ std::string_view to_string(Role role) {
   return index < kRoles ? kNames[index] : "unknown";
 }
 
+Result<Leaf> decode_leaf(LeafType type, ByteView bytes) { return decode_from(type, bytes); }
+
+Bytes encode_leaf(const Leaf& leaf) {
+  return std::visit([](const auto& alternative) { return encode(alternative); }, leaf);
+}
+
 LeafType type_of(const Leaf& leaf) {
   return std::visit([](const auto& alternative) { return alternative.kType; }, leaf);
 }
@@ -99,8 +105,7 @@ Bytes encode_body(const Body& body) {
   frame.type = type_of(body.leaf);
   frame.author = body.author;
   frame.sequence = body.sequence;
-  const Bytes leaf =
-      std::visit([](const auto& alternative) { return encode(alternative); }, body.leaf);
+  const Bytes leaf = encode_leaf(body.leaf);
   frame.leaf = leaf;
   return encode(frame);
 }

@@ -50,6 +50,11 @@ struct LedgerEntry {
   }
 };
 
+/// The canonical bytes of the leaf alone, without its type.
+Bytes encode_leaf(const Leaf& leaf);
+/// kInvalidArgument: unknown type, malformed, or not canonical.
+Result<Leaf> decode_leaf(LeafType type, ByteView bytes);
+
 Bytes encode_body(const Body& body);
 /// kInvalidArgument: malformed, unknown type, or not canonical.
 Result<Body> decode_body(ByteView bytes);

@@ -8,6 +8,7 @@
 #include <memory>
 #include <vector>
 
+#include "ledger/requests.h"
 #include "ledger/sequencer.h"
 #include "ledger/units_file.h"
 
@@ -73,6 +74,12 @@ class RoundLedger {
   /// Done where credits are posted and at the end; also wanted after revenue and payouts.
   Result<void> snapshot();
 
+  /// Does what a request (requests.h) asks for and returns the entries' indices; repeated, the same
+  /// ones. `now_ms` is for limits on how much somebody may append. Errors of read_request and
+  /// Sequencer::append; kResourceExhausted: too much of one account. After an error in the middle
+  /// of the operator's list, what comes before it is appended.
+  Result<std::vector<LogIndex>> submit(ByteView request, std::uint64_t now_ms);
+
   Result<void> commit() { return sequencer_.commit(); }
   Result<Checkpoint> publish() { return sequencer_.publish(); }
   /// What waits for witnesses, and its publication (Sequencer).
@@ -92,9 +99,19 @@ class RoundLedger {
   Result<void> announce_next();
   Result<void> settle();
 
+  class Said;
+  Result<LogIndex> submit(const SignedRequest& asked, std::uint64_t now_ms);
+  Result<LogIndex> submit(const Leaf& leaf, std::uint64_t now_ms);
+  Result<std::vector<LogIndex>> submit(const OperatorLeaves& asked);
+  Result<LogIndex> say_once(const Leaf& leaf, const Said& said);
+  Result<Said> said_since(LogIndex since);
+  Result<LogIndex> snapshot_once();
+  Result<std::optional<LogIndex>> find_statement(const RevenueReported& leaf) const;
+
   Sequencer sequencer_;
   const crypto::KeyPair* operating_;
   Store* store_;
+  RequestLimiter limiter_;
 };
 
 /// "units/<epoch>", relative to the log's folder.

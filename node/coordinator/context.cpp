@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <fstream>
+#include <future>
 #include <nlohmann/json.hpp>
 
 #include "crypto/hash.h"
@@ -112,6 +113,23 @@ Result<void> take_reader(CoordinatorContext& context, const std::string& certifi
   return {};
 }
 
+/// Somebody asks for an entry of the ledger. On a thread of HTTP, which waits for cs-ledger.
+Result<std::string> take_submission(CoordinatorContext& context, const std::string& body) {
+  using Answer = Result<LedgerSubmit::Answer>;
+  const auto promise = std::make_shared<std::promise<Answer>>();  // outlives whoever answers late
+  auto answer = promise->get_future();
+  const auto done = [promise](const Answer& given) { promise->set_value(given); };
+  if (!context.ledger_thread->submit(LedgerSubmit{to_bytes(as_bytes(body)), done}))
+    return fail(ErrorCode::kUnavailable, "the coordinator is too busy, or about to stop");
+  if (answer.wait_for(kSubmitTimeout) != std::future_status::ready)
+    return fail(ErrorCode::kDeadlineExceeded,
+                "the entry is not durable yet: ask again, it is not appended twice");
+  COSHARD_ASSIGN(const LedgerSubmit::Answer given, answer.get());
+  nlohmann::ordered_json json{{"indices", nlohmann::ordered_json::array()}, {"size", given.size}};
+  for (const LogIndex index : given.indices) json["indices"].push_back(index.value);
+  return json.dump() + "\n";
+}
+
 /// Where nodes were told to find this coordinator before, when it may listen anywhere: they dial it
 /// there until it is back.
 std::string former_endpoint(const CoordinatorOptions& options) {
@@ -166,11 +184,15 @@ Result<void> open_sockets(CoordinatorContext& context) {
     });
   };
   const auto reader = [&context](const std::string& body) { return take_reader(context, body); };
+  const auto submit = [&context](const std::string& body) {
+    return take_submission(context, body);
+  };
   COSHARD_ASSIGN(context.http, open_http(options, {.listen = options.http,
                                                    .ledger_root = options.directory / "ledger",
                                                    .control_token = token,
                                                    .control = control,
-                                                   .reader = reader}));
+                                                   .reader = reader,
+                                                   .submit = submit}));
   return {};
 }
 

@@ -9,9 +9,11 @@
 #include <atomic>
 #include <fstream>
 #include <mutex>
+#include <nlohmann/json.hpp>
 #include <sstream>
 #include <thread>
 
+#include "ledger/requests.h"
 #include "node/http_range.h"
 #include "node/web_url.h"
 #include "protocol/base/limits.h"
@@ -62,7 +64,42 @@ struct HttpServer::State {
   void take_command(ControlCommand command, const httplib::Request& request,
                     httplib::Response& response);
   void take_reader(const httplib::Request& request, httplib::Response& response);
+  void take_submission(const httplib::Request& request, httplib::Response& response);
 };
+
+int status_of(ErrorCode code) {
+  switch (code) {
+    case ErrorCode::kInvalidArgument:
+      return 400;
+    case ErrorCode::kPermissionDenied:
+      return 403;
+    case ErrorCode::kFailedPrecondition:
+      return 409;
+    case ErrorCode::kResourceExhausted:
+      return 429;
+    case ErrorCode::kDeadlineExceeded:
+      return 504;
+    default:
+      return 503;
+  }
+}
+
+void HttpServer::State::take_submission(const httplib::Request& request,
+                                        httplib::Response& response) {
+  if (!config.submit) {
+    response.status = 404;
+    return;
+  }
+  const auto answer = config.submit(request.body);
+  response.set_header("Cache-Control", "no-store");
+  if (answer) return response.set_content(*answer, "application/json");
+  response.status = status_of(answer.error().code);
+  const nlohmann::ordered_json json{{"error", answer.error().message},
+                                    {"code", std::string(to_string(answer.error().code))}};
+  response.set_content(
+      json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n",
+      "application/json");
+}
 
 void HttpServer::State::serve_log_file(const httplib::Request& request,
                                        httplib::Response& response) {
@@ -86,6 +123,10 @@ void HttpServer::State::serve_log_file(const httplib::Request& request,
 
 bool HttpServer::State::may_command(const httplib::Request& request,
                                     httplib::Response& response) const {
+  if (request.body.size() > limits::kHttpRequestBytesMax) {
+    response.status = 413;
+    return false;
+  }
   if (same_text(request.get_header_value("Authorization"), "Bearer " + config.control_token))
     return true;
   response.status = 401;
@@ -139,6 +180,10 @@ void HttpServer::State::routes() {
   server.Post("/readers", [this](const httplib::Request& request, httplib::Response& response) {
     take_reader(request, response);
   });
+  server.Post("/ledger/submit",
+              [this](const httplib::Request& request, httplib::Response& response) {
+                take_submission(request, response);
+              });
   // The library copies a file once for each range of a request.
   server.set_pre_routing_handler([](const httplib::Request& request, httplib::Response& response) {
     const std::size_t count = request.get_header_value_count("Range");
@@ -152,7 +197,7 @@ void HttpServer::State::routes() {
     const int yes = 1;
     setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
   });
-  server.set_payload_max_length(limits::kHttpRequestBytesMax);
+  server.set_payload_max_length(ledger::kRequestBytesMax);  // others: may_command()
   server.set_read_timeout(limits::kHttpTimeout);
   server.set_write_timeout(limits::kHttpTimeout);
   server.set_keep_alive_max_count(limits::kHttpKeepAliveMax);

@@ -25,6 +25,9 @@ struct HttpConfig {
   /// The same for POST /readers, with its body: a certificate in hexadecimal. kPermissionDenied
   /// becomes 403, kInvalidArgument 400, anything else 503.
   std::function<Result<void>(const std::string&)> reader;
+  /// The same for POST /ledger/submit, which needs no token: what it carries is signed. Returns
+  /// the JSON to answer with once everything is durable.
+  std::function<Result<std::string>(const std::string&)> submit = {};
 };
 
 class HttpServer {

@@ -70,12 +70,17 @@ bool LedgerThread::run_one() {
 }
 
 void LedgerThread::work_off(LedgerTask task) {
-  if (!healthy_) return;  // drains, so that nobody finds the queue full
+  if (!healthy_) {  // drains, so that nobody finds the queue full
+    if (const auto* asked = std::get_if<LedgerSubmit>(&task))
+      asked->done(fail(ErrorCode::kUnavailable, "the ledger has stopped"));
+    return;
+  }
   const TimePoint began = clock_.now();
   const Result<void> worked = work_group(std::move(task));
   busy_ += clock_.now() - began;
   if (worked) return;
   healthy_ = false;
+  give_up_submissions(worked.error());
   reply_(LedgerFailed{worked.error().within("ledger")});
 }
 
@@ -95,6 +100,13 @@ Result<void> LedgerThread::publish() {
   COSHARD_TRY(talk_to_witnesses(std::chrono::milliseconds(0)));
   COSHARD_ASSIGN(const ledger::Checkpoint checkpoint, home_.ledger().publish());
   for (const LedgerReply& reply : std::exchange(replies_, {})) reply_(reply);
+  for (const Submission& one : std::exchange(submissions_, {})) {
+    if (one.outcome) {
+      one.done(LedgerSubmit::Answer{*one.outcome, checkpoint.size});
+    } else {
+      one.done(tl::unexpected(one.outcome.error()));
+    }
+  }
   reply_(LedgerView{checkpoint.origin, checkpoint.size, to_hex(checkpoint.root), busy_});
   return {};
 }
@@ -239,6 +251,18 @@ Result<void> LedgerThread::work(const LedgerRollback& task) {
 Result<void> LedgerThread::work(const LedgerFinish& task) {
   COSHARD_TRY(settle_what_is_due(true));
   return home_.ledger().burn_rest(task.text);
+}
+
+/// What is refused is the asker's affair. What a disk refuses shows when the group is published.
+Result<void> LedgerThread::work(const LedgerSubmit& task) {
+  submissions_.push_back({task.done, home_.ledger().submit(task.request, clock_.wall_ms())});
+  return {};
+}
+
+void LedgerThread::give_up_submissions(const Error& error) {
+  for (const Submission& one : std::exchange(submissions_, {})) {
+    one.done(fail(ErrorCode::kUnavailable, "the ledger stopped: " + error.message));
+  }
 }
 
 Result<void> LedgerThread::work(const LedgerTick&) { return {}; }

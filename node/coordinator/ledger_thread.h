@@ -1,7 +1,7 @@
 // cs-ledger: the one writer of the contribution ledger. Takes what the round has decided, turns it
 // into entries, makes them durable in groups, publishes, and only then answers. Nothing that trains
 // waits for it. set_reply_handler() and start(): main, before anything is submitted; submit(),
-// close(): cs-net (close: main, when cs-net is over).
+// close(): cs-net (close: main, when cs-net is over; LedgerSubmit also from threads of HTTP).
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -21,6 +21,9 @@
 #include "protocol/round/coordinator.h"
 
 namespace coshard::node {
+
+/// What a submission waits for its entries to be durable and published.
+inline constexpr std::chrono::seconds kSubmitTimeout{10};
 
 // ---- tasks --------------------------------------------------------------------------------------
 
@@ -54,11 +57,22 @@ struct LedgerFinish {
   StepId last_step;
   std::string text;
 };
+/// Somebody asks for an entry (ledger/requests.h). `done` is called once, on cs-ledger: with the
+/// indices when they are durable and published, or with the reason why not.
+struct LedgerSubmit {
+  struct Answer {
+    std::vector<LogIndex> indices;
+    std::uint64_t size = 0;  ///< entries of the published log
+  };
+  Bytes request;
+  std::function<void(const Result<Answer>&)> done;
+};
 /// Time passes; every limits::kHeartbeatInterval.
 struct LedgerTick {};
 
-using LedgerTask = std::variant<LedgerRegister, LedgerEpochClose, LedgerWorkBatch, LedgerGone,
-                                LedgerCheckpoint, LedgerRollback, LedgerFinish, LedgerTick>;
+using LedgerTask =
+    std::variant<LedgerRegister, LedgerEpochClose, LedgerWorkBatch, LedgerGone, LedgerCheckpoint,
+                 LedgerRollback, LedgerFinish, LedgerSubmit, LedgerTick>;
 
 // ---- replies: all of them true of what is durable and published -------------------------------
 
@@ -130,7 +144,9 @@ class LedgerThread {
   Result<void> work(const LedgerCheckpoint& task);
   Result<void> work(const LedgerRollback& task);
   Result<void> work(const LedgerFinish& task);
+  Result<void> work(const LedgerSubmit& task);
   Result<void> work(const LedgerTick& task);
+  void give_up_submissions(const Error& error);
   Result<void> settle_what_is_due(bool all);
   bool is_awaited(LedgerEpoch epoch, const OpenSettlement& settlement) const;
   Result<void> settle(LedgerEpoch epoch);
@@ -149,6 +165,11 @@ class LedgerThread {
   std::map<LedgerEpoch, OpenSettlement> open_;
   std::vector<round::CheckpointRecord> checkpoints_;  ///< of steps whose epoch is not closed yet
   std::deque<LedgerReply> replies_;                   ///< to be given once published
+  struct Submission {
+    std::function<void(const Result<LedgerSubmit::Answer>&)> done;
+    Result<std::vector<LogIndex>> outcome;
+  };
+  std::vector<Submission> submissions_;  ///< to be answered once published
   Duration busy_{};
   bool healthy_ = true;
   std::optional<ledger::WitnessDesk> desk_;

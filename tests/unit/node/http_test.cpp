@@ -20,18 +20,23 @@ class HttpTest : public ::testing::Test {
     test::write_text(dir.path() / "ledger/mite/checkpoint", "note");
     test::write_text(dir.path() / "ledger/mite/tile/0/000", "tile");
     test::write_text(dir / "secret", "secret");
-    server = std::move(*HttpServer::start({.listen = "127.0.0.1:0",
-                                           .ledger_root = dir / "ledger",
-                                           .control_token = "token",
-                                           .control =
-                                               [this](ControlCommand command) {
-                                                 last = static_cast<int>(command);
-                                                 return true;
-                                               },
-                                           .reader = [](const std::string& body) -> Result<void> {
-                                             if (body == "friend") return {};
-                                             return fail(ErrorCode::kPermissionDenied, "protected");
-                                           }}));
+    server =
+        std::move(*HttpServer::start({.listen = "127.0.0.1:0",
+                                      .ledger_root = dir / "ledger",
+                                      .control_token = "token",
+                                      .control =
+                                          [this](ControlCommand command) {
+                                            last = static_cast<int>(command);
+                                            return true;
+                                          },
+                                      .reader = [](const std::string& body) -> Result<void> {
+                                        if (body == "friend") return {};
+                                        return fail(ErrorCode::kPermissionDenied, "protected");
+                                      },
+                                      .submit = [](const std::string& body) -> Result<std::string> {
+                                        if (body.size() > 5000) return std::string("{}");
+                                        return fail(ErrorCode::kResourceExhausted, "later");
+                                      }}));
     client = std::make_unique<httplib::Client>("http://" + server->address());
   }
   int status_of(const std::string& path) {
@@ -92,6 +97,19 @@ TEST_F(HttpTest, ReadersNeedTheTokenToo) {
   const auto refused = client->Post("/readers", token, "stranger", "text/plain");
   EXPECT_EQ(refused->status, 403);
   EXPECT_EQ(refused->body, "protected");
+}
+
+/// No token: what is submitted is signed. Other requests stay short.
+TEST_F(HttpTest, SubmissionsAreAnsweredWithJson) {
+  const char* binary = "application/octet-stream";
+  const auto taken = client->Post("/ledger/submit", std::string(10'000, 'x'), binary);
+  EXPECT_EQ(taken->status, 200);
+  EXPECT_EQ(taken->body, "{}");
+  const auto refused = client->Post("/ledger/submit", "x", binary);
+  EXPECT_EQ(refused->status, 429);
+  EXPECT_EQ(refused->body, "{\"error\":\"later\",\"code\":\"resource_exhausted\"}\n");
+  EXPECT_EQ(client->Post("/ledger/submit", std::string(300'000, 'x'), binary)->status, 413);
+  EXPECT_EQ(client->Post("/readers", std::string(10'000, 'x'), "text/plain")->status, 413);
 }
 
 TEST_F(HttpTest, ATakenPortIsNamed) {

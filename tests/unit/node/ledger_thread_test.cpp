@@ -159,5 +159,25 @@ TEST_F(LedgerThreadTest, ACheckpointWaitsForTheExecutionThatItCovers) {
   EXPECT_EQ(epochs[0].credit, epochs[1].credit) << "half of the step's emission each";
 }
 
+/// Answered when it is in the published log, not before.
+TEST_F(LedgerThreadTest, AnswersASubmissionOnceItIsPublished) {
+  std::vector<Result<LedgerSubmit::Answer>> answers;
+  const auto done = [&](const Result<LedgerSubmit::Answer>& answer) { answers.push_back(answer); };
+  ledger::RevenueReported revenue;
+  revenue.amount = 5;
+  const std::uint64_t size = home->ledger().accounts().size();
+  const Bytes request =
+      ledger::encode_request(home->network(), coordinator.operating(), LogIndex(size), {revenue});
+  for (int i = 0; i < 2; ++i) work(LedgerSubmit{request, done});
+  work(LedgerSubmit{Bytes{1, 2, 3}, done});
+  ASSERT_EQ(answers.size(), 3U);
+  for (std::size_t i = 0; i < 2; ++i) {
+    ASSERT_TRUE(answers[i]) << answers[i].error().message;
+    EXPECT_EQ(answers[i]->indices, std::vector<LogIndex>{LogIndex(size)});
+    EXPECT_EQ(answers[i]->size, size + 1);
+  }
+  EXPECT_FALSE(answers[2]);
+}
+
 }  // namespace
 }  // namespace coshard::node
