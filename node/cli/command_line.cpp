@@ -2,58 +2,25 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node/cli/command_line.h"
 
-#include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
 #include <algorithm>
 #include <charconv>
 #include <climits>
-#include <deque>
 
+#include "node/cli/grammar.h"
 #include "node/cli/quantities.h"
 #include "node/toml_reader.h"
 #include "protocol/base/limits.h"
 #include "shard/plan/spec.h"
 
 namespace coshard::cli {
+
 namespace {
 
-/// The tree of commands, and a place for the flags of each.
-class Grammar {
- public:
-  Grammar();
-  Result<std::optional<Command>> parse(int argc, const char* const* argv);
-
- private:
-  CLI::App* add(CLI::App& parent, const std::string& name, const std::string& description,
-                const std::string& example);
-  /// Flags of a new command of type T, which `app` selects when it is on the command line.
-  template <class T>
-  T& selects(CLI::App* app) {
-    Entry& entry = entries_.emplace_back(Entry{app, T{}});
-    return std::get<T>(entry.command);
-  }
-  void add_demo();
-  void add_keygen();
-  void add_data();
-  void add_round();
-  void add_round_control();
-  void add_round_export();
-  void add_simulate();
-  void add_status();
-  void add_ledger_queries();
-  void add_proofs();
-  const CLI::App* innermost() const;
-
-  struct Entry {
-    CLI::App* app;
-    Command command;
-  };
-  CLI::App root_{"coshard: train one model together, and own it together", "coshard"};
-  std::deque<Entry> entries_;  // flags are bound by address
-};
-
 std::string found(const std::string& text) { return ", found \"" + text + "\""; }
+
+}  // namespace
 
 CLI::Validator whole_number(std::uint64_t min, std::uint64_t max) {
   const auto check = [min, max](const std::string& text) -> std::string {
@@ -81,6 +48,8 @@ CLI::Validator one_of(std::vector<std::string> choices) {
 void json_flag(CLI::App* app, bool& out) {
   app->add_flag("--json", out, "print one JSON object instead of text");
 }
+
+namespace {
 
 void ledger_flags(CLI::App* app, LedgerFlags& flags) {
   app->add_option("--ledger", flags.ledger,
@@ -114,6 +83,8 @@ std::vector<std::string> presets() {
   return {names.begin(), names.end()};
 }
 
+}  // namespace
+
 CLI::App* Grammar::add(CLI::App& parent, const std::string& name, const std::string& description,
                        const std::string& example) {
   CLI::App* app = parent.add_subcommand(name, description);
@@ -136,6 +107,11 @@ Grammar::Grammar() {
   add_simulate();
   add_status();
   add_ledger_queries();
+  add_revenue();
+  add_payout();
+  add_transfer();
+  add_bond();
+  add_key();
 }
 
 void Grammar::add_demo() {
@@ -208,8 +184,6 @@ void Grammar::add_data() {
       ->required();
   json_flag(app, flags.json);
 }
-
-constexpr const char* kId = "a round: its model's name, its folder, or the URL of its coordinator";
 
 void Grammar::add_round() {
   CLI::App* round = add(root_, "round", "launch a round and look after it", "");
@@ -289,6 +263,8 @@ void Grammar::add_round_export() {
   json_flag(app, flags.json);
 }
 
+namespace {
+
 /// An option whose text `parse` turns into a number.
 CLI::Option* quantity(CLI::App* app, const char* name, double& out, const char* description,
                       const char* example, Result<double> (*parse)(std::string_view)) {
@@ -300,6 +276,8 @@ CLI::Option* quantity(CLI::App* app, const char* name, double& out, const char* 
   return app->add_option_function<std::string>(name, take, description)
       ->check(CLI::Validator(check, example));
 }
+
+}  // namespace
 
 void Grammar::add_simulate() {
   CLI::App* app = add(root_, "simulate",
@@ -345,6 +323,9 @@ void Grammar::add_ledger_queries() {
                          "  coshard ownership gcide --ledger coshard-demo/ledger");
   auto& ownership = selects<OwnershipCommand>(owners);
   owners->add_option("model", ownership.model, "the model's name")->required();
+  owners->add_option("--distributor", ownership.distributor,
+                     "write posted units as a Merkle tree in the format of the npm package "
+                     "@openzeppelin/merkle-tree (bytes32 account, uint256 units)");
   ledger_flags(owners, ownership.flags);
 
   CLI::App* units = add(root_, "balance", "what an account owns of each model",
@@ -405,6 +386,8 @@ const CLI::App* Grammar::innermost() const {
   return app;
 }
 
+namespace {
+
 std::string full_name(const CLI::App& app) {
   const CLI::App* parent = app.get_parent();
   return parent == nullptr ? app.get_name() : full_name(*parent) + " " + app.get_name();
@@ -445,6 +428,8 @@ std::string one_line(std::string text) {
   return text;
 }
 
+}  // namespace
+
 Result<std::optional<Command>> Grammar::parse(int argc, const char* const* argv) {
   try {
     root_.parse(argc, argv);
@@ -464,8 +449,6 @@ Result<std::optional<Command>> Grammar::parse(int argc, const char* const* argv)
   }
   return std::nullopt;
 }
-
-}  // namespace
 
 Result<std::optional<Command>> parse_command_line(int argc, const char* const* argv) {
   return Grammar().parse(argc, argv);

@@ -1,5 +1,5 @@
 // The command line of coshard: a struct per command is its flags, parsed and checked before any
-// file is opened. The one file that sees CLI11 is command_line.cpp. Home thread: main.
+// file is opened. The files that see CLI11 are command_line*.cpp and grammar.h. Home thread: main.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "node/cli/demo_disturbance.h"
+#include "node/cli/money_flags.h"
 #include "protocol/base/error.h"
 
 namespace coshard::cli {
@@ -118,6 +119,7 @@ struct LedgerFlags {
 
 struct OwnershipCommand {
   std::string model;
+  std::optional<Path> distributor;  ///< file to write the Merkle tree of owners to
   LedgerFlags flags;
 };
 
@@ -150,7 +152,10 @@ using Command =
     std::variant<DemoCommand, KeygenCommand, PrepareCommand, LaunchCommand, RoundListCommand,
                  RoundStatusCommand, RoundWatchCommand, RoundControlCommand, RoundExportCommand,
                  SimulateCommand, NodeStatusCommand, OwnershipCommand, BalanceCommand,
-                 StatementCommand, ProofCommand, VerifyCommand>;
+                 StatementCommand, ProofCommand, VerifyCommand, RevenueRecordCommand,
+                 RevenueCorrectCommand, PayoutExportCommand, PayoutConfirmCommand,
+                 TransferOfferCommand, TransferAcceptCommand, TransferSubmitCommand, BondCommand,
+                 KeyRotateCommand, KeyRevokeCommand, KeyRecoveryCommand>;
 
 /// Nothing when help or the version was asked for (and printed). kInvalidArgument in one line that
 /// ends with the help to read.

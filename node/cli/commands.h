@@ -24,5 +24,16 @@ int run(const BalanceCommand& command);
 int run(const StatementCommand& command);
 int run(const VerifyCommand& command);
 int run(const ProofCommand& command);
+int run(const RevenueRecordCommand& command);
+int run(const RevenueCorrectCommand& command);
+int run(const PayoutExportCommand& command);
+int run(const PayoutConfirmCommand& command);
+int run(const TransferOfferCommand& command);
+int run(const TransferAcceptCommand& command);
+int run(const TransferSubmitCommand& command);
+int run(const BondCommand& command);
+int run(const KeyRotateCommand& command);
+int run(const KeyRevokeCommand& command);
+int run(const KeyRecoveryCommand& command);
 
 }  // namespace coshard::cli

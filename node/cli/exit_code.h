@@ -22,4 +22,11 @@ inline int report(const Error& error, ExitCode code) {
   return code;
 }
 
+/// The same, with the code that the error asks for: a flag or file that is wrong, or a refusal.
+inline int report_refusal(const Error& error) {
+  const bool bad_input =
+      error.code == ErrorCode::kInvalidArgument || error.code == ErrorCode::kNotFound;
+  return report(error, bad_input ? kBadInput : kFailed);
+}
+
 }  // namespace coshard::cli

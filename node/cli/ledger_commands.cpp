@@ -44,6 +44,7 @@ int run_on_ledger(const LedgerFlags& flags, LedgerQuery query, Query run_query) 
 int run(const OwnershipCommand& command) {
   LedgerQuery query;
   query.model = command.model;
+  query.distributor = command.distributor.value_or("");
   return run_on_ledger(command.flags, query, run_ownership);
 }
 

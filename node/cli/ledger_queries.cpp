@@ -4,11 +4,15 @@
 #include <algorithm>
 #include <array>
 #include <ctime>
+#include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
 
+#include "ledger/distributor.h"
 #include "node/cli/exit_code.h"
 #include "node/cli/ledger_folder.h"
 #include "node/cli/ledger_proofs.h"
+#include "node/cli/ledger_words.h"
 #include "node/progress.h"
 #include "protocol/base/int128.h"
 
@@ -73,6 +77,12 @@ std::string utc(std::uint64_t milliseconds) {
   return std::string(text.data(), length);
 }
 
+/// Micro-units. Of the revenue, what is neither paid, on its way nor held is owed to owners.
+Json describe(const ledger::MoneyTotals& money, const std::string& currency) {
+  return {{"currency", currency},         {"revenue", money.revenue}, {"paid", money.paid},
+          {"in_flight", money.in_flight}, {"held", money.held},       {"deficit", money.deficit}};
+}
+
 Json describe(const ledger::VerifiedLedger& ledger) {
   const ledger::UnitTotals totals = ledger.accounts.totals();
   return {{"model", ledger.accounts.genesis().model},
@@ -85,11 +95,24 @@ Json describe(const ledger::VerifiedLedger& ledger) {
             {"posted", totals.posted},
             {"pending", totals.pending},
             {"burnt", totals.burnt},
-            {"remaining", totals.remaining}}}};
+            {"remaining", totals.remaining}}},
+          {"money", describe(ledger.accounts.money(), ledger.accounts.genesis().currency)}};
 }
 
 Json describe(const Balance& balance) {
   return {{"posted", balance.posted}, {"pending", balance.pending}};
+}
+
+/// What an account has in a model, in the order of its columns below.
+Json describe(const ledger::Accounts& accounts, const AccountId& account) {
+  const Balance balance = accounts.balance(account);
+  Json row = describe(balance);
+  row["bonded"] = accounts.bonded_units(account);
+  row["free"] = accounts.free_units(account);
+  row["owed"] = balance.owed;  // micro-units, as the two below
+  row["in_flight"] = balance.in_flight;
+  row["currency"] = accounts.genesis().currency;
+  return row;
 }
 
 void print_heading(std::ostream& out, const ledger::VerifiedLedger& ledger) {
@@ -98,10 +121,39 @@ void print_heading(std::ostream& out, const ledger::VerifiedLedger& ledger) {
       << "\n";
 }
 
+void print_money(std::ostream& out, const ledger::Accounts& accounts) {
+  const ledger::MoneyTotals& money = accounts.money();
+  const std::string& currency = accounts.genesis().currency;
+  if (money.revenue == 0) return;
+  out << "money: revenue " << money_text(money.revenue, currency) << ", of which paid "
+      << money_text(money.paid, currency) << ", on its way "
+      << money_text(money.in_flight, currency);
+  if (money.held > 0)
+    out << ", held until somebody owns units " << money_text(money.held, currency);
+  if (money.deficit > 0)
+    out << "; spread too much before a correction " << money_text(money.deficit, currency);
+  out << "\n";
+}
+
 void print_totals(std::ostream& out, const ledger::UnitTotals& totals) {
   out << "units: cap " << render_count(totals.cap) << " = posted " << render_count(totals.posted)
       << " + pending " << render_count(totals.pending) << " + burnt " << render_count(totals.burnt)
       << " + not yet emitted " << render_count(totals.remaining) << "\n";
+}
+
+/// Micro-units that reached the account. The fold keeps what is owed and on its way, the log what
+/// arrived.
+std::uint64_t paid_to(const ledger::VerifiedLedger& ledger, const AccountId& account) {
+  std::map<std::uint64_t, std::uint64_t> begun;
+  std::uint64_t paid = 0;
+  for (const ledger::VerifiedEntry& entry : ledger.entries) {
+    if (const auto* one = std::get_if<ledger::PayoutInitiated>(&entry.body.leaf)) {
+      if (one->account == account) begun[one->number] = one->amount;
+    } else if (const auto* end = std::get_if<ledger::PayoutFinal>(&entry.body.leaf)) {
+      if (end->account == account && end->paid) paid += begun[end->number];
+    }
+  }
+  return paid;
 }
 
 struct Event {
@@ -110,53 +162,13 @@ struct Event {
   Balance after;
 };
 
-/// What an entry says about the account, or nothing; `before` and `after` are its balances.
-std::string concern(const ledger::Leaf& leaf, const ledger::Accounts& accounts,
-                    const AccountId& account, const Balance& before, const Balance& after) {
-  const auto is_own = [&](const NodeId& node) {
-    const ledger::Registration* known = accounts.find_node(node);
-    return known != nullptr && known->account == account;
-  };
-  if (const auto* one = std::get_if<ledger::IdentityRegister>(&leaf)) {
-    const auto certificate = crypto::NodeCertificate::decode(one->certificate);
-    return certificate && certificate->account() == account
-               ? "node " + certificate->node().short_hex() + " registered"
-               : "";
-  }
-  if (const auto* one = std::get_if<ledger::IdentityRevoke>(&leaf)) {
-    return is_own(one->node) ? "node " + one->node.short_hex() + " revoked" : "";
-  }
-  if (const auto* one = std::get_if<ledger::WorkBatch>(&leaf)) {
-    if (!is_own(one->node)) return "";
-    return "node " + one->node.short_hex() + ", stage " + std::to_string(one->stage.value) +
-           ", epoch " + std::to_string(one->epoch.value) + ": " +
-           render_count(one->units + one->repairs) + " units of work, " +
-           render_count(one->tokens) + " tokens";
-  }
-  if (const auto* one = std::get_if<ledger::Credit>(&leaf)) {
-    std::string text;
-    for (const ledger::CreditLine& line : one->lines) {
-      if (line.account != account) continue;
-      text += (text.empty() ? "epoch " + std::to_string(one->epoch.value) + ": " : ", ") +
-              render_count(line.units) + " for " + std::string(to_string(line.role));
-    }
-    return text;
-  }
-  if (before == after) return "";
-  if (const auto* one = std::get_if<ledger::CreditPost>(&leaf)) {
-    return "epoch " + std::to_string(one->epoch.value) + ": " +
-           render_count(after.posted - before.posted) + " owned now";
-  }
-  return render_count(before.pending - after.pending) + " pending units taken back";
-}
-
 std::vector<Event> events_of(const ObservedLedger& observed, const AccountId& account) {
   std::vector<Event> out;
   Balance before;
   for (std::size_t i = 0; i < observed.ledger.entries.size(); ++i) {
     const ledger::VerifiedEntry& entry = observed.ledger.entries[i];
     const Balance after = observed.balances[i];
-    std::string what = concern(entry.body.leaf, observed.ledger.accounts, account, before, after);
+    std::string what = words_for(entry.body.leaf, observed.ledger.accounts, account, before, after);
     if (!what.empty()) out.push_back({&entry, std::move(what), after});
     before = after;
   }
@@ -195,6 +207,18 @@ int with_account(const LedgerQuery& query, std::ostream& err, Answer answer) {
   return kDone;
 }
 
+/// The tree's root, once its file is written.
+Result<Hash> write_distributor(const ledger::Accounts& accounts,
+                               const std::filesystem::path& file) {
+  COSHARD_ASSIGN(const ledger::DistributorTree tree,
+                 ledger::distributor_tree(ledger::distributor_shares(accounts)));
+  std::ofstream out(file, std::ios::binary | std::ios::trunc);
+  out << ledger::distributor_json(tree);
+  out.close();
+  if (out) return tree.nodes.front();
+  return fail(ErrorCode::kInvalidArgument, file.string() + ": could not be written");
+}
+
 }  // namespace
 
 int run_ownership(const LedgerQuery& query, std::ostream& out, std::ostream& err) {
@@ -204,6 +228,12 @@ int run_ownership(const LedgerQuery& query, std::ostream& out, std::ostream& err
   if (!read) return unverified(err, read.error());
   const ledger::VerifiedLedger& ledger = read->ledger;
   const ledger::UnitTotals totals = ledger.accounts.totals();
+  std::optional<Hash> tree_root;
+  if (!query.distributor.empty()) {
+    const auto written = write_distributor(ledger.accounts, query.distributor);
+    if (!written) return problem(err, written.error());
+    tree_root = *written;
+  }
   std::vector<std::pair<AccountId, Balance>> owners(ledger.accounts.balances().begin(),
                                                     ledger.accounts.balances().end());
   std::stable_sort(owners.begin(), owners.end(), [](const auto& a, const auto& b) {
@@ -211,9 +241,10 @@ int run_ownership(const LedgerQuery& query, std::ostream& out, std::ostream& err
   });
   if (query.json) {
     Json json = describe(ledger);
+    if (tree_root) json["distributor_root"] = "0x" + to_hex(*tree_root);
     json["owners"] = Json::array();
     for (const auto& [account, balance] : owners) {
-      Json row = describe(balance);
+      Json row = describe(ledger.accounts, account);
       row["account"] = account.hex();
       row["share_ppm"] = share_ppm(balance, totals);
       json["owners"].push_back(std::move(row));
@@ -222,29 +253,47 @@ int run_ownership(const LedgerQuery& query, std::ostream& out, std::ostream& err
     return kDone;
   }
   print_heading(out, ledger);
+  const bool has_money = ledger.accounts.money().revenue > 0;
   std::vector<std::vector<std::string>> rows{{"ACCOUNT", "POSTED", "PENDING", "SHARE"}};
-  for (const auto& [account, balance] : owners) {
-    rows.push_back({account.hex(), render_count(balance.posted), render_count(balance.pending),
-                    percent(share_ppm(balance, totals))});
+  if (has_money) rows.front().insert(rows.front().end(), {"OWED", "IN FLIGHT"});
+  for (const auto& [account, settled] : owners) {
+    rows.push_back({account.hex(), render_count(settled.posted), render_count(settled.pending),
+                    percent(share_ppm(settled, totals))});
+    if (!has_money) continue;
+    const Balance balance = ledger.accounts.balance(account);
+    const std::string& currency = ledger.accounts.genesis().currency;
+    rows.back().push_back(money_text(balance.owed, currency));
+    rows.back().push_back(money_text(balance.in_flight, currency));
   }
   print_table(out, rows, 1);
   print_totals(out, totals);
+  print_money(out, ledger.accounts);
+  if (tree_root)
+    out << "distributor: " << query.distributor.string() << ", root 0x" << to_hex(*tree_root)
+        << "\n";
   return kDone;
 }
 
 int run_balance(const LedgerQuery& query, std::ostream& out, std::ostream& err) {
   return with_account(query, err, [&](const AccountView& view) {
     Json models = Json::array();
-    std::vector<std::vector<std::string>> rows{{"MODEL", "POSTED", "PENDING", "OWED", "PAID"}};
+    std::vector<std::vector<std::string>> rows{
+        {"MODEL", "POSTED", "PENDING", "BONDED", "FREE", "OWED", "IN FLIGHT", "PAID"}};
     for (const ObservedLedger& one : view.ledgers) {
-      const Balance balance = one.ledger.accounts.balance(view.account);
-      Json row = describe(balance);
-      row["model"] = one.ledger.accounts.genesis().model;
-      row["owed"] = 0;  // no revenue is booked in ledgers of this version
-      row["paid"] = 0;
+      const ledger::Accounts& accounts = one.ledger.accounts;
+      const std::string& currency = accounts.genesis().currency;
+      Json row = describe(accounts, view.account);
+      row["paid"] = paid_to(one.ledger, view.account);
+      row["model"] = accounts.genesis().model;
+      const auto count = [&](const char* key) {
+        return render_count(row[key].get<std::uint64_t>());
+      };
+      const auto money = [&](const char* key) {
+        return money_text(row[key].get<std::uint64_t>(), currency);
+      };
+      rows.push_back({accounts.genesis().model, count("posted"), count("pending"), count("bonded"),
+                      count("free"), money("owed"), money("in_flight"), money("paid")});
       models.push_back(std::move(row));
-      rows.push_back({one.ledger.accounts.genesis().model, render_count(balance.posted),
-                      render_count(balance.pending), "0", "0"});
     }
     if (query.json) {
       out << Json{{"account", view.account.hex()}, {"models", models}}.dump(2) << "\n";
@@ -259,7 +308,7 @@ int run_statement(const LedgerQuery& query, std::ostream& out, std::ostream& err
   return with_account(query, err, [&](const AccountView& view) {
     Json json{{"account", view.account.hex()}, {"events", Json::array()}};
     std::vector<std::vector<std::string>> rows{
-        {"MODEL", "INDEX", "TIME", "ENTRY", "WHAT", "POSTED", "PENDING"}};
+        {"MODEL", "INDEX", "TIME", "ENTRY", "WHAT", "POSTED", "PENDING", "OWED"}};
     for (const ObservedLedger& one : view.ledgers) {
       const std::string model = one.ledger.accounts.genesis().model;
       for (const Event& event : events_of(one, view.account)) {
@@ -270,10 +319,13 @@ int run_statement(const LedgerQuery& query, std::ostream& out, std::ostream& err
                                   {"entry", type},
                                   {"what", event.what},
                                   {"posted", event.after.posted},
-                                  {"pending", event.after.pending}});
+                                  {"pending", event.after.pending},
+                                  {"owed", event.after.owed},
+                                  {"in_flight", event.after.in_flight}});
         rows.push_back({model, std::to_string(event.entry->index.value), utc(event.entry->seq_ms),
                         type, event.what, render_count(event.after.posted),
-                        render_count(event.after.pending)});
+                        render_count(event.after.pending),
+                        money_text(event.after.owed, one.ledger.accounts.genesis().currency)});
       }
     }
     if (query.json) {

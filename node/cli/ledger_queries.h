@@ -26,6 +26,8 @@ struct LedgerQuery {
   /// proof: which entry, and the file to write.
   std::uint64_t index = 0;
   std::filesystem::path out;
+  /// ownership: where the Merkle tree of owners goes; empty: nowhere.
+  std::filesystem::path distributor;
   bool json = false;
 };
 

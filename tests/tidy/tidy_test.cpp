@@ -57,6 +57,7 @@ const std::vector<std::pair<std::string, std::string>>& third_party() {
       {R"(^openssl/)", R"(^(crypto/[^/]*\.cpp|tests/))"},
       {R"(^zmq)", R"(^(protocol/transport/(zmq_|zap_|reactor)[^/]*|tests/))"},
       {R"(^google/protobuf)", R"(^(protocol/wire/[^/]*\.cpp|tests/))"},
+      {R"(^crypto\+\+/)", R"(^ledger/distributor\.cpp$)"},
       {R"(^sqlite3)", R"(^(ledger/store/[^/]*\.cpp|node/coordinator/[^/]*\.cpp|tests/))"},
       {R"(^libpq)", R"(^ledger/store/[^/]*\.cpp$)"},
       {R"(^spdlog)", R"(^node/logging\.cpp$)"},
