@@ -332,6 +332,9 @@ void Grammar::add_ledger_queries() {
                         "  coshard balance 3fa1… --ledger coshard-demo/ledger");
   auto& balance = selects<BalanceCommand>(units);
   units->add_option("account", balance.account, "account id, or its first digits")->required();
+  units->add_option("--proof", balance.proof,
+                    "write a proof of the balance at the last snapshot, to be checked without the "
+                    "ledger (coshard verify --proof FILE)");
   ledger_flags(units, balance.flags);
 
   CLI::App* events = add(root_, "statement", "every ledger event of an account, with log indices",

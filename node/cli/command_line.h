@@ -125,6 +125,7 @@ struct OwnershipCommand {
 
 struct BalanceCommand {
   std::string account;
+  std::optional<Path> proof;  ///< file to write the two inclusion proofs to
   LedgerFlags flags;
 };
 

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <iostream>
 
+#include "node/cli/balance_proof.h"
 #include "node/cli/commands.h"
 #include "node/cli/exit_code.h"
 #include "node/cli/ledger_mirror.h"
@@ -51,7 +52,8 @@ int run(const OwnershipCommand& command) {
 int run(const BalanceCommand& command) {
   LedgerQuery query;
   query.account = command.account;
-  return run_on_ledger(command.flags, query, run_balance);
+  query.out = command.proof.value_or("");
+  return run_on_ledger(command.flags, query, command.proof ? run_balance_proof : run_balance);
 }
 
 int run(const StatementCommand& command) {

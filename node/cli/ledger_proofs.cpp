@@ -8,6 +8,7 @@
 #include "ledger/evidence.h"
 #include "ledger/proof_file.h"
 #include "ledger/tree_path.h"
+#include "node/cli/balance_proof.h"
 #include "node/cli/exit_code.h"
 #include "node/cli/ledger_folder.h"
 #include "node/cli/ledger_trust.h"
@@ -55,6 +56,14 @@ Result<Bytes> read_entry(const fs::path& folder, const ledger::VerifiedLedger& l
   return fail(ErrorCode::kCorruption, disk.describe(tile.path()) + ": changed while it was read");
 }
 
+std::string list(const std::vector<std::string>& names) {
+  std::string out;
+  for (const std::string& name : names) out += (out.empty() ? "" : ", ") + name;
+  return out.empty() ? "nobody" : out;
+}
+
+}  // namespace
+
 Result<ledger::ProofFile> make_proof(const LedgerQuery& query) {
   COSHARD_ASSIGN(const std::vector<fs::path> folders, find_ledgers(query, /*only_one=*/true));
   COSHARD_ASSIGN(const ObservedLedger read,
@@ -71,14 +80,6 @@ Result<ledger::ProofFile> make_proof(const LedgerQuery& query) {
   proof.note = ledger.note;
   return proof;
 }
-
-std::string list(const std::vector<std::string>& names) {
-  std::string out;
-  for (const std::string& name : names) out += (out.empty() ? "" : ", ") + name;
-  return out.empty() ? "nobody" : out;
-}
-
-}  // namespace
 
 int run_make_proof(const LedgerQuery& query, std::ostream& out, std::ostream& err) {
   const auto proof = make_proof(query);
@@ -113,6 +114,7 @@ int run_check_proof(const fs::path& file, const fs::path& entry_file, const Ledg
                kBadInput);
   const auto text = read_file(file, 4 * limits::kNoteBytesMax);
   if (!text) return say(err, text.error(), kBadInput);
+  if (is_balance_proof(*text)) return run_check_balance(*text, query, out, err);
   const auto proof = ledger::ProofFile::parse(*text);
   if (!proof) return say(err, proof.error().within(file.string()), kBadInput);
   Bytes entry = proof->extra.value_or(Bytes{});

@@ -3,10 +3,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "ledger/proof_file.h"
 #include "ledger/verify.h"
 #include "node/cli/ledger_queries.h"
 
 namespace coshard::cli {
+
+/// The proof of entry `query.index` under the checkpoint as published.
+Result<ledger::ProofFile> make_proof(const LedgerQuery& query);
 
 /// Writes a .tlog-proof of entry `query.index` to `query.out`, under the checkpoint as published.
 int run_make_proof(const LedgerQuery& query, std::ostream& out, std::ostream& err);

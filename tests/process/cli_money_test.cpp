@@ -267,6 +267,29 @@ TEST_F(CliMoney, QueriesSayMoneyAndUnitsInWords) {
   EXPECT_TRUE(WEXITSTATUS(loaded) == 0 || WEXITSTATUS(loaded) == 77) << "77: not installed";
 }
 
+TEST_F(CliMoney, ABalanceIsProvedWithoutTheLedger) {
+  finish_round();
+  const std::string ledger = dir() + "/ledger";
+  const Path file = folder_.path() / "balance.proof";
+  const Ran made =
+      coshard({"balance", account(1).hex(), "--ledger", ledger, "--proof", file.string()});
+  ASSERT_EQ(made.status, 0) << made.output;
+  std::string vkey = read_text(folder_.coordinator_dir() / "ledger/mite/log.vkey");
+  vkey.pop_back();
+  const std::vector<std::string> check{"verify", "--proof", file.string(),
+                                       "--vkey", vkey,      "--json"};
+  const Ran checked = coshard(check);
+  ASSERT_EQ(checked.status, 0) << checked.output;
+  EXPECT_EQ(Json::parse(checked.output)["posted"], posted(1));
+  const std::string text = read_text(file);
+  for (std::size_t at = 19; at < text.size(); at += 7) {
+    std::string changed = text;
+    changed[at] = changed[at] == 'A' ? 'B' : 'A';
+    write_text(file, changed);
+    ASSERT_NE(coshard(check).status, 0) << "changed at " << at;
+  }
+}
+
 TEST_F(CliMoney, BadUseIsSaidInOneLine) {
   finish_round();
   const std::pair<std::vector<std::string>, const char*> cases[] = {

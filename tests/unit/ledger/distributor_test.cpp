@@ -48,7 +48,7 @@ TEST(Distributor, IsWrittenInItsFormat) {
   EXPECT_EQ(json["format"], "standard-v1");
   EXPECT_EQ(json["leafEncoding"], nlohmann::json::parse(R"(["bytes32", "uint256"])"));
   EXPECT_EQ(json["tree"].size(), 9U);
-  EXPECT_EQ(json["values"][1]["value"][0], "0x" + std::string(shares(2)[1].account.hex()));
+  EXPECT_EQ(json["values"][1]["value"][0].get<std::string>(), "0x" + shares(2)[1].account.hex());
   EXPECT_EQ(json["values"][1]["value"][1], "2007");
   EXPECT_EQ(json["values"][1]["treeIndex"], 6);
 }
