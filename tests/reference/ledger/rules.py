@@ -119,7 +119,8 @@ def credit(state, context, leaf):
     epoch = state.epoch(leaf["epoch"])
     require(not state.burnt_rest and state.stages > 1, "nobody is credited")
     require(epoch and epoch.status in ("closed", "voided") and epoch.is_complete(), "not due")
-    require(epoch.status == "closed" or epoch.close["last_step"] <= state.covered, "not covered")
+    settled = min(state.covered, state.committed)
+    require(epoch.status == "closed" or epoch.close["last_step"] <= settled, "not covered")
     require(leaf["lines"] == state.lines_of(epoch), "other lines than the work leads to")
     for line in leaf["lines"]:
         state.units["remaining"] -= line["units"]
