@@ -8,6 +8,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <span>
 #include <vector>
 
 #include "crypto/identity.h"
@@ -255,6 +256,17 @@ class Accounts {
   /// The state that serialize() wrote; kCorruption for anything else. Trusts its numbers.
   static Result<Accounts> restore(ByteView state);
 
+  /// For an index, which keeps accounts apart so that a question about one reads one: what all of
+  /// them are judged by, and what is one account's own.
+  Bytes serialize_frame() const;
+  Bytes serialize_account(const AccountId& account) const;
+  /// An Accounts that answers questions about `accounts` (balances, what is free, bonded or on its
+  /// way, recovery), totals, nodes, keys and parameters as the whole one would. It knows of no
+  /// other account, of epochs no more than how many there are, of no revenue: nothing can be
+  /// applied to it. kCorruption as restore().
+  static Result<Accounts> restore_view(ByteView frame_bytes,
+                                       std::span<const std::pair<AccountId, Bytes>> accounts);
+
   /// Adds up every account and compares with the totals, which apply() keeps as it goes; aborts
   /// where they differ. O(accounts): a snapshot does it, and tests.
   void check_sums() const;
@@ -270,6 +282,8 @@ class Accounts {
     AccountId account;  ///< an owner's, where the leaf is one that owners sign
   };
 
+  template <class Codec, class Self>
+  static void frame(Codec& codec, Self& self);
   template <class Codec, class Self>
   static void state(Codec& codec, Self& self);
 
