@@ -26,11 +26,12 @@ struct Balance : PoolShare {
   std::uint64_t in_flight = 0;  ///< micro-units on their way out
   std::uint64_t entries = 0;    ///< that the owner signed: his next one has the next number
   std::uint64_t payouts = 0;    ///< begun
+  std::uint64_t paid = 0;       ///< micro-units that arrived
   bool operator==(const Balance&) const = default;
   template <class Codec, class Self>
   static void state(Codec& codec, Self& self) {
     codec(self.posted, self.owed, self.frac, self.last, self.pending, self.bonded, self.in_flight,
-          self.entries, self.payouts);
+          self.entries, self.payouts, self.paid);
   }
 };
 

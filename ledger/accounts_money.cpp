@@ -106,6 +106,7 @@ Result<void> Accounts::on(const Context&, const PayoutFinal& leaf) {
   Balance& balance = balances_.at(leaf.account);
   balance.in_flight -= found->second;
   if (leaf.paid) {
+    balance.paid += found->second;
     pool_.arrived(found->second);
   } else {
     pool_.came_back(balance, found->second);

@@ -135,7 +135,6 @@ Result<void> LedgerIndex::grow(const LogGrowth& growth, const FoundCheckpoint& f
     batch.position = position_;
     batch.first = position_.size();
     Result<void> done = fold(growth, at, end, batch);
-    if (done && batch.first == 0) done = check_key(growth.folder());
     if (done) done = commit(batch, found);
     if (!done) {
       whole_.reset();  // it has entries that the file has not
@@ -146,13 +145,6 @@ Result<void> LedgerIndex::grow(const LogGrowth& growth, const FoundCheckpoint& f
     at = end;
   }
   return {};
-}
-
-Result<void> LedgerIndex::check_key(const LogFolder& folder) const {
-  const Genesis& genesis = whole_->genesis();
-  if (key_ == NoteKey{genesis.origin, genesis.log_key}) return {};
-  return fail(ErrorCode::kCorruption,
-              folder.describe("log.vkey") + ": is not the key that the genesis entry names");
 }
 
 /// Bundles are read, checked and their signatures verified by several threads, a group at a time;

@@ -52,7 +52,8 @@ class LedgerIndex {
   /// Opens or makes the index of the log with this key. Errors of the file system only.
   static Result<LedgerIndex> open(IndexOptions options, const NoteKey& key);
 
-  /// Verifies and folds what is new under `found`, whose signatures have been checked. Errors:
+  /// Verifies and folds what is new under `found`, whose signatures have been checked; that the key
+  /// is the log's, check_log_key() says afterwards. Errors:
   /// kCorruption naming file and entry; fork() then tells whether the log showed two histories.
   /// kFailedPrecondition: the checkpoint is older than what was verified before. kUnavailable or
   /// kResourceExhausted: folder or index cannot be read or written. What was committed stays.
@@ -92,7 +93,6 @@ class LedgerIndex {
   bool in_memory() const { return options_.file.empty(); }
   Result<void> open_file();
   Result<void> make_anew();
-  Result<void> check_key(const LogFolder& folder) const;
   Result<void> bring_up_once(const LogFolder& folder, const FoundCheckpoint& found);
   Result<void> load();
   Result<void> grow(const LogGrowth& growth, const FoundCheckpoint& found);

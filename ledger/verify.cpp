@@ -22,19 +22,6 @@ tl::unexpected<Error> another_key(const LogFolder& folder, const NoteKey& pinned
                  {ErrorCode::kPermissionDenied, "key " + pinned.vkey() + " was expected"});
 }
 
-Result<NoteKey> read_key(const LogFolder& folder, const std::optional<NoteKey>& pinned) {
-  COSHARD_ASSIGN(const Bytes bytes, folder.read("log.vkey", kVkeyBytesMax));
-  std::string_view text = as_text(bytes);
-  if (!text.ends_with('\n')) {
-    return at_file(folder, "log.vkey", {ErrorCode::kCorruption, "one line was expected"});
-  }
-  text.remove_suffix(1);
-  const auto key = NoteKey::parse_vkey(text);
-  if (!key) return at_file(folder, "log.vkey", {ErrorCode::kCorruption, key.error().message});
-  if (pinned && pinned->name != key->name) return another_key(folder, *pinned);
-  return *key;
-}
-
 /// Replays the entries; the first one that breaks a rule is named.
 Result<void> replay(const LogFolder& folder, const LogContents& contents,
                     const EntryObserver& observer, VerifiedLedger& out) {
@@ -55,27 +42,6 @@ Result<void> replay(const LogFolder& folder, const LogContents& contents,
     if (observer) observer(out.entries.back(), out.accounts);
   }
   return {};
-}
-
-/// The key in force is the genesis's or one that the key before it handed over to, so a reader who
-/// trusts any of them trusts the last.
-Result<void> check_log_key(const LogFolder& folder, const std::optional<NoteKey>& pinned,
-                           const VerifiedLedger& ledger) {
-  const std::string& origin = ledger.accounts.genesis().origin;
-  const std::vector<LogKey>& keys = ledger.accounts.log_keys();
-  if (pinned) {
-    const bool handed_over = std::any_of(keys.begin(), keys.end(), [&](const LogKey& one) {
-      return *pinned == NoteKey{origin, one.key};
-    });
-    if (!handed_over) return another_key(folder, *pinned);
-  }
-  if (ledger.key == NoteKey{origin, keys.back().key}) return {};
-  const bool both_sign = keys.size() > 1 && ledger.checkpoint.size <= keys.back().until;
-  if (both_sign && ledger.key == NoteKey{origin, keys[keys.size() - 2].key}) return {};
-  return at_file(folder, "log.vkey",
-                 {ErrorCode::kCorruption,
-                  keys.size() == 1 ? "is not the key that the genesis entry names"
-                                   : "is not the key that the log changed to: it is retired"});
 }
 
 Result<void> check_units_files(const LogFolder& folder, const VerifiedLedger& ledger) {
@@ -118,6 +84,60 @@ Result<void> check_no_other_files(const LogFolder& folder, const VerifiedLedger&
   return {};
 }
 
+Result<NoteKey> read_log_key(const LogFolder& folder, const std::optional<NoteKey>& pinned) {
+  COSHARD_ASSIGN(const Bytes bytes, folder.read("log.vkey", kVkeyBytesMax));
+  std::string_view text = as_text(bytes);
+  if (!text.ends_with('\n')) {
+    return at_file(folder, "log.vkey", {ErrorCode::kCorruption, "one line was expected"});
+  }
+  text.remove_suffix(1);
+  const auto key = NoteKey::parse_vkey(text);
+  if (!key) return at_file(folder, "log.vkey", {ErrorCode::kCorruption, key.error().message});
+  if (pinned && pinned->name != key->name) return another_key(folder, *pinned);
+  return *key;
+}
+
+}  // namespace
+
+/// The key in force is the genesis's or one that the key before it handed over to, so a reader who
+/// trusts any of them trusts the last.
+Result<void> check_log_key(const LogFolder& folder, const LogHead& head, const Accounts& accounts) {
+  const std::string& origin = accounts.genesis().origin;
+  const std::vector<LogKey>& keys = accounts.log_keys();
+  if (head.trusted) {
+    const bool handed_over = std::any_of(keys.begin(), keys.end(), [&](const LogKey& one) {
+      return *head.trusted == NoteKey{origin, one.key};
+    });
+    if (!handed_over) return another_key(folder, *head.trusted);
+  }
+  if (head.key == NoteKey{origin, keys.back().key}) return {};
+  const bool both_sign = keys.size() > 1 && head.checkpoint.size <= keys.back().until;
+  if (both_sign && head.key == NoteKey{origin, keys[keys.size() - 2].key}) return {};
+  return at_file(folder, "log.vkey",
+                 {ErrorCode::kCorruption,
+                  keys.size() == 1 ? "is not the key that the genesis entry names"
+                                   : "is not the key that the log changed to: it is retired"});
+}
+
+Result<LogHead> read_head(const LogFolder& folder, const ReaderTrust& trust) {
+  LogHead out;
+  COSHARD_ASSIGN(out.key, read_log_key(folder, trust.pinned));
+  COSHARD_ASSIGN(const Bytes note, folder.read("checkpoint", limits::kNoteBytesMax));
+  out.note = as_text(note);
+  // A policy names its logs itself, and may know one by a key that has handed over since.
+  const bool named = !trust.policy.logs().empty();
+  const auto opened =
+      open_cosigned(out.note, trust.policy, named ? std::nullopt : std::optional(out.key));
+  if (!opened) return at_file(folder, "checkpoint", opened.error());
+  out.checkpoint = opened->checkpoint;
+  out.witnesses = opened->witnesses;
+  out.trusted = named && !trust.pinned ? opened->log : trust.pinned;
+  if (out.checkpoint.size > 0) return out;
+  return at_file(folder, "checkpoint", {ErrorCode::kCorruption, "the log has no genesis entry"});
+}
+
+namespace {
+
 struct ReadResult {
   VerifiedLedger ledger;
   LogContents contents;
@@ -126,24 +146,14 @@ struct ReadResult {
 Result<ReadResult> read_all(const LogFolder& folder, const ReaderTrust& trust,
                             const EntryObserver& observer) {
   ReadResult out;
-  COSHARD_ASSIGN(out.ledger.key, read_key(folder, trust.pinned));
-  COSHARD_ASSIGN(const Bytes note, folder.read("checkpoint", limits::kNoteBytesMax));
-  out.ledger.note = as_text(note);
-  // A policy names its logs itself, and may know one by a key that has handed over since.
-  const bool named = !trust.policy.logs().empty();
-  const auto opened = open_cosigned(out.ledger.note, trust.policy,
-                                    named ? std::nullopt : std::optional(out.ledger.key));
-  if (!opened) return at_file(folder, "checkpoint", opened.error());
-  const Checkpoint* const checkpoint = &opened->checkpoint;
-  out.ledger.checkpoint = *checkpoint;
-  out.ledger.witnesses = opened->witnesses;
-  if (checkpoint->size == 0) {
-    return at_file(folder, "checkpoint", {ErrorCode::kCorruption, "the log has no genesis entry"});
-  }
-  COSHARD_ASSIGN(out.contents, read_log(folder, *checkpoint));
+  COSHARD_ASSIGN(const LogHead head, read_head(folder, trust));
+  out.ledger.key = head.key;
+  out.ledger.checkpoint = head.checkpoint;
+  out.ledger.note = head.note;
+  out.ledger.witnesses = head.witnesses;
+  COSHARD_ASSIGN(out.contents, read_log(folder, head.checkpoint));
   COSHARD_TRY(replay(folder, out.contents, observer, out.ledger));
-  COSHARD_TRY(
-      check_log_key(folder, named && !trust.pinned ? opened->log : trust.pinned, out.ledger));
+  COSHARD_TRY(check_log_key(folder, head, out.ledger.accounts));
   return out;
 }
 

@@ -44,6 +44,23 @@ struct VerifiedLedger {
   std::vector<VerifiedEntry> entries;
 };
 
+/// A log's checkpoint as a reader finds it.
+struct LogHead {
+  NoteKey key;  ///< log.vkey
+  Checkpoint checkpoint;
+  std::string note;                    ///< the file `checkpoint`, verbatim
+  std::vector<std::string> witnesses;  ///< of the policy, who cosigned it
+  std::optional<NoteKey> trusted;      ///< must be one of the log's keys; nothing: any
+};
+
+/// Reads log.vkey and checkpoint and checks signatures and quorum; the checkpoint is of one entry
+/// at least. Errors as read_ledger's.
+Result<LogHead> read_head(const LogFolder& folder, const ReaderTrust& trust);
+
+/// That the head's key is the log's by what `accounts` (its entries) say, and that the trusted one
+/// is it or handed over to it. kPermissionDenied or kCorruption.
+Result<void> check_log_key(const LogFolder& folder, const LogHead& head, const Accounts& accounts);
+
 /// Told of each entry, with the accounts as they are after it.
 using EntryObserver = std::function<void(const VerifiedEntry&, const Accounts&)>;
 

@@ -42,6 +42,10 @@ Config default_config(const Environment& environment) {
   return {std::nullopt, state / "rounds", state / "node"};
 }
 
+std::filesystem::path cache_folder(const Environment& environment) {
+  return base_folder(environment, "XDG_CACHE_HOME", ".cache") / "coshard";
+}
+
 Result<Config> parse_config(std::string_view text, std::string_view file_name,
                             const Environment& environment) {
   COSHARD_ASSIGN(const TomlTable document, parse_toml(text, file_name));

@@ -28,6 +28,9 @@ struct Config {
 /// Without a file: $XDG_STATE_HOME (or ~/.local/state) /coshard/{rounds,node}.
 Config default_config(const Environment& environment);
 
+/// $XDG_CACHE_HOME (or ~/.cache) /coshard: what can be made again.
+std::filesystem::path cache_folder(const Environment& environment);
+
 /// `text` over the defaults. kInvalidArgument "FILE:LINE: …" for unknown keys or false types.
 Result<Config> parse_config(std::string_view text, std::string_view file_name,
                             const Environment& environment);

@@ -62,6 +62,15 @@ void ledger_flags(CLI::App* app, LedgerFlags& flags) {
   json_flag(app, flags.json);
 }
 
+void index_flags(CLI::App* app, IndexFlags& flags) {
+  CLI::Option* none = app->add_flag("--no-index", flags.none,
+                                    "verify the whole log again instead of what is new in it");
+  app->add_option("--index", flags.folder,
+                  "folder of your verified indexes (default: ~/.cache/coshard/index)")
+      ->excludes(none);
+  app->add_option("--at", flags.at, "the state when the log had this many entries");
+}
+
 void disturbances(CLI::App* app, DemoCommand& flags, Disturbance::Kind kind, const char* name,
                   const char* description) {
   const auto check = [kind](const std::string& text) -> std::string {
@@ -327,6 +336,7 @@ void Grammar::add_ledger_queries() {
                      "write posted units as a Merkle tree in the format of the npm package "
                      "@openzeppelin/merkle-tree (bytes32 account, uint256 units)");
   ledger_flags(owners, ownership.flags);
+  index_flags(owners, ownership.index);
 
   CLI::App* units = add(root_, "balance", "what an account owns of each model",
                         "  coshard balance 3fa1… --ledger coshard-demo/ledger");
@@ -336,12 +346,16 @@ void Grammar::add_ledger_queries() {
                     "write a proof of the balance at the last snapshot, to be checked without the "
                     "ledger (coshard verify --proof FILE)");
   ledger_flags(units, balance.flags);
+  index_flags(units, balance.index);
 
   CLI::App* events = add(root_, "statement", "every ledger event of an account, with log indices",
                          "  coshard statement 3fa1… --ledger coshard-demo/ledger");
   auto& statement = selects<StatementCommand>(events);
   events->add_option("account", statement.account, "account id, or its first digits")->required();
   ledger_flags(events, statement.flags);
+  index_flags(events, statement.index);
+  events->add_option("--from", statement.from, "the first log index to show");
+  events->add_option("--last", statement.last, "show only so many entries, the last ones");
 
   add_proofs();
 }

@@ -117,21 +117,33 @@ struct LedgerFlags {
   bool json = false;
 };
 
+/// What the questions that a verified index answers share.
+struct IndexFlags {
+  std::optional<Path> folder;  ///< nothing: below $XDG_CACHE_HOME
+  bool none = false;
+  std::optional<std::uint64_t> at;  ///< entries of the log that count; nothing: all
+};
+
 struct OwnershipCommand {
   std::string model;
   std::optional<Path> distributor;  ///< file to write the Merkle tree of owners to
   LedgerFlags flags;
+  IndexFlags index;
 };
 
 struct BalanceCommand {
   std::string account;
   std::optional<Path> proof;  ///< file to write the two inclusion proofs to
   LedgerFlags flags;
+  IndexFlags index;
 };
 
 struct StatementCommand {
   std::string account;
   LedgerFlags flags;
+  IndexFlags index;
+  std::uint64_t from = 0;             ///< the first log index
+  std::optional<std::uint64_t> last;  ///< so many entries, the last ones
 };
 
 struct VerifyCommand {

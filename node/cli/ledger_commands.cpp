@@ -16,25 +16,49 @@ namespace {
 
 using Query = int (*)(const LedgerQuery&, std::ostream&, std::ostream&);
 
-/// Runs `query` on the folder or URL that the flags or the configuration name.
-int run_on_ledger(const LedgerFlags& flags, LedgerQuery query, Query run_query) {
-  std::string place = flags.ledger;
-  if (place.empty()) {
-    const auto config = node::load_config(node::process_environment());
-    if (!config) return report(config.error(), kBadInput);
-    if (!config->ledger)
-      return report({ErrorCode::kInvalidArgument,
-                     "--ledger: expected a folder or an URL there or as `ledger` in "
-                     "~/.config/coshard/config.toml, found neither"},
-                    kBadInput);
-    place = *config->ledger;
-  }
+/// The folder or URL that the flags or the configuration name.
+Result<std::string> find_place(const LedgerFlags& flags) {
+  if (!flags.ledger.empty()) return flags.ledger;
+  COSHARD_ASSIGN(const auto config, node::load_config(node::process_environment()));
+  if (config.ledger) return *config.ledger;
+  return fail(ErrorCode::kInvalidArgument,
+              "--ledger: expected a folder or an URL there or as `ledger` in "
+              "~/.config/coshard/config.toml, found neither");
+}
+
+void take_flags(const LedgerFlags& flags, const std::string& place, LedgerQuery& query) {
   query.vkey = flags.vkey;
   query.policy = flags.policy;
   query.json = flags.json;
   query.ledger = place;
-  if (!node::is_web_url(place)) return run_query(query, std::cout, std::cerr);
-  const auto mirror = LedgerMirror::fetch(place, query.model);
+}
+
+/// Runs a question that reads what it needs, from the reader's index where that knows it.
+int run_indexed(const LedgerFlags& flags, const IndexFlags& index, LedgerQuery query,
+                Query run_query) {
+  const auto place = find_place(flags);
+  if (!place) return report(place.error(), kBadInput);
+  take_flags(flags, *place, query);
+  query.at = index.at;
+  if (!index.none) {
+    query.index_folder =
+        index.folder.value_or(node::cache_folder(node::process_environment()) / "index");
+  }
+  if (node::is_web_url(*place)) {
+    auto remote = open_remote_ledger(*place, query.model);
+    if (!remote) return report(remote.error(), kFailed);
+    query.remote = std::move(*remote);
+  }
+  return run_query(query, std::cout, std::cerr);
+}
+
+/// Runs a question that reads everything.
+int run_on_ledger(const LedgerFlags& flags, LedgerQuery query, Query run_query) {
+  const auto place = find_place(flags);
+  if (!place) return report(place.error(), kBadInput);
+  take_flags(flags, *place, query);
+  if (!node::is_web_url(*place)) return run_query(query, std::cout, std::cerr);
+  const auto mirror = LedgerMirror::fetch(*place, query.model);
   if (!mirror) return report(mirror.error(), kFailed);
   query.ledger = mirror->folder();
   return run_query(query, std::cout, std::cerr);
@@ -46,20 +70,25 @@ int run(const OwnershipCommand& command) {
   LedgerQuery query;
   query.model = command.model;
   query.distributor = command.distributor.value_or("");
-  return run_on_ledger(command.flags, query, run_ownership);
+  return run_indexed(command.flags, command.index, std::move(query), run_ownership);
 }
 
 int run(const BalanceCommand& command) {
   LedgerQuery query;
   query.account = command.account;
-  query.out = command.proof.value_or("");
-  return run_on_ledger(command.flags, query, command.proof ? run_balance_proof : run_balance);
+  if (command.proof) {
+    query.out = *command.proof;
+    return run_on_ledger(command.flags, query, run_balance_proof);
+  }
+  return run_indexed(command.flags, command.index, std::move(query), run_balance);
 }
 
 int run(const StatementCommand& command) {
   LedgerQuery query;
   query.account = command.account;
-  return run_on_ledger(command.flags, query, run_statement);
+  query.from = command.from;
+  query.last = command.last;
+  return run_indexed(command.flags, command.index, std::move(query), run_statement);
 }
 
 int run(const VerifyCommand& command) {

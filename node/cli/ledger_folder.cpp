@@ -115,15 +115,18 @@ Result<ObservedLedger> read_folder(const fs::path& folder, const LedgerQuery& qu
   }
 }
 
-Result<AccountId> find_account(const std::string& text,
-                               const std::vector<ObservedLedger>& ledgers) {
+Result<void> check_account_digits(const std::string& text) {
   constexpr std::size_t kDigitsMin = 8;
   const bool is_hex = text.find_first_not_of("0123456789abcdef") == std::string::npos;
-  if (!is_hex || text.size() < kDigitsMin || text.size() > 2 * sizeof(AccountId)) {
-    return bad(
-        "an account id of 64 hexadecimal digits, or at least its first 8, was expected, found " +
-        (text.empty() ? "none" : text));
-  }
+  if (is_hex && text.size() >= kDigitsMin && text.size() <= 2 * sizeof(AccountId)) return {};
+  return bad(
+      "an account id of 64 hexadecimal digits, or at least its first 8, was expected, found " +
+      (text.empty() ? "none" : text));
+}
+
+Result<AccountId> find_account(const std::string& text,
+                               const std::vector<ObservedLedger>& ledgers) {
+  COSHARD_TRY(check_account_digits(text));
   std::vector<AccountId> found;
   for (const AccountId& account : known_accounts(ledgers)) {
     if (account.hex().starts_with(text)) found.push_back(account);

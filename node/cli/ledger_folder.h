@@ -26,6 +26,9 @@ struct ObservedLedger {
 Result<ObservedLedger> read_folder(const std::filesystem::path& folder, const LedgerQuery& query,
                                    Depth depth, const std::optional<AccountId>& account);
 
+/// kInvalidArgument for what cannot be the beginning of an account's id.
+Result<void> check_account_digits(const std::string& text);
+
 /// The account that `text` means among those that the ledgers know; kInvalidArgument otherwise.
 Result<AccountId> find_account(const std::string& text, const std::vector<ObservedLedger>& ledgers);
 

@@ -98,7 +98,42 @@ Result<void> copy_log(const Place& place, ledger::LogFolder& folder) {
   return {};
 }
 
+class RemoteFolder final : public ledger::LogFolder {
+ public:
+  explicit RemoteFolder(Place place) : place_(std::move(place)) {}
+
+  Result<Bytes> read(std::string_view path, std::size_t max) const override {
+    COSHARD_ASSIGN(const std::string body, get(place_, std::string(path)));
+    if (body.size() > max) {
+      return fail(ErrorCode::kCorruption, describe(path) + ": expected at most " +
+                                              std::to_string(max) + " bytes, found " +
+                                              std::to_string(body.size()));
+    }
+    return to_bytes(as_bytes(body));
+  }
+  Result<void> write(std::string_view path, ByteView) override { return refuse(path); }
+  Result<void> remove(std::string_view path) override { return refuse(path); }
+  Result<std::vector<std::string>> list(std::string_view path) const override {
+    return refuse(path);
+  }
+  std::string describe(std::string_view path) const override {
+    return place_.base + place_.path + "/" + std::string(path);
+  }
+
+ private:
+  tl::unexpected<Error> refuse(std::string_view path) const {
+    return fail(ErrorCode::kPermissionDenied, describe(path) + ": is only read");
+  }
+  Place place_;
+};
+
 }  // namespace
+
+Result<std::shared_ptr<const ledger::LogFolder>> open_remote_ledger(const std::string& url,
+                                                                    const std::string& model) {
+  COSHARD_ASSIGN(Place place, find_place(url, model));
+  return std::make_shared<RemoteFolder>(std::move(place));
+}
 
 Result<LedgerMirror> LedgerMirror::fetch(const std::string& url, const std::string& model) {
   COSHARD_ASSIGN(const Place place, find_place(url, model));

@@ -5,11 +5,18 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <string>
 
+#include "ledger/files.h"
 #include "protocol/base/error.h"
 
 namespace coshard::cli {
+
+/// The log's files as they are served, read one by one; writing is kPermissionDenied. Any thread.
+/// `url` and `model` as for LedgerMirror.
+Result<std::shared_ptr<const ledger::LogFolder>> open_remote_ledger(const std::string& url,
+                                                                    const std::string& model);
 
 /// A copy, removed with this object.
 class LedgerMirror {

@@ -12,6 +12,7 @@
 #include "node/cli/exit_code.h"
 #include "node/cli/ledger_folder.h"
 #include "node/cli/ledger_proofs.h"
+#include "node/cli/ledger_view.h"
 #include "node/cli/ledger_words.h"
 #include "node/progress.h"
 #include "protocol/base/int128.h"
@@ -83,13 +84,13 @@ Json describe(const ledger::MoneyTotals& money, const std::string& currency) {
           {"in_flight", money.in_flight}, {"held", money.held},       {"deficit", money.deficit}};
 }
 
-Json describe(const ledger::VerifiedLedger& ledger) {
-  const ledger::UnitTotals totals = ledger.accounts.totals();
-  return {{"model", ledger.accounts.genesis().model},
-          {"origin", ledger.checkpoint.origin},
-          {"size", ledger.checkpoint.size},
-          {"root", to_base64(ledger.checkpoint.root)},
-          {"network", ledger.accounts.network().hex()},
+Json describe(const ledger::Checkpoint& checkpoint, const ledger::Accounts& accounts) {
+  const ledger::UnitTotals totals = accounts.totals();
+  return {{"model", accounts.genesis().model},
+          {"origin", checkpoint.origin},
+          {"size", checkpoint.size},
+          {"root", to_base64(checkpoint.root)},
+          {"network", accounts.network().hex()},
           {"units",
            {{"cap", totals.cap},
             {"posted", totals.posted},
@@ -109,16 +110,17 @@ Json describe(const ledger::Accounts& accounts, const AccountId& account) {
   Json row = describe(balance);
   row["bonded"] = accounts.bonded_units(account);
   row["free"] = accounts.free_units(account);
-  row["owed"] = balance.owed;  // micro-units, as the two below
+  row["owed"] = balance.owed;  // micro-units, as the three below
   row["in_flight"] = balance.in_flight;
+  row["paid"] = balance.paid;
   row["currency"] = accounts.genesis().currency;
   return row;
 }
 
-void print_heading(std::ostream& out, const ledger::VerifiedLedger& ledger) {
-  out << "model " << ledger.accounts.genesis().model << "   ledger " << ledger.checkpoint.origin
-      << ", " << ledger.checkpoint.size << " entries, root " << to_base64(ledger.checkpoint.root)
-      << "\n";
+void print_heading(std::ostream& out, const ledger::Checkpoint& checkpoint,
+                   const ledger::Accounts& accounts) {
+  out << "model " << accounts.genesis().model << "   ledger " << checkpoint.origin << ", "
+      << checkpoint.size << " entries, root " << to_base64(checkpoint.root) << "\n";
 }
 
 void print_money(std::ostream& out, const ledger::Accounts& accounts) {
@@ -141,69 +143,50 @@ void print_totals(std::ostream& out, const ledger::UnitTotals& totals) {
       << " + not yet emitted " << render_count(totals.remaining) << "\n";
 }
 
-/// Micro-units that reached the account. The fold keeps what is owed and on its way, the log what
-/// arrived.
-std::uint64_t paid_to(const ledger::VerifiedLedger& ledger, const AccountId& account) {
-  std::map<std::uint64_t, std::uint64_t> begun;
-  std::uint64_t paid = 0;
-  for (const ledger::VerifiedEntry& entry : ledger.entries) {
-    if (const auto* one = std::get_if<ledger::PayoutInitiated>(&entry.body.leaf)) {
-      if (one->account == account) begun[one->number] = one->amount;
-    } else if (const auto* end = std::get_if<ledger::PayoutFinal>(&entry.body.leaf)) {
-      if (end->account == account && end->paid) paid += begun[end->number];
-    }
-  }
-  return paid;
-}
-
-struct Event {
-  const ledger::VerifiedEntry* entry = nullptr;
-  std::string what;
-  Balance after;
-};
-
-std::vector<Event> events_of(const ObservedLedger& observed, const AccountId& account) {
-  std::vector<Event> out;
-  Balance before;
-  for (std::size_t i = 0; i < observed.ledger.entries.size(); ++i) {
-    const ledger::VerifiedEntry& entry = observed.ledger.entries[i];
-    const Balance after = observed.balances[i];
-    std::string what = words_for(entry.body.leaf, observed.ledger.accounts, account, before, after);
-    if (!what.empty()) out.push_back({&entry, std::move(what), after});
-    before = after;
-  }
-  return out;
-}
-
-/// Everything a query about one account reads: all ledgers, and the balances after each entry.
-struct AccountView {
-  AccountId account;
-  std::vector<ObservedLedger> ledgers;
-};
-
-Result<std::vector<ObservedLedger>> read_all(const LedgerQuery& query, Depth depth,
-                                             const std::optional<AccountId>& account,
+Result<std::vector<ObservedLedger>> read_all(const LedgerQuery& query,
                                              const std::vector<std::filesystem::path>& folders) {
   std::vector<ObservedLedger> out;
   for (const std::filesystem::path& folder : folders) {
-    COSHARD_ASSIGN(ObservedLedger one, read_folder(folder, query, depth, account));
+    COSHARD_ASSIGN(ObservedLedger one,
+                   read_folder(folder, query, Depth::kEverything, std::nullopt));
     out.push_back(std::move(one));
   }
   return out;
 }
 
-/// Runs `answer` with the ledgers and the account; reports what stands in the way.
+/// What a question about one account reads of one ledger.
+struct AccountView {
+  LedgerView view;
+  std::vector<ledger::AccountEvent> events;
+};
+
+/// Runs `answer` with the account and what the ledgers say of it; reports what stands in the way.
 template <class Answer>
 int with_account(const LedgerQuery& query, std::ostream& err, Answer answer) {
-  const auto folders = find_ledgers(query, /*only_one=*/false);
-  if (!folders) return problem(err, folders.error());
-  const auto first = read_all(query, Depth::kBalances, std::nullopt, *folders);
-  if (!first) return unverified(err, first.error());
-  const auto account = find_account(query.account, *first);
+  const auto logs = find_logs(query, /*only_one=*/false);
+  if (!logs) return problem(err, logs.error());
+  if (query.at && logs->size() > 1) {
+    return problem(err, {ErrorCode::kInvalidArgument, "--at: one ledger was expected, found " +
+                                                          std::to_string(logs->size()) +
+                                                          "; give --ledger DIR of one"});
+  }
+  std::vector<OpenLedger> ledgers;
+  for (const auto& log : *logs) {
+    auto opened = OpenLedger::open(log, query, err);
+    if (!opened) return unverified(err, opened.error());
+    ledgers.push_back(std::move(*opened));
+  }
+  const auto account = find_account(query.account, ledgers);
   if (!account) return problem(err, account.error());
-  const auto ledgers = read_all(query, Depth::kBalances, account.value(), *folders);
-  if (!ledgers) return unverified(err, ledgers.error());
-  answer(AccountView{*account, std::move(*ledgers)});
+  std::vector<AccountView> views;
+  for (OpenLedger& one : ledgers) {
+    auto view = one.view({*account});
+    if (!view) return problem(err, view.error());
+    auto events = one.events(*account);
+    if (!events) return problem(err, events.error());
+    views.push_back({std::move(*view), std::move(*events)});
+  }
+  answer(*account, views);
   return kDone;
 }
 
@@ -222,29 +205,30 @@ Result<Hash> write_distributor(const ledger::Accounts& accounts,
 }  // namespace
 
 int run_ownership(const LedgerQuery& query, std::ostream& out, std::ostream& err) {
-  const auto folders = find_ledgers(query, /*only_one=*/true);
-  if (!folders) return problem(err, folders.error());
-  const auto read = read_folder(folders->front(), query, Depth::kBalances, std::nullopt);
-  if (!read) return unverified(err, read.error());
-  const ledger::VerifiedLedger& ledger = read->ledger;
-  const ledger::UnitTotals totals = ledger.accounts.totals();
+  const auto logs = find_logs(query, /*only_one=*/true);
+  if (!logs) return problem(err, logs.error());
+  auto opened = OpenLedger::open(logs->front(), query, err);
+  if (!opened) return unverified(err, opened.error());
+  const auto ledger = opened->view_all();
+  if (!ledger) return problem(err, ledger.error());
+  const ledger::UnitTotals totals = ledger->accounts.totals();
   std::optional<Hash> tree_root;
   if (!query.distributor.empty()) {
-    const auto written = write_distributor(ledger.accounts, query.distributor);
+    const auto written = write_distributor(ledger->accounts, query.distributor);
     if (!written) return problem(err, written.error());
     tree_root = *written;
   }
-  std::vector<std::pair<AccountId, Balance>> owners(ledger.accounts.balances().begin(),
-                                                    ledger.accounts.balances().end());
+  std::vector<std::pair<AccountId, Balance>> owners(ledger->accounts.balances().begin(),
+                                                    ledger->accounts.balances().end());
   std::stable_sort(owners.begin(), owners.end(), [](const auto& a, const auto& b) {
     return a.second.posted + a.second.pending > b.second.posted + b.second.pending;
   });
   if (query.json) {
-    Json json = describe(ledger);
+    Json json = describe(ledger->checkpoint, ledger->accounts);
     if (tree_root) json["distributor_root"] = "0x" + to_hex(*tree_root);
     json["owners"] = Json::array();
     for (const auto& [account, balance] : owners) {
-      Json row = describe(ledger.accounts, account);
+      Json row = describe(ledger->accounts, account);
       row["account"] = account.hex();
       row["share_ppm"] = share_ppm(balance, totals);
       json["owners"].push_back(std::move(row));
@@ -252,22 +236,22 @@ int run_ownership(const LedgerQuery& query, std::ostream& out, std::ostream& err
     out << json.dump(2) << "\n";
     return kDone;
   }
-  print_heading(out, ledger);
-  const bool has_money = ledger.accounts.money().revenue > 0;
+  print_heading(out, ledger->checkpoint, ledger->accounts);
+  const bool has_money = ledger->accounts.money().revenue > 0;
   std::vector<std::vector<std::string>> rows{{"ACCOUNT", "POSTED", "PENDING", "SHARE"}};
   if (has_money) rows.front().insert(rows.front().end(), {"OWED", "IN FLIGHT"});
   for (const auto& [account, settled] : owners) {
     rows.push_back({account.hex(), render_count(settled.posted), render_count(settled.pending),
                     percent(share_ppm(settled, totals))});
     if (!has_money) continue;
-    const Balance balance = ledger.accounts.balance(account);
-    const std::string& currency = ledger.accounts.genesis().currency;
+    const Balance balance = ledger->accounts.balance(account);
+    const std::string& currency = ledger->accounts.genesis().currency;
     rows.back().push_back(money_text(balance.owed, currency));
     rows.back().push_back(money_text(balance.in_flight, currency));
   }
   print_table(out, rows, 1);
   print_totals(out, totals);
-  print_money(out, ledger.accounts);
+  print_money(out, ledger->accounts);
   if (tree_root)
     out << "distributor: " << query.distributor.string() << ", root 0x" << to_hex(*tree_root)
         << "\n";
@@ -275,64 +259,66 @@ int run_ownership(const LedgerQuery& query, std::ostream& out, std::ostream& err
 }
 
 int run_balance(const LedgerQuery& query, std::ostream& out, std::ostream& err) {
-  return with_account(query, err, [&](const AccountView& view) {
+  LedgerQuery only_balance = query;
+  only_balance.last = 0;
+  return with_account(only_balance, err, [&](const AccountId& account, const auto& views) {
     Json models = Json::array();
     std::vector<std::vector<std::string>> rows{
         {"MODEL", "POSTED", "PENDING", "BONDED", "FREE", "OWED", "IN FLIGHT", "PAID"}};
-    for (const ObservedLedger& one : view.ledgers) {
-      const ledger::Accounts& accounts = one.ledger.accounts;
+    for (const AccountView& one : views) {
+      const ledger::Accounts& accounts = one.view.accounts;
       const std::string& currency = accounts.genesis().currency;
-      Json row = describe(accounts, view.account);
-      row["paid"] = paid_to(one.ledger, view.account);
+      Json row = describe(accounts, account);
       row["model"] = accounts.genesis().model;
+      row["size"] = one.view.checkpoint.size;
       const auto count = [&](const char* key) {
-        return render_count(row[key].get<std::uint64_t>());
+        return render_count(row[key].template get<std::uint64_t>());
       };
       const auto money = [&](const char* key) {
-        return money_text(row[key].get<std::uint64_t>(), currency);
+        return money_text(row[key].template get<std::uint64_t>(), currency);
       };
       rows.push_back({accounts.genesis().model, count("posted"), count("pending"), count("bonded"),
                       count("free"), money("owed"), money("in_flight"), money("paid")});
       models.push_back(std::move(row));
     }
     if (query.json) {
-      out << Json{{"account", view.account.hex()}, {"models", models}}.dump(2) << "\n";
+      out << Json{{"account", account.hex()}, {"models", models}}.dump(2) << "\n";
       return;
     }
-    out << "account " << view.account.hex() << "\n";
+    out << "account " << account.hex() << "\n";
     print_table(out, rows, 1);
   });
 }
 
 int run_statement(const LedgerQuery& query, std::ostream& out, std::ostream& err) {
-  return with_account(query, err, [&](const AccountView& view) {
-    Json json{{"account", view.account.hex()}, {"events", Json::array()}};
+  return with_account(query, err, [&](const AccountId& account, const auto& views) {
+    Json json{{"account", account.hex()}, {"events", Json::array()}};
     std::vector<std::vector<std::string>> rows{
         {"MODEL", "INDEX", "TIME", "ENTRY", "WHAT", "POSTED", "PENDING", "OWED"}};
-    for (const ObservedLedger& one : view.ledgers) {
-      const std::string model = one.ledger.accounts.genesis().model;
-      for (const Event& event : events_of(one, view.account)) {
-        const std::string type(to_string(ledger::type_of(event.entry->body.leaf)));
+    for (const AccountView& one : views) {
+      const std::string model = one.view.accounts.genesis().model;
+      for (const ledger::AccountEvent& event : one.events) {
+        const std::string type(to_string(event.type));
         json["events"].push_back({{"model", model},
-                                  {"index", event.entry->index.value},
-                                  {"time_ms", event.entry->seq_ms},
+                                  {"index", event.index.value},
+                                  {"time_ms", event.seq_ms},
                                   {"entry", type},
                                   {"what", event.what},
                                   {"posted", event.after.posted},
                                   {"pending", event.after.pending},
                                   {"owed", event.after.owed},
                                   {"in_flight", event.after.in_flight}});
-        rows.push_back({model, std::to_string(event.entry->index.value), utc(event.entry->seq_ms),
-                        type, event.what, render_count(event.after.posted),
+        rows.push_back({model, std::to_string(event.index.value), utc(event.seq_ms), type,
+                        event.what, render_count(event.after.posted),
                         render_count(event.after.pending),
-                        money_text(event.after.owed, one.ledger.accounts.genesis().currency)});
+                        money_text(event.after.owed, one.view.accounts.genesis().currency)});
       }
     }
     if (query.json) {
       out << json.dump(2) << "\n";
       return;
     }
-    out << "account " << view.account.hex() << "\n";
+    out << "account " << account.hex() << "\n";
     print_table(out, rows, 5);
   });
 }
@@ -340,7 +326,7 @@ int run_statement(const LedgerQuery& query, std::ostream& out, std::ostream& err
 int run_verify(const LedgerQuery& query, std::ostream& out, std::ostream& err) {
   const auto folders = find_ledgers(query, /*only_one=*/false);
   if (!folders) return problem(err, folders.error());
-  const auto ledgers = read_all(query, Depth::kEverything, std::nullopt, *folders);
+  const auto ledgers = read_all(query, *folders);
   if (!ledgers) return unverified(err, ledgers.error());
   std::optional<AccountId> account;
   if (!query.account.empty()) {
@@ -356,7 +342,7 @@ int run_verify(const LedgerQuery& query, std::ostream& out, std::ostream& err) {
   }
   Json json = Json::array();
   for (const ObservedLedger& one : *ledgers) {
-    Json row = describe(one.ledger);
+    Json row = describe(one.ledger.checkpoint, one.ledger.accounts);
     row["verified"] = true;
     if (!query.policy.empty()) row["witnesses"] = one.ledger.witnesses;
     row["epochs"] = one.ledger.accounts.epochs().size();
@@ -367,7 +353,7 @@ int run_verify(const LedgerQuery& query, std::ostream& out, std::ostream& err) {
     }
     json.push_back(std::move(row));
     if (query.json) continue;
-    print_heading(out, one.ledger);
+    print_heading(out, one.ledger.checkpoint, one.ledger.accounts);
     out << "verified: checkpoint signature, " << one.ledger.checkpoint.size
         << " entries and their signatures, every tile, the committed units of "
         << one.ledger.accounts.epochs().size() << " epochs, every balance\n";

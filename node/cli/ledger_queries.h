@@ -3,9 +3,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
+#include <memory>
+#include <optional>
 #include <ostream>
 #include <string>
+
+#include "ledger/files.h"
 
 namespace coshard::cli {
 
@@ -29,6 +34,13 @@ struct LedgerQuery {
   /// ownership: where the Merkle tree of owners goes; empty: nowhere.
   std::filesystem::path distributor;
   bool json = false;
+  /// The log as it is served; nothing: the folder `ledger`.
+  std::shared_ptr<const ledger::LogFolder> remote;
+  /// Where verified indexes are kept; empty: everything is verified again, in memory.
+  std::filesystem::path index_folder;
+  std::optional<std::uint64_t> at;    ///< entries of the log that count; nothing: all
+  std::uint64_t from = 0;             ///< statement: the first index
+  std::optional<std::uint64_t> last;  ///< statement: so many, the last ones
 };
 
 // Each writes a table, or one JSON object and a newline, to `out`; problems go to `err` in one

@@ -36,6 +36,7 @@ inline Ran run_program(const std::string& name, const std::vector<std::string>& 
                       {{"HOME", home.string()},
                        {"XDG_CONFIG_HOME", (home / "config").string()},
                        {"XDG_STATE_HOME", (home / "state").string()},
+                       {"XDG_CACHE_HOME", (home / "cache").string()},
                        {"LC_ALL", "C"}}});
   const auto status = child.wait_exit(limit);
   return {status.value_or(-1), read_text(output)};
