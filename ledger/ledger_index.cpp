@@ -110,7 +110,8 @@ Result<void> LedgerIndex::bring_up_once(const LogFolder& folder, const FoundChec
 /// Why the log does not go on from what is known of it.
 Result<void> LedgerIndex::diverged(const LogFolder& folder, const FoundCheckpoint& found,
                                    Error error) {
-  if (error.code != ErrorCode::kCorruption) return tl::unexpected(std::move(error));
+  if (error.code != ErrorCode::kFailedPrecondition) return tl::unexpected(std::move(error));
+  error.code = ErrorCode::kCorruption;
   COSHARD_ASSIGN(const std::optional<LogFork> fork,
                  explain_disagreement(folder, position_, found.checkpoint));
   if (!fork) return tl::unexpected(std::move(error));

@@ -113,7 +113,7 @@ Result<LogGrowth> LogGrowth::open(const LogFolder& folder, const LogPosition& fr
   }
   COSHARD_ASSIGN(const bool continues, out.continues_edge());
   if (continues && reached.root() == checkpoint.root) return out;
-  return fail(ErrorCode::kCorruption,
+  return fail(ErrorCode::kFailedPrecondition,
               folder.describe("checkpoint") + ": its root does not follow from the " +
                   std::to_string(from.size()) + " entries that were verified before");
 }
@@ -179,8 +179,16 @@ Result<std::optional<LogFork>> explain_disagreement(const LogFolder& folder,
   for (const Hash& leaf : leaves) hashes.append(leaf);
   const std::uint64_t bundles = checkpoint.size / kTileWidth;
   COSHARD_ASSIGN(const std::vector<Hash> roots, read_level(folder, 1, 0, bundles));
+  LogPosition by_roots;
+  for (const Hash& root : roots) by_roots.append_bundle(root);
+  for (const Hash& leaf : hashes.leaves().subspan(bundles * kTileWidth)) by_roots.append(leaf);
+  const bool roots_are_right = by_roots.root() == checkpoint.root;
   for (std::uint64_t i = 0; i < roots.size(); ++i) {
     if (roots[i] == hashes.level(1)[i]) continue;
+    if (roots_are_right) {
+      return corrupt(folder, tile_at(0, i, checkpoint.size),
+                     "its hashes do not have the root of the level above");
+    }
     return corrupt(folder, tile_at(1, i / kTileWidth, bundles),
                    "hash " + std::to_string(i % kTileWidth) + " is not the root below it");
   }

@@ -51,8 +51,8 @@ struct GrownBundle {
 
 class LogGrowth {
  public:
-  /// Reads the hashes that lead from `from` to the checkpoint. kCorruption when they do not:
-  /// explain_disagreement() says why.
+  /// Reads the hashes that lead from `from` to the checkpoint. kFailedPrecondition when they do
+  /// not: explain_disagreement() says why. kCorruption names a file that is damaged.
   static Result<LogGrowth> open(const LogFolder& folder, const LogPosition& from,
                                 const Checkpoint& checkpoint);
 
