@@ -97,10 +97,10 @@ Result<void> LedgerIndex::bring_up_once(const LogFolder& folder, const FoundChec
                     "back");
   }
   if (position_.root() != found.checkpoint.root) {
-    return diverged(
-        folder, found,
-        {ErrorCode::kCorruption, folder.describe("checkpoint") + ": its root is not that of the " +
-                                     std::to_string(size) + " entries that were verified before"});
+    return diverged(folder, found,
+                    {ErrorCode::kFailedPrecondition,
+                     folder.describe("checkpoint") + ": its root is not that of the " +
+                         std::to_string(size) + " entries that were verified before"});
   }
   checkpoint_ = found.checkpoint;
   note_ = found.note;

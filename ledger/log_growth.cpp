@@ -111,8 +111,10 @@ Result<LogGrowth> LogGrowth::open(const LogFolder& folder, const LogPosition& fr
     for (const Hash& root : out.roots_) reached.append_bundle(root);
     for (const Hash& leaf : out.edge_) reached.append(leaf);
   }
-  COSHARD_ASSIGN(const bool continues, out.continues_edge());
-  if (continues && reached.root() == checkpoint.root) return out;
+  if (reached.root() == checkpoint.root) {
+    COSHARD_ASSIGN(const bool continues, out.continues_edge());
+    if (continues) return out;
+  }
   return fail(ErrorCode::kFailedPrecondition,
               folder.describe("checkpoint") + ": its root does not follow from the " +
                   std::to_string(from.size()) + " entries that were verified before");
