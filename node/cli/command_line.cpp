@@ -369,6 +369,15 @@ void Grammar::add_proofs() {
   make->add_option("--out", proof.out, "the file to write")->capture_default_str();
   ledger_flags(make, proof.flags);
 
+  CLI::App* follow = add(root_, "monitor", "follow a ledger and verify all of it as it grows",
+                         "  coshard monitor --ledger http://coordinator:8080 --policy witnesses");
+  auto& monitor = selects<MonitorCommand>(follow);
+  ledger_flags(follow, monitor.flags);
+  index_flags(follow, monitor.index);
+  follow->add_option("--interval", monitor.seconds, "seconds between two looks (default: 10)")
+      ->check(CLI::Range(1, 86'400));
+  follow->add_flag("--once", monitor.once, "look once");
+
   CLI::App* check =
       add(root_, "verify", "recompute everything from the log; fails if anything is off",
           "  coshard verify --ledger coshard-demo/ledger\n"

@@ -138,6 +138,13 @@ struct BalanceCommand {
   IndexFlags index;
 };
 
+struct MonitorCommand {
+  LedgerFlags flags;
+  IndexFlags index;
+  std::uint32_t seconds = 10;  ///< between two looks
+  bool once = false;
+};
+
 struct StatementCommand {
   std::string account;
   LedgerFlags flags;
@@ -165,10 +172,11 @@ using Command =
     std::variant<DemoCommand, KeygenCommand, PrepareCommand, LaunchCommand, RoundListCommand,
                  RoundStatusCommand, RoundWatchCommand, RoundControlCommand, RoundExportCommand,
                  SimulateCommand, NodeStatusCommand, OwnershipCommand, BalanceCommand,
-                 StatementCommand, ProofCommand, VerifyCommand, RevenueRecordCommand,
-                 RevenueCorrectCommand, PayoutExportCommand, PayoutConfirmCommand,
-                 TransferOfferCommand, TransferAcceptCommand, TransferSubmitCommand, BondCommand,
-                 KeyRotateCommand, KeyRevokeCommand, KeyRecoveryCommand>;
+                 StatementCommand, MonitorCommand, ProofCommand, VerifyCommand,
+                 RevenueRecordCommand, RevenueCorrectCommand, PayoutExportCommand,
+                 PayoutConfirmCommand, TransferOfferCommand, TransferAcceptCommand,
+                 TransferSubmitCommand, BondCommand, KeyRotateCommand, KeyRevokeCommand,
+                 KeyRecoveryCommand>;
 
 /// Nothing when help or the version was asked for (and printed). kInvalidArgument in one line that
 /// ends with the help to read.

@@ -23,6 +23,7 @@ int run(const OwnershipCommand& command);
 int run(const BalanceCommand& command);
 int run(const StatementCommand& command);
 int run(const VerifyCommand& command);
+int run(const MonitorCommand& command);
 int run(const ProofCommand& command);
 int run(const RevenueRecordCommand& command);
 int run(const RevenueCorrectCommand& command);

@@ -9,6 +9,7 @@
 #include "node/cli/ledger_proofs.h"
 #include "node/cli/ledger_queries.h"
 #include "node/config.h"
+#include "node/signals.h"
 #include "node/web_url.h"
 
 namespace coshard::cli {
@@ -33,22 +34,27 @@ void take_flags(const LedgerFlags& flags, const std::string& place, LedgerQuery&
   query.ledger = place;
 }
 
+/// Fills in what reads through the reader's index: where that is, and the log where it is served.
+int take_index(const IndexFlags& index, const std::string& place, LedgerQuery& query) {
+  query.at = index.at;
+  if (!index.none) {
+    query.index_folder =
+        index.folder.value_or(node::cache_folder(node::process_environment()) / "index");
+  }
+  if (!node::is_web_url(place)) return kDone;
+  auto remote = open_remote_ledger(place, query.model);
+  if (!remote) return report(remote.error(), kFailed);
+  query.remote = std::move(*remote);
+  return kDone;
+}
+
 /// Runs a question that reads what it needs, from the reader's index where that knows it.
 int run_indexed(const LedgerFlags& flags, const IndexFlags& index, LedgerQuery query,
                 Query run_query) {
   const auto place = find_place(flags);
   if (!place) return report(place.error(), kBadInput);
   take_flags(flags, *place, query);
-  query.at = index.at;
-  if (!index.none) {
-    query.index_folder =
-        index.folder.value_or(node::cache_folder(node::process_environment()) / "index");
-  }
-  if (node::is_web_url(*place)) {
-    auto remote = open_remote_ledger(*place, query.model);
-    if (!remote) return report(remote.error(), kFailed);
-    query.remote = std::move(*remote);
-  }
+  if (const int failed = take_index(index, *place, query); failed != kDone) return failed;
   return run_query(query, std::cout, std::cerr);
 }
 
@@ -102,6 +108,23 @@ int run(const VerifyCommand& command) {
   if (command.proof)
     return run_check_proof(*command.proof, command.entry.value_or(""), query, std::cout, std::cerr);
   return run_on_ledger(command.flags, query, run_verify);
+}
+
+int run(const MonitorCommand& command) {
+  const auto signals = node::Signals::block();
+  if (!signals) return report(signals.error(), kFailed);
+  const auto place = find_place(command.flags);
+  if (!place) return report(place.error(), kBadInput);
+  MonitorQuery monitor;
+  take_flags(command.flags, *place, monitor.query);
+  if (const int failed = take_index(command.index, *place, monitor.query); failed != kDone) {
+    return failed;
+  }
+  monitor.once = command.once;
+  monitor.wait = [&] {
+    return (*signals)->wait(std::chrono::seconds(command.seconds)) != node::Wake::kSignal;
+  };
+  return run_monitor(monitor, std::cout, std::cerr);
 }
 
 int run(const ProofCommand& command) {

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <ostream>
@@ -55,6 +56,17 @@ int run_balance(const LedgerQuery& query, std::ostream& out, std::ostream& err);
 
 /// Every entry that concerns one account, with log indices.
 int run_statement(const LedgerQuery& query, std::ostream& out, std::ostream& err);
+
+/// What `coshard monitor` is asked.
+struct MonitorQuery {
+  LedgerQuery query;
+  bool once = false;
+  std::function<bool()> wait;  ///< until the next look; false: the operator ends it
+};
+
+/// Follows a log: each checkpoint, every entry, every sum, every epoch's units. Prints what it
+/// verified; ends with kFailed, saying what was found, at the first violation.
+int run_monitor(const MonitorQuery& monitor, std::ostream& out, std::ostream& err);
 
 /// Recomputes everything: every byte of the folder is accounted for.
 int run_verify(const LedgerQuery& query, std::ostream& out, std::ostream& err);
