@@ -168,15 +168,13 @@ struct ProofCommand {
   LedgerFlags flags;
 };
 
-using Command =
-    std::variant<DemoCommand, KeygenCommand, PrepareCommand, LaunchCommand, RoundListCommand,
-                 RoundStatusCommand, RoundWatchCommand, RoundControlCommand, RoundExportCommand,
-                 SimulateCommand, NodeStatusCommand, OwnershipCommand, BalanceCommand,
-                 StatementCommand, MonitorCommand, ProofCommand, VerifyCommand,
-                 RevenueRecordCommand, RevenueCorrectCommand, PayoutExportCommand,
-                 PayoutConfirmCommand, TransferOfferCommand, TransferAcceptCommand,
-                 TransferSubmitCommand, BondCommand, KeyRotateCommand, KeyRevokeCommand,
-                 KeyRecoveryCommand>;
+using Command = std::variant<
+    DemoCommand, KeygenCommand, PrepareCommand, LaunchCommand, RoundListCommand, RoundStatusCommand,
+    RoundWatchCommand, RoundControlCommand, RoundExportCommand, SimulateCommand, NodeStatusCommand,
+    OwnershipCommand, BalanceCommand, StatementCommand, MonitorCommand, ProofCommand, VerifyCommand,
+    RevenueRecordCommand, RevenueCorrectCommand, PayoutExportCommand, PayoutConfirmCommand,
+    TransferOfferCommand, TransferAcceptCommand, TransferSubmitCommand, BondCommand,
+    KeyRotateCommand, KeyRevokeCommand, KeyRecoveryCommand>;
 
 /// Nothing when help or the version was asked for (and printed). kInvalidArgument in one line that
 /// ends with the help to read.

@@ -97,7 +97,7 @@ Json describe(const ledger::Checkpoint& checkpoint, const ledger::Accounts& acco
             {"pending", totals.pending},
             {"burnt", totals.burnt},
             {"remaining", totals.remaining}}},
-          {"money", describe(ledger.accounts.money(), ledger.accounts.genesis().currency)}};
+          {"money", describe(accounts.money(), accounts.genesis().currency)}};
 }
 
 Json describe(const Balance& balance) {

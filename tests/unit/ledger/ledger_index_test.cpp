@@ -9,7 +9,7 @@
 
 #include "crypto/random.h"
 #include "ledger/verify.h"
-#include "node/cli/account_words.h"
+#include "node/cli/ledger_words.h"
 #include "tests/unit/ledger/small_round.h"
 
 namespace coshard::ledger {
@@ -120,7 +120,10 @@ class LedgerIndexTest : public ::testing::Test {
     folder_ = fs::path(::testing::TempDir()) / ("coshard-" + to_hex(crypto::random_array<6>()));
     fs::create_directories(folder_);
     options_.file = folder_ / "small.db";
-    options_.describe = cli::account_words;
+    options_.describe = [](const Body& body, const Accounts& accounts, const AccountId& account,
+                           const Balance& before, const Balance& after) {
+      return cli::words_for(body.leaf, accounts, account, before, after);
+    };
     options_.notice = [this](const std::string& why) { notices_.push_back(why); };
     options_.state_every = 256;
     options_.tail_max = 100;
