@@ -370,9 +370,10 @@ void Grammar::add_proofs() {
   ledger_flags(make, proof.flags);
 
   CLI::App* follow = add(root_, "monitor", "follow a ledger and verify all of it as it grows",
-                         "  coshard monitor --ledger http://coordinator:8080 --policy witnesses");
+                         "  coshard monitor http://coordinator:8080 --policy witnesses");
   auto& monitor = selects<MonitorCommand>(follow);
   ledger_flags(follow, monitor.flags);
+  follow->add_option("url", monitor.flags.ledger, "the ledger's folder or URL, as --ledger");
   index_flags(follow, monitor.index);
   follow->add_option("--interval", monitor.seconds, "seconds between two looks (default: 10)")
       ->check(CLI::Range(1, 86'400));
