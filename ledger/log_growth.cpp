@@ -23,27 +23,12 @@ TileId tile_at(std::uint32_t level, std::uint64_t number, std::uint64_t count) {
   return {level, number, std::min(kTileWidth, count - number * kTileWidth)};
 }
 
-Result<std::vector<Hash>> read_hashes(const LogFolder& folder, const TileId& tile) {
-  COSHARD_ASSIGN(const Bytes bytes, folder.read(tile.path(), kTileWidth * sizeof(Hash)));
-  if (bytes.size() != tile.width * sizeof(Hash)) {
-    return corrupt(folder, tile,
-                   std::to_string(tile.width * sizeof(Hash)) + " bytes were expected, found " +
-                       std::to_string(bytes.size()));
-  }
-  std::vector<Hash> out;
-  for (std::size_t at = 0; at < bytes.size(); at += sizeof(Hash)) {
-    out.push_back(*to_array<32>(ByteView(bytes).subspan(at, sizeof(Hash))));
-  }
-  return out;
-}
-
 /// Hashes [first, count) of a level.
 Result<std::vector<Hash>> read_level(const LogFolder& folder, std::uint32_t level,
                                      std::uint64_t first, std::uint64_t count) {
   std::vector<Hash> out;
   for (std::uint64_t tile = first / kTileWidth; tile * kTileWidth < count; ++tile) {
-    COSHARD_ASSIGN(const std::vector<Hash> hashes,
-                   read_hashes(folder, tile_at(level, tile, count)));
+    COSHARD_ASSIGN(const std::vector<Hash> hashes, read_tile(folder, tile_at(level, tile, count)));
     const std::uint64_t skipped = first > tile * kTileWidth ? first - tile * kTileWidth : 0;
     out.insert(out.end(), hashes.begin() + static_cast<std::ptrdiff_t>(skipped), hashes.end());
   }
@@ -105,7 +90,7 @@ Result<LogGrowth> LogGrowth::open(const LogFolder& folder, const LogPosition& fr
     COSHARD_ASSIGN(out.roots_, read_level(folder, 1, from.bundles(), bundles));
     const std::uint64_t left = checkpoint.size % kTileWidth;
     if (left > 0) {
-      COSHARD_ASSIGN(out.edge_, read_hashes(folder, tile_at(0, bundles, checkpoint.size)));
+      COSHARD_ASSIGN(out.edge_, read_tile(folder, tile_at(0, bundles, checkpoint.size)));
     }
     reached = from.without_edge();  // that bundle's own root, or its leaves, come with the rest
     for (const Hash& root : out.roots_) reached.append_bundle(root);
@@ -127,7 +112,7 @@ Result<bool> LogGrowth::continues_edge() const {
   std::vector<Hash> now = edge_;
   if (!roots_.empty()) {
     const TileId tile = tile_at(0, from_.bundles(), checkpoint_.size);
-    COSHARD_ASSIGN(now, read_hashes(*folder_, tile));
+    COSHARD_ASSIGN(now, read_tile(*folder_, tile));
     if (root_of(now) != roots_.front()) {
       return corrupt(*folder_, tile, "its hashes do not have the root of the level above");
     }

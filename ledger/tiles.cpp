@@ -18,14 +18,8 @@ tl::unexpected<Error> corrupt(const LogFolder& folder, const TileId& tile, const
   return fail(ErrorCode::kCorruption, folder.describe(tile.path()) + ": " + why);
 }
 
-Bytes encode_tile(std::span<const Hash> hashes) {
-  Bytes out;
-  out.reserve(hashes.size() * sizeof(Hash));
-  for (const Hash& hash : hashes) append(out, hash);
-  return out;
-}
+}  // namespace
 
-/// A tile's hashes as published; a wrong length is corruption.
 Result<std::vector<Hash>> read_tile(const LogFolder& folder, const TileId& tile) {
   COSHARD_ASSIGN(const Bytes bytes, folder.read(tile.path(), kTileBytesMax));
   if (bytes.size() != tile.width * sizeof(Hash)) {
@@ -37,6 +31,15 @@ Result<std::vector<Hash>> read_tile(const LogFolder& folder, const TileId& tile)
   for (std::size_t at = 0; at < bytes.size(); at += sizeof(Hash)) {
     out.push_back(*to_array<32>(ByteView(bytes).subspan(at, sizeof(Hash))));
   }
+  return out;
+}
+
+namespace {
+
+Bytes encode_tile(std::span<const Hash> hashes) {
+  Bytes out;
+  out.reserve(hashes.size() * sizeof(Hash));
+  for (const Hash& hash : hashes) append(out, hash);
   return out;
 }
 

@@ -44,6 +44,9 @@ Result<void> publish_tiles(LogFolder& folder, std::uint64_t old_size, std::uint6
 Result<void> prune_partials(LogFolder& folder, std::span<const TileId> candidates,
                             std::span<const std::uint64_t> kept);
 
+/// A hash tile as published; kCorruption, naming the file, for a wrong length.
+Result<std::vector<Hash>> read_tile(const LogFolder& folder, const TileId& tile);
+
 /// The entries of a folder and their hashes.
 struct LogContents {
   std::vector<Bytes> entries;
