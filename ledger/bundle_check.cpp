@@ -1,19 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ledger/bundle_check.h"
 
-#include <algorithm>
-#include <atomic>
-#include <thread>
-
 #include "crypto/signed_payload.h"
+#include "protocol/base/parallel.h"
 
 namespace coshard::ledger {
-namespace {
-
-/// More do not help where the fold of one thread is to keep up.
-constexpr std::size_t kThreadsMax = 8;
-
-}  // namespace
 
 Error BundleChecker::at_entry(std::uint64_t index, const Error& error) const {
   const TileId bundle{TileId::kEntries, index / kTileWidth, kTileWidth};
@@ -50,18 +41,7 @@ Result<std::vector<CheckedBundle>> BundleChecker::check(std::uint64_t begin, std
     network_ = crypto::network_id(first.entries.front());
   }
   std::vector<Result<CheckedBundle>> checked(end - begin);
-  std::atomic<std::uint64_t> next{0};
-  const auto work = [&] {
-    for (std::uint64_t i = next++; i < checked.size(); i = next++)
-      checked[i] = check_one(begin + i);
-  };
-  const std::size_t cores = std::max<std::size_t>(std::thread::hardware_concurrency(), 1);
-  const std::size_t threads = std::min({cores, kThreadsMax, checked.size()});
-  {
-    std::vector<std::jthread> others;
-    for (std::size_t i = 1; i < threads; ++i) others.emplace_back(work);
-    work();
-  }
+  parallel_for(checked.size(), 1, [&](std::size_t i) { checked[i] = check_one(begin + i); });
   std::vector<CheckedBundle> out;
   for (Result<CheckedBundle>& one : checked) {
     COSHARD_TRY(one);

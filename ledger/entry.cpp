@@ -152,6 +152,12 @@ Result<void> verify_signatures(const NodeId& author, const NetworkId& network, B
   return {};
 }
 
+Result<VerifiedBody> VerifiedBody::verify(SignedBody body, const NetworkId& network) {
+  COSHARD_ASSIGN(Body parsed, decode_body(body.body));
+  COSHARD_TRY(verify_signatures(parsed.author, network, body.body, body.signatures));
+  return VerifiedBody(std::move(body), std::move(parsed), network);
+}
+
 Result<LedgerEntry> decode_entry(ByteView bytes) {
   if (bytes.size() > limits::kEntryBytesMax) {
     return fail(ErrorCode::kInvalidArgument,

@@ -70,6 +70,24 @@ Result<void> check_signers(const NodeId& author, const std::vector<EntrySignatur
 Result<void> verify_signatures(const NodeId& author, const NetworkId& network, ByteView body,
                                const std::vector<EntrySignature>& signatures);
 
+/// A body whose signatures were verified, so that the one thread that appends need not do it.
+class VerifiedBody {
+ public:
+  /// Any thread. kInvalidArgument: malformed or not canonical; else as verify_signatures.
+  static Result<VerifiedBody> verify(SignedBody body, const NetworkId& network);
+
+  const SignedBody& signed_body() const { return signed_; }
+  const Body& body() const { return body_; }
+  const NetworkId& network() const { return network_; }  ///< that the signatures name
+
+ private:
+  VerifiedBody(SignedBody body, Body parsed, const NetworkId& network)
+      : signed_(std::move(body)), body_(std::move(parsed)), network_(network) {}
+  SignedBody signed_;
+  Body body_;
+  NetworkId network_;
+};
+
 /// kInvalidArgument also for more than limits::kEntryBytesMax.
 Result<LedgerEntry> decode_entry(ByteView bytes);
 

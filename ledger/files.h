@@ -4,6 +4,7 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -12,6 +13,13 @@
 
 namespace coshard::ledger {
 
+/// A file that is published: where, relative to the folder and '/'-separated, and what it holds.
+struct PublicFile {
+  std::string path;
+  Bytes bytes;
+  bool operator==(const PublicFile&) const = default;
+};
+
 /// A folder into which files are published.
 class LogFolder {
  public:
@@ -19,6 +27,8 @@ class LogFolder {
   /// Makes `path` (relative, '/'-separated) hold exactly `bytes`, durably: temporary file in the
   /// same folder, fsync, rename, fsync of the folder. A reader sees the old file or the new one.
   virtual Result<void> write(std::string_view path, ByteView bytes) = 0;
+  /// The same for several files, in any order: durable when all of it is done.
+  virtual Result<void> write_all(std::vector<PublicFile> files);
   /// The file's bytes; kNotFound when there is none, kCorruption when it is longer than `max`.
   virtual Result<Bytes> read(std::string_view path, std::size_t max) const = 0;
   /// Removes a file; none being there is success.
@@ -58,12 +68,16 @@ class DiskFolder final : public LogFolder {
   explicit DiskFolder(std::filesystem::path root, FileSystem& files = real_file_system())
       : root_(std::move(root)), files_(&files) {}
   Result<void> write(std::string_view path, ByteView bytes) override;
+  Result<void> write_all(std::vector<PublicFile> files) override;
   Result<Bytes> read(std::string_view path, std::size_t max) const override;
   Result<void> remove(std::string_view path) override;
   Result<std::vector<std::string>> list(std::string_view path) const override;
   std::string describe(std::string_view path) const override;
 
  private:
+  std::filesystem::path temporary_of(std::string_view path) const;
+  Result<void> write_temporary(std::string_view path, ByteView bytes);
+
   std::filesystem::path root_;
   FileSystem* files_;
 };

@@ -65,11 +65,11 @@ tl::unexpected<Error> not_asked_for(LeafType type) {
 
 LooseLeaf loosen(const Leaf& leaf) { return {type_of(leaf), encode_leaf(leaf)}; }
 
-Result<Asked> read_signed(const SignedBody& body) {
-  COSHARD_ASSIGN(Body parsed, decode_body(body.body));
-  const LeafType type = type_of(parsed.leaf);
+Result<Asked> read_signed(SignedBody body, const NetworkId& network) {
+  COSHARD_ASSIGN(VerifiedBody verified, VerifiedBody::verify(std::move(body), network));
+  const LeafType type = type_of(verified.body().leaf);
   if (!is_signed_kind(type)) return not_asked_for(type);
-  return Asked(SignedRequest{body, std::move(parsed)});
+  return Asked(std::move(verified));
 }
 
 Result<Asked> read_loose(const LooseLeaf& loose) {
@@ -120,9 +120,23 @@ Result<Asked> read_request(ByteView bytes, const NetworkId& network,
   if (parts != 1) {
     return fail(ErrorCode::kInvalidArgument, "one thing per request was expected");
   }
-  if (!request.signed_bodies.empty()) return read_signed(request.signed_bodies.front());
+  if (!request.signed_bodies.empty()) {
+    return read_signed(std::move(request.signed_bodies.front()), network);
+  }
   if (!request.loose.empty()) return read_loose(request.loose.front());
   return read_operator(std::move(request.operators.front()), network, operating);
+}
+
+Result<VerifiedBody> read_work_batch(ByteView signed_batch, const NetworkId& network) {
+  if (signed_batch.size() > limits::kEntryBytesMax) {
+    return fail(ErrorCode::kInvalidArgument, "work batch is longer than an entry may be");
+  }
+  COSHARD_ASSIGN(SignedBody body, decode<SignedBody>(signed_batch));
+  COSHARD_ASSIGN(VerifiedBody verified, VerifiedBody::verify(std::move(body), network));
+  if (type_of(verified.body().leaf) != LeafType::kWorkBatch) {
+    return fail(ErrorCode::kPermissionDenied, "nodes append work batches only");
+  }
+  return verified;
 }
 
 Bytes encode_request(const NetworkId& network, const SignedBody& body) {

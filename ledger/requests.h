@@ -1,6 +1,6 @@
 // What others may ask a running coordinator to append: entries that owners and nodes have signed,
-// leaves that carry the signatures that they need, and what the operator himself says. Pure; one
-// thread at a time. Bytes: FORMAT.md.
+// leaves that carry the signatures that they need, and what the operator himself says. Pure. Bytes:
+// FORMAT.md.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -64,17 +64,17 @@ struct OperatorLeaves {
   LogIndex since;
   std::vector<Leaf> leaves;
 };
-struct SignedRequest {
-  SignedBody body;
-  Body parsed;
-};
-using Asked = std::variant<SignedRequest, Leaf, OperatorLeaves>;
+using Asked = std::variant<VerifiedBody, Leaf, OperatorLeaves>;
 
-/// kInvalidArgument: malformed, too long, or of another network. kPermissionDenied: a kind of leaf
-/// that nobody may ask for in this way, or a request of the operator that is not signed with
+/// Any thread: verifies signatures, which is what costs time. kInvalidArgument: malformed, too
+/// long, or of another network. kPermissionDenied: a kind of leaf that nobody may ask for in this
+/// way, an entry with a false signature, or a request of the operator that is not signed with
 /// `operating`.
 Result<Asked> read_request(ByteView bytes, const NetworkId& network,
                            const crypto::PublicKey& operating);
+
+/// A node's batch as the coordinator gets it from the network: the same, of a work batch only.
+Result<VerifiedBody> read_work_batch(ByteView signed_batch, const NetworkId& network);
 
 Bytes encode_request(const NetworkId& network, const SignedBody& body);
 Bytes encode_request(const NetworkId& network, const Leaf& leaf);
@@ -86,7 +86,8 @@ inline constexpr std::size_t kRequestLeavesMax = 256;
 inline constexpr std::size_t kRequestBytesMax = std::size_t{256} << 10;
 
 /// Keeps those who are not the operator from filling the log: an allowance of entries per account
-/// that refills with time, and one for all who have no part in the ledger together.
+/// that refills with time, and one for all who have no part in the ledger together. One thread at a
+/// time.
 class RequestLimiter {
  public:
   static constexpr std::uint64_t kBurst = 32;          ///< entries of one account at once

@@ -26,8 +26,10 @@ Result<RoundLedger> RoundLedger::open(Store& store, LogFolder& folder,
 
 Result<LogIndex> RoundLedger::append(const Leaf& leaf, std::vector<SideFile> files) {
   const NetworkId network = has_genesis() ? accounts().network() : crypto::kNoNetwork;
-  return sequencer_.append(sign_body(*operating_, network, accounts().next_sequence(), leaf),
-                           std::move(files));
+  COSHARD_ASSIGN(const VerifiedBody body,
+                 VerifiedBody::verify(
+                     sign_body(*operating_, network, accounts().next_sequence(), leaf), network));
+  return sequencer_.append(body, std::move(files));
 }
 
 Result<NetworkId> RoundLedger::genesis(Genesis round) {
@@ -82,18 +84,6 @@ Result<LogIndex> RoundLedger::close_epoch(const EpochSummary& summary) {
                  append(close, {{units_path(summary.epoch), encode_units_file(summary)}}));
   if (accounts().open_epochs().empty()) COSHARD_TRY(announce_next());
   return index;
-}
-
-Result<LogIndex> RoundLedger::admit(ByteView signed_batch) {
-  if (signed_batch.size() > limits::kEntryBytesMax) {
-    return fail(ErrorCode::kInvalidArgument, "work batch is longer than an entry may be");
-  }
-  COSHARD_ASSIGN(const SignedBody body, decode<SignedBody>(signed_batch));
-  COSHARD_ASSIGN(const Body parsed, decode_body(body.body));
-  if (type_of(parsed.leaf) != LeafType::kWorkBatch) {
-    return fail(ErrorCode::kPermissionDenied, "nodes append work batches only");
-  }
-  return sequencer_.append(body);
 }
 
 std::vector<NodeTotal> RoundLedger::missing_batches(LedgerEpoch epoch) const {

@@ -41,8 +41,8 @@ class RoundLedger {
   /// announced). Publishes every unit and announces the next epoch while steps are left.
   Result<LogIndex> close_epoch(const EpochSummary& summary);
 
-  /// A node's signed batch (ledger::sign_batch), refused when it disagrees with the closed epoch.
-  Result<LogIndex> admit(ByteView signed_batch);
+  /// A node's batch (read_work_batch), refused when it disagrees with the closed epoch.
+  Result<LogIndex> admit(const VerifiedBody& batch) { return sequencer_.append(batch); }
   /// Work of the epoch that nobody has handed in yet.
   std::vector<NodeTotal> missing_batches(LedgerEpoch epoch) const;
   /// Hands in the missing batches, for nodes that are gone; returns how many.
@@ -74,11 +74,13 @@ class RoundLedger {
   /// Done where credits are posted and at the end; also wanted after revenue and payouts.
   Result<void> snapshot();
 
-  /// Does what a request (requests.h) asks for and returns the entries' indices; repeated, the same
-  /// ones. `now_ms` is for limits on how much somebody may append. Errors of read_request and
-  /// Sequencer::append; kResourceExhausted: too much of one account. After an error in the middle
-  /// of the operator's list, what comes before it is appended.
-  Result<std::vector<LogIndex>> submit(ByteView request, std::uint64_t now_ms);
+  /// What a request asks for (read_request). kFailedPrecondition: there is no log yet.
+  Result<Asked> read(ByteView request) const;
+  /// Does what is asked and returns the entries' indices; repeated, the same ones. `now_ms` is for
+  /// limits on how much somebody may append. Errors of Sequencer::append; kResourceExhausted: too
+  /// much of one account. After an error in the middle of the operator's list, what comes before it
+  /// is appended.
+  Result<std::vector<LogIndex>> submit(const Asked& asked, std::uint64_t now_ms);
 
   Result<void> commit() { return sequencer_.commit(); }
   Result<Checkpoint> publish() { return sequencer_.publish(); }
@@ -100,7 +102,7 @@ class RoundLedger {
   Result<void> settle();
 
   class Said;
-  Result<LogIndex> submit(const SignedRequest& asked, std::uint64_t now_ms);
+  Result<LogIndex> submit(const VerifiedBody& asked, std::uint64_t now_ms);
   Result<LogIndex> submit(const Leaf& leaf, std::uint64_t now_ms);
   Result<std::vector<LogIndex>> submit(const OperatorLeaves& asked);
   Result<LogIndex> say_once(const Leaf& leaf, const Said& said);

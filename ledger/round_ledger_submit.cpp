@@ -110,13 +110,15 @@ Result<RoundLedger::Said> RoundLedger::said_since(LogIndex since) {
   return out;
 }
 
-Result<std::vector<LogIndex>> RoundLedger::submit(ByteView request, std::uint64_t now_ms) {
+Result<Asked> RoundLedger::read(ByteView request) const {
   if (!has_genesis()) return fail(ErrorCode::kFailedPrecondition, "the log has not begun");
-  COSHARD_ASSIGN(const Asked asked,
-                 read_request(request, accounts().network(), operating_->public_key()));
+  return read_request(request, accounts().network(), operating_->public_key());
+}
+
+Result<std::vector<LogIndex>> RoundLedger::submit(const Asked& asked, std::uint64_t now_ms) {
   if (const auto* operators = std::get_if<OperatorLeaves>(&asked)) return submit(*operators);
   LogIndex index;
-  if (const auto* body = std::get_if<SignedRequest>(&asked)) {
+  if (const auto* body = std::get_if<VerifiedBody>(&asked)) {
     COSHARD_ASSIGN(index, submit(*body, now_ms));
   } else {
     COSHARD_ASSIGN(index, submit(std::get<Leaf>(asked), now_ms));
@@ -124,11 +126,11 @@ Result<std::vector<LogIndex>> RoundLedger::submit(ByteView request, std::uint64_
   return std::vector<LogIndex>{index};
 }
 
-Result<LogIndex> RoundLedger::submit(const SignedRequest& asked, std::uint64_t now_ms) {
-  const auto payer = payer_of(accounts(), asked.parsed);
+Result<LogIndex> RoundLedger::submit(const VerifiedBody& asked, std::uint64_t now_ms) {
+  const auto payer = payer_of(accounts(), asked.body());
   COSHARD_TRY(limiter_.check(payer, now_ms));
   const std::uint64_t before = accounts().size();
-  COSHARD_ASSIGN(const LogIndex index, sequencer_.append(asked.body));
+  COSHARD_ASSIGN(const LogIndex index, sequencer_.append(asked));
   if (index.value >= before) limiter_.charge(payer, now_ms);
   return index;
 }

@@ -3,7 +3,9 @@
 
 #include <algorithm>
 
+#include "crypto/signed_payload.h"
 #include "ledger/tree_path.h"
+#include "protocol/base/check.h"
 #include "protocol/base/limits.h"
 
 namespace coshard::ledger {
@@ -125,6 +127,9 @@ Result<void> Sequencer::check_prefix(const Checkpoint& checkpoint, const std::st
 
 Result<void> Sequencer::recover_publication() {
   COSHARD_TRY(note_key());
+  if (const auto named = folder_->read(kVkeyFile, limits::kNoteBytesMax)) {
+    named_key_ = std::string(as_text(*named));
+  }
   COSHARD_ASSIGN(signed_, store_->signed_checkpoint());
   std::optional<Checkpoint> promised;
   if (signed_) {
@@ -166,11 +171,12 @@ Result<void> Sequencer::recover_publication() {
   return prune_partials(*folder_, present, kept);
 }
 
-Result<LogIndex> Sequencer::append(const SignedBody& body, std::vector<SideFile> files,
-                                   SignatureCheck signatures) {
+Result<LogIndex> Sequencer::append(const VerifiedBody& verified, std::vector<SideFile> files) {
   COSHARD_TRY(require_healthy());
-  COSHARD_ASSIGN(const Body parsed, decode_body(body.body));
-  const Hash event = event_id(parsed);
+  COSHARD_CHECK(verified.network() ==
+                (accounts_.has_genesis() ? accounts_.network() : crypto::kNoNetwork));
+  const SignedBody& body = verified.signed_body();
+  const Hash event = event_id(verified.body());
   COSHARD_ASSIGN(const auto known, find_event(event, body.body));
   if (known) return *known;
   LedgerEntry entry;
@@ -184,7 +190,7 @@ Result<LogIndex> Sequencer::append(const SignedBody& body, std::vector<SideFile>
                 "an entry of at most " + std::to_string(limits::kEntryBytesMax) +
                     " bytes was expected, found " + std::to_string(bytes.size()));
   }
-  COSHARD_TRY(accounts_.apply(entry.index, entry, signatures));
+  COSHARD_TRY(accounts_.apply(entry.index, entry, SignatureCheck::kDone));
   grow(bytes, event);
   waiting_.push_back(bytes);
   std::move(files.begin(), files.end(), std::back_inserter(waiting_files_));
@@ -246,19 +252,22 @@ Result<void> Sequencer::publish_cosigned(const std::string& note) {
 
 Result<void> Sequencer::write_tiles(const Checkpoint& checkpoint) {
   const std::uint64_t before = published_ ? published_->size : 0;
-  if (!published_) {  // before the first checkpoint: witnesses are told the key
-    COSHARD_ASSIGN(const NoteKey key, note_key());
-    const std::string vkey = key.vkey() + "\n";
-    COSHARD_TRY(folder_->write(kVkeyFile, as_bytes(vkey)));
-  }
-  for (const SideFile& file : unpublished_files_) {
-    COSHARD_TRY(folder_->write(file.path, file.bytes));
-  }
-  unpublished_files_.clear();
+  if (!published_) COSHARD_TRY(name_key());  // witnesses are told it before the first checkpoint
+  COSHARD_TRY(folder_->write_all(std::exchange(unpublished_files_, {})));
   const auto from_store = [this](std::uint64_t first, std::uint64_t count) {
     return store_->read(first, count);
   };
   return publish_tiles(*folder_, before, checkpoint.size, hashes_, from_store);
+}
+
+/// The file that names the log's key, where it does not name this one yet.
+Result<void> Sequencer::name_key() {
+  COSHARD_ASSIGN(const NoteKey key, note_key());
+  const std::string vkey = key.vkey() + "\n";
+  if (named_key_ == vkey) return {};
+  COSHARD_TRY(folder_->write(kVkeyFile, as_bytes(vkey)));
+  named_key_ = vkey;
+  return {};
 }
 
 Result<void> Sequencer::write_checkpoint(const std::string& note, const Checkpoint& checkpoint) {
@@ -266,10 +275,7 @@ Result<void> Sequencer::write_checkpoint(const std::string& note, const Checkpoi
   COSHARD_TRY(folder_->write(kCheckpointFile, as_bytes(note)));
   // A new key's name follows the first checkpoint that it signs: readers of the old one see a
   // checkpoint that both signed.
-  COSHARD_ASSIGN(const NoteKey key, note_key());
-  const std::string vkey = key.vkey() + "\n";
-  const auto named = folder_->read(kVkeyFile, limits::kNoteBytesMax);
-  if (!named || as_text(*named) != vkey) COSHARD_TRY(folder_->write(kVkeyFile, as_bytes(vkey)));
+  COSHARD_TRY(name_key());
   published_ = checkpoint;
   if (before == checkpoint.size) return {};
   const std::uint64_t kept[2] = {before, checkpoint.size};

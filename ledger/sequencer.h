@@ -44,8 +44,7 @@ class Sequencer {
   /// then may anybody hear of the index. The same bytes again are the same index again;
   /// kFailedPrecondition for another body of the same event. Other errors as Accounts::apply;
   /// kInvalidArgument when it does not fit in an entry.
-  Result<LogIndex> append(const SignedBody& body, std::vector<SideFile> files = {},
-                          SignatureCheck signatures = SignatureCheck::kVerify);
+  Result<LogIndex> append(const VerifiedBody& body, std::vector<SideFile> files = {});
 
   /// Makes everything appended durable, in one transaction. After an error the sequencer refuses
   /// everything: open it again.
@@ -96,6 +95,7 @@ class Sequencer {
   Result<void> write_tiles(const Checkpoint& checkpoint);
   Result<void> write_checkpoint(const std::string& note, const Checkpoint& checkpoint);
   Result<void> release(const std::string& note, const Checkpoint& checkpoint);
+  Result<void> name_key();
   void grow(ByteView entry, const Hash& event);
   Result<std::optional<LogIndex>> find_event(const Hash& event, ByteView body) const;
   Result<void> require_healthy() const;
@@ -116,6 +116,7 @@ class Sequencer {
   std::vector<Bytes> waiting_;  // appended, not durable
   std::vector<SideFile> waiting_files_;
   std::vector<SideFile> unpublished_files_;  // durable, not in the folder
+  std::optional<std::string> named_key_;     // what the file log.vkey says
   std::optional<std::string> signed_;
   std::optional<Checkpoint> published_;
   std::optional<PendingCheckpoint> pending_;

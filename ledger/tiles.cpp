@@ -13,6 +13,8 @@ namespace {
 
 constexpr std::size_t kBundleBytesMax = kTileWidth * (2 + limits::kEntryBytesMax);
 constexpr std::size_t kTileBytesMax = kTileWidth * sizeof(Hash);
+/// Of a publication, in memory.
+constexpr std::size_t kFilesAtOnce = 128;
 
 tl::unexpected<Error> corrupt(const LogFolder& folder, const TileId& tile, const std::string& why) {
   return fail(ErrorCode::kCorruption, folder.describe(tile.path()) + ": " + why);
@@ -140,17 +142,19 @@ std::span<const Hash> LevelHashes::level(std::uint32_t level) const {
 
 Result<void> publish_tiles(LogFolder& folder, std::uint64_t old_size, std::uint64_t size,
                            const LevelHashes& hashes, const EntrySource& entries) {
+  std::vector<PublicFile> files;
   for (const TileId& tile : tiles_between(old_size, size)) {
     const std::uint64_t first = tile.number * kTileWidth;
     if (tile.is_entries()) {
       COSHARD_ASSIGN(const std::vector<Bytes> bundle, entries(first, tile.width));
-      COSHARD_TRY(folder.write(tile.path(), encode_bundle(bundle)));
+      files.push_back({tile.path(), encode_bundle(bundle)});
     } else {
       const std::span<const Hash> level = hashes.level(tile.level);
-      COSHARD_TRY(folder.write(tile.path(), encode_tile(level.subspan(first, tile.width))));
+      files.push_back({tile.path(), encode_tile(level.subspan(first, tile.width))});
     }
+    if (files.size() == kFilesAtOnce) COSHARD_TRY(folder.write_all(std::exchange(files, {})));
   }
-  return {};
+  return folder.write_all(std::move(files));
 }
 
 Result<void> prune_partials(LogFolder& folder, std::span<const TileId> candidates,

@@ -7,17 +7,14 @@
 #include <string>
 #include <vector>
 
+#include "ledger/files.h"
 #include "protocol/base/bytes.h"
 #include "protocol/base/error.h"
 
 namespace coshard::ledger {
 
 /// A file that is published beside the log, kept so that it can be published again.
-struct SideFile {
-  std::string path;
-  Bytes bytes;
-  bool operator==(const SideFile&) const = default;
-};
+using SideFile = PublicFile;
 
 class Store {
  public:

@@ -139,7 +139,8 @@ Result<std::vector<LogIndex>> LedgerDesk::write(const Bytes& request) {
     return tl::unexpected(home.error().within(
         "the round's ledger is in use: does its coordinator run on another box, or start now?"));
   if (!home) return tl::unexpected(home.error());
-  auto indices = (*home)->ledger().submit(request, clock.wall_ms());
+  COSHARD_ASSIGN(const ledger::Asked asked, (*home)->ledger().read(request));
+  auto indices = (*home)->ledger().submit(asked, clock.wall_ms());
   COSHARD_TRY((*home)->ledger().publish());
   return indices;
 }

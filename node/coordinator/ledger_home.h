@@ -10,7 +10,7 @@
 
 #include "crypto/identity.h"
 #include "crypto/secret_file.h"
-#include "ledger/files.h"
+#include "ledger/background_folder.h"
 #include "ledger/round_ledger.h"
 #include "ledger/store/store.h"
 #include "node/round_file.h"
@@ -35,6 +35,8 @@ class LedgerHome {
                                   crypto::Passphrase passphrase, std::uint64_t overlap);
 
   ledger::RoundLedger& ledger() { return *ledger_; }
+  /// Where the ledger publishes. The log's thread starts and finishes its background.
+  ledger::BackgroundFolder& folder() { return folder_; }
   const Bytes& genesis_entry() const { return genesis_entry_; }
   NetworkId network() const { return ledger_->accounts().network(); }
   ledger::NoteKey note_key() const { return {origin(), ledger_->accounts().log_keys().back().key}; }
@@ -43,14 +45,15 @@ class LedgerHome {
  private:
   LedgerHome(std::deque<crypto::KeyPair> log_keys, std::unique_ptr<ledger::Store> store,
              const std::filesystem::path& folder)
-      : log_keys_(std::move(log_keys)), store_(std::move(store)), folder_(folder) {}
+      : log_keys_(std::move(log_keys)), store_(std::move(store)), disk_(folder) {}
   Result<void> open_under_newest_key(const crypto::KeyPair& operating, const Clock& clock,
                                      ledger::Publication publication);
   Result<void> begin(const RoundFile& round, std::string_view round_text);
 
   std::deque<crypto::KeyPair> log_keys_;  // the last one is in force
   std::unique_ptr<ledger::Store> store_;
-  ledger::DiskFolder folder_;
+  ledger::DiskFolder disk_;
+  ledger::BackgroundFolder folder_{disk_};
   std::optional<ledger::RoundLedger> ledger_;
   Bytes genesis_entry_;
 };

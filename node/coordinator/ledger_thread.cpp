@@ -9,13 +9,16 @@
 #include "crypto/hash.h"
 #include "protocol/base/failpoint.h"
 #include "protocol/base/log.h"
+#include "protocol/base/parallel.h"
 
 namespace coshard::node {
 
 namespace {
 
-/// Tasks that share one publication at most.
-constexpr std::size_t kGroupMax = 256;
+/// Tasks that share one transaction at most.
+constexpr std::size_t kGroupMax = 512;
+/// Signatures that are worth a thread of their own.
+constexpr std::size_t kSignaturesPerThread = 8;
 
 ledger::EpochSummary summary_of(const LedgerEpochClose& task) {
   const round::EpochFinished& finished = task.finished;
@@ -45,12 +48,14 @@ LedgerThread::LedgerThread(LedgerHome& home, const Clock& clock) : home_(home), 
 }
 
 void LedgerThread::start() {
+  home_.folder().start([this] { (void)tasks_.try_push(LedgerTick{}); });  // publishes what came
   thread_ = std::thread([this] { run(); });
 }
 
 void LedgerThread::close() {
   tasks_.close();
   if (thread_.joinable()) thread_.join();
+  (void)home_.folder().finish();  // it wakes us; how it went is known already, or the ledger failed
 }
 
 void LedgerThread::run() {
@@ -58,6 +63,7 @@ void LedgerThread::run() {
   while (auto task = tasks_.pop()) work_off(std::move(*task));
   if (!healthy_) return;
   Result<void> settled = settle_what_is_due(true);
+  if (settled) settled = home_.folder().finish();
   if (settled) settled = publish();
   if (settled) settled = await_witnesses();
   if (!settled) log(LogLevel::kError, "ledger", settled.error().message);
@@ -84,29 +90,58 @@ void LedgerThread::work_off(LedgerTask task) {
   reply_(LedgerFailed{worked.error().within("ledger")});
 }
 
-Result<void> LedgerThread::work_group(LedgerTask first) {
-  std::optional<LedgerTask> task = std::move(first);
-  for (std::size_t done = 0; task && done < kGroupMax; ++done) {
-    COSHARD_TRY(std::visit([this](const auto& known) { return work(known); }, *task));
-    task = done + 1 < kGroupMax ? tasks_.try_pop() : std::nullopt;
+std::vector<LedgerTask> LedgerThread::take_group(LedgerTask first) {
+  std::vector<LedgerTask> group;
+  group.push_back(std::move(first));
+  while (group.size() < kGroupMax) {
+    auto task = tasks_.try_pop();
+    if (!task) break;
+    group.push_back(std::move(*task));
   }
-  COSHARD_TRY(settle_what_is_due(false));
-  return publish();
+  return group;
 }
 
-/// What was promised is durable and visible from here on; so the answers go out.
-Result<void> LedgerThread::publish() {
-  COSHARD_TRY(home_.ledger().publish());
-  COSHARD_TRY(talk_to_witnesses(std::chrono::milliseconds(0)));
-  COSHARD_ASSIGN(const ledger::Checkpoint checkpoint, home_.ledger().publish());
+/// Signatures bound what a ledger can take in, not its database: all cores verify them.
+void LedgerThread::read_signed(std::vector<LedgerTask>& group) const {
+  const auto& ledger = home_.ledger();
+  const auto read = [&](std::size_t i) {
+    if (auto* batch = std::get_if<LedgerWorkBatch>(&group[i]))
+      batch->read = ledger::read_work_batch(batch->signed_batch, home_.network());
+    if (auto* asked = std::get_if<LedgerSubmit>(&group[i]))
+      asked->read = ledger.read(asked->request);
+  };
+  parallel_for(group.size(), kSignaturesPerThread, read);
+}
+
+Result<void> LedgerThread::work_group(LedgerTask first) {
+  std::vector<LedgerTask> group = take_group(std::move(first));
+  read_signed(group);
+  for (const LedgerTask& task : group)
+    COSHARD_TRY(std::visit([this](const auto& known) { return work(known); }, task));
+  COSHARD_TRY(settle_what_is_due(false));
+  COSHARD_TRY(home_.ledger().commit());
+  answer();
+  COSHARD_ASSIGN(const bool written, home_.folder().is_idle());
+  return written ? publish() : Result<void>{};  // else when it is: the folder gives us a tick
+}
+
+/// What was promised is durable from here on.
+void LedgerThread::answer() {
   for (const LedgerReply& reply : std::exchange(replies_, {})) reply_(reply);
   for (const Submission& one : std::exchange(submissions_, {})) {
     if (one.outcome) {
-      one.done(LedgerSubmit::Answer{*one.outcome, checkpoint.size});
+      one.done(LedgerSubmit::Answer{*one.outcome, home_.ledger().accounts().size()});
     } else {
       one.done(tl::unexpected(one.outcome.error()));
     }
   }
+}
+
+Result<void> LedgerThread::publish() {
+  COSHARD_TRY(home_.ledger().publish());
+  COSHARD_TRY(talk_to_witnesses(std::chrono::milliseconds(0)));
+  COSHARD_ASSIGN(const ledger::Checkpoint checkpoint, home_.ledger().publish());
+  answer();
   reply_(LedgerView{checkpoint.origin, checkpoint.size, to_hex(checkpoint.root), busy_});
   return {};
 }
@@ -199,7 +234,10 @@ Result<void> LedgerThread::work(const LedgerWorkBatch& task) {
       early.push_back(task);
     return {};  // it is sent again until it is taken
   }
-  const Result<LogIndex> index = home_.ledger().admit(task.signed_batch);
+  const auto admit = [this](const ledger::VerifiedBody& batch) {
+    return home_.ledger().admit(batch);
+  };
+  const Result<LogIndex> index = task.read->and_then(admit);
   if (!index) {
     if (index.error().code == ErrorCode::kUnavailable ||
         index.error().code == ErrorCode::kResourceExhausted)
@@ -255,7 +293,10 @@ Result<void> LedgerThread::work(const LedgerFinish& task) {
 
 /// What is refused is the asker's affair. What a disk refuses shows when the group is published.
 Result<void> LedgerThread::work(const LedgerSubmit& task) {
-  submissions_.push_back({task.done, home_.ledger().submit(task.request, clock_.wall_ms())});
+  const auto submit = [this](const ledger::Asked& asked) {
+    return home_.ledger().submit(asked, clock_.wall_ms());
+  };
+  submissions_.push_back({task.done, task.read->and_then(submit)});
   return {};
 }
 

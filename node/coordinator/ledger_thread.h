@@ -1,7 +1,9 @@
-// cs-ledger: the one writer of the contribution ledger. Takes what the round has decided, turns it
-// into entries, makes them durable in groups, publishes, and only then answers. Nothing that trains
-// waits for it. set_reply_handler() and start(): main, before anything is submitted; submit(),
-// close(): cs-net (close: main, when cs-net is over; LedgerSubmit also from threads of HTTP).
+// cs-ledger: the one writer of the contribution ledger. Takes what the round has decided and what
+// others have signed, verifies signatures on all cores, turns it into entries, makes them durable
+// in groups, and only then answers. Publishes whenever the publication before is written. Nothing
+// that trains waits for it. set_reply_handler() and start(): main, before anything is submitted;
+// submit(), close(): cs-net (close: main, when cs-net is over; LedgerSubmit also from threads of
+// HTTP).
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -41,6 +43,8 @@ struct LedgerWorkBatch {
   LedgerEpoch epoch;
   StageIndex stage;
   Bytes signed_batch;
+  /// What the bytes say; cs-ledger finds out before their turn.
+  std::optional<Result<ledger::VerifiedBody>> read = std::nullopt;
 };
 /// The node will not say anything more under this incarnation: nobody waits for its batches.
 struct LedgerGone {
@@ -58,14 +62,15 @@ struct LedgerFinish {
   std::string text;
 };
 /// Somebody asks for an entry (ledger/requests.h). `done` is called once, on cs-ledger: with the
-/// indices when they are durable and published, or with the reason why not.
+/// indices when they are durable, or with the reason why not.
 struct LedgerSubmit {
   struct Answer {
     std::vector<LogIndex> indices;
-    std::uint64_t size = 0;  ///< entries of the published log
+    std::uint64_t size = 0;  ///< entries of the log; they are published within a second or so
   };
   Bytes request;
   std::function<void(const Result<Answer>&)> done;
+  std::optional<Result<ledger::Asked>> read = std::nullopt;  ///< as in LedgerWorkBatch
 };
 /// Time passes; every limits::kHeartbeatInterval.
 struct LedgerTick {};
@@ -74,7 +79,7 @@ using LedgerTask =
     std::variant<LedgerRegister, LedgerEpochClose, LedgerWorkBatch, LedgerGone, LedgerCheckpoint,
                  LedgerRollback, LedgerFinish, LedgerSubmit, LedgerTick>;
 
-// ---- replies: all of them true of what is durable and published -------------------------------
+// ---- replies: all of them true of what is durable ----------------------------------------------
 
 /// The node need not send this batch again: it is in the log, or judged for ever.
 struct BatchTaken {
@@ -91,7 +96,7 @@ struct LedgerEpochDurable {
 struct LedgerSettled {
   LedgerEpoch epoch;
 };
-/// The log as published.
+/// The log as signed, to be read a moment later.
 struct LedgerView {
   std::string origin;
   std::uint64_t size = 0;
@@ -125,7 +130,7 @@ class LedgerThread {
   bool run_one();
   /// False when limits::kLedgerQueueMax tasks are waiting or the thread is closed.
   [[nodiscard]] bool submit(LedgerTask task) { return tasks_.try_push(std::move(task)); }
-  /// Works off what was submitted, settles what is open, publishes, joins. Idempotent.
+  /// Works off what was submitted, settles what is open, publishes all of it, joins. Idempotent.
   void close();
 
  private:
@@ -136,7 +141,10 @@ class LedgerThread {
   };
   void run();
   void work_off(LedgerTask task);
+  std::vector<LedgerTask> take_group(LedgerTask first);
+  void read_signed(std::vector<LedgerTask>& group) const;
   Result<void> work_group(LedgerTask first);
+  void answer();
   Result<void> work(const LedgerRegister& task);
   Result<void> work(const LedgerEpochClose& task);
   Result<void> work(const LedgerWorkBatch& task);
@@ -164,12 +172,12 @@ class LedgerThread {
   std::set<NodeId> gone_;
   std::map<LedgerEpoch, OpenSettlement> open_;
   std::vector<round::CheckpointRecord> checkpoints_;  ///< of steps whose epoch is not closed yet
-  std::deque<LedgerReply> replies_;                   ///< to be given once published
+  std::deque<LedgerReply> replies_;                   ///< to be given once durable
   struct Submission {
     std::function<void(const Result<LedgerSubmit::Answer>&)> done;
     Result<std::vector<LogIndex>> outcome;
   };
-  std::vector<Submission> submissions_;  ///< to be answered once published
+  std::vector<Submission> submissions_;  ///< to be answered once durable
   Duration busy_{};
   bool healthy_ = true;
   std::optional<ledger::WitnessDesk> desk_;

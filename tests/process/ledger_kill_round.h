@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "ledger/files.h"
+#include "ledger/background_folder.h"
 #include "ledger/store/postgres_store.h"
 #include "ledger/store/sqlite_store.h"
 #include "tests/unit/ledger/small_round.h"
@@ -17,9 +17,7 @@ inline Result<std::unique_ptr<Store>> open_kill_store(const std::string& place) 
 
 /// Any number of entries: the coordinator registers nodes without end.
 struct KillRound {
-  explicit KillRound(const std::string& folder) {
-    round.folder = std::make_shared<DiskFolder>(folder);
-  }
+  explicit KillRound(const std::string& path) : disk(path) { round.folder = folder; }
   Result<RoundLedger> open() {
     COSHARD_ASSIGN(RoundLedger ledger, round.open());
     if (!ledger.has_genesis()) {
@@ -44,6 +42,8 @@ struct KillRound {
     return {};
   }
 
+  DiskFolder disk;
+  std::shared_ptr<BackgroundFolder> folder = std::make_shared<BackgroundFolder>(disk);
   SmallRound round;
 };
 

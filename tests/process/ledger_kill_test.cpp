@@ -129,6 +129,14 @@ class KillLoop {
   std::optional<Checkpoint> published_;
 };
 
+/// For whoever waits for thousands.
+void say_how_far(const char* whose, std::uint64_t done, std::uint64_t loops) {
+  if (done % 250 != 0 || done == loops) return;
+  std::printf("%s: %llu of %llu kills\n", whose, static_cast<unsigned long long>(done),
+              static_cast<unsigned long long>(loops));
+  std::fflush(stdout);
+}
+
 TEST(LedgerKillTest, KilledWriterLosesNothingAcknowledged) {
   const std::uint64_t loops = number_from("COSHARD_KILL_LOOPS", 100);
   const std::uint64_t seed = number_from("COSHARD_SIM_SEED", 1);
@@ -144,6 +152,7 @@ TEST(LedgerKillTest, KilledWriterLosesNothingAcknowledged) {
       ASSERT_NO_FATAL_FAILURE(loop.check());
     }
     entries += loop.entries();
+    say_how_far("writer", done, loops);
   }
   std::printf("%llu kills, %llu entries\n", static_cast<unsigned long long>(loops),
               static_cast<unsigned long long>(entries));
@@ -164,6 +173,7 @@ TEST(LedgerKillTest, KilledServerLosesNothingAcknowledged) {
     // A lost server is an error of the store, and the writer goes no further.
     EXPECT_EQ(child->wait_exit(std::chrono::seconds(20)), 1);
     ASSERT_NO_FATAL_FAILURE(loop.check());
+    say_how_far("server", done + 1, loops);
   }
   std::printf("%llu kills, %llu entries\n", static_cast<unsigned long long>(loops),
               static_cast<unsigned long long>(loop.entries()));

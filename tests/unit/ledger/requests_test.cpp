@@ -31,7 +31,8 @@ class Requests : public ::testing::Test {
   AccountId account(std::size_t i) const { return round.nodes[i].account(); }
 
   Result<std::vector<LogIndex>> submit(const Bytes& request) {
-    return ledger->submit(request, now_ms);
+    COSHARD_ASSIGN(const Asked asked, ledger->read(request));
+    return ledger->submit(asked, now_ms);
   }
   Result<std::vector<LogIndex>> by_operator(const std::vector<Leaf>& leaves, std::uint64_t since) {
     return submit(encode_request(network(), round.operating, LogIndex(since), leaves));

@@ -101,16 +101,16 @@ TEST_P(SequencerTest, B7_RepeatedEventIsIdempotentOrAConflict) {
   ASSERT_OK(ledger->close_epoch(round_.summary(0, 1, 10)));
   const NodeTotal total = ledger->missing_batches(LedgerEpoch(0)).front();
   const Bytes batch = round_.batch_bytes(*ledger, 0, total);
-  const auto first = ledger->admit(batch);
+  const auto first = admit(*ledger, batch);
   ASSERT_OK(first);
-  EXPECT_EQ(*ledger->admit(batch), *first);
+  EXPECT_EQ(*admit(*ledger, batch), *first);
   WorkBatch other = *make_batch(ledger->accounts().genesis(), ledger->accounts().network(),
                                 {LedgerEpoch(0), total.stage, total.node, total.units, 0}, {});
   other.receipts_root.fill(1);
   for (const crypto::Identity& node : round_.nodes) {
     if (node.node() != total.node) continue;
     const auto conflict =
-        ledger->admit(sign_batch(node.operating(), ledger->accounts().network(), other));
+        admit(*ledger, sign_batch(node.operating(), ledger->accounts().network(), other));
     EXPECT_ERROR(conflict, ErrorCode::kFailedPrecondition);
     EXPECT_NE(conflict.error().message.find("conflict"), std::string::npos);
   }
@@ -121,7 +121,7 @@ TEST_P(SequencerTest, A12_LongEntryIsRefusedBeforeItIsSequenced) {
   auto ledger = round_.begin();
   ASSERT_OK(ledger);
   const std::uint64_t size = ledger->accounts().size();
-  EXPECT_ERROR(ledger->admit(Bytes(65'536)), ErrorCode::kInvalidArgument);
+  EXPECT_ERROR(admit(*ledger, Bytes(65'536)), ErrorCode::kInvalidArgument);
   CheckpointRecord record{StepId(1), round_.shards()};
   record.shards.resize(600);
   EXPECT_ERROR(ledger->post(StepId(1), record.shards), ErrorCode::kInvalidArgument);

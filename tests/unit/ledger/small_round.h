@@ -85,6 +85,13 @@ inline std::vector<Grant> whole_grant(std::uint8_t account) {
   return {grant};
 }
 
+/// As the coordinator does with a batch that comes from the network.
+inline Result<LogIndex> admit(RoundLedger& ledger, const Bytes& signed_batch) {
+  COSHARD_ASSIGN(const VerifiedBody batch,
+                 read_work_batch(signed_batch, ledger.accounts().network()));
+  return ledger.admit(batch);
+}
+
 struct SmallRound {
   explicit SmallRound(std::uint32_t stages = 2, std::uint32_t replicas = 2) {
     params.model = "small";
@@ -160,7 +167,7 @@ struct SmallRound {
                          std::uint64_t last) {
     COSHARD_TRY(ledger.close_epoch(summary(epoch, first, last)));
     for (const NodeTotal& total : ledger.missing_batches(LedgerEpoch(epoch))) {
-      COSHARD_TRY(ledger.admit(batch_bytes(ledger, epoch, total)));
+      COSHARD_TRY(admit(ledger, batch_bytes(ledger, epoch, total)));
     }
     if (params.stage_prices.size() == 1) return {};
     return ledger.credit(LedgerEpoch(epoch));

@@ -77,7 +77,7 @@ TEST(Verify, AcceptsAnEpochInWhichANodeDied) {
     if (total.node == dead) {
       EXPECT_EQ(total.units, counted);
     }
-    if (total.node != dead) ASSERT_OK(ledger->admit(round.batch_bytes(*ledger, 0, total)));
+    if (total.node != dead) ASSERT_OK(admit(*ledger, round.batch_bytes(*ledger, 0, total)));
   }
   EXPECT_ERROR(ledger->credit(LedgerEpoch(0)), ErrorCode::kFailedPrecondition);
   EXPECT_EQ(ledger->admit_missing(LedgerEpoch(0)).value(), 1u);

@@ -6,7 +6,9 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <atomic>
 
+#include "ledger/verify.h"
 #include "tests/support/round_fixture.h"
 
 namespace coshard::node {
@@ -159,8 +161,8 @@ TEST_F(LedgerThreadTest, ACheckpointWaitsForTheExecutionThatItCovers) {
   EXPECT_EQ(epochs[0].credit, epochs[1].credit) << "half of the step's emission each";
 }
 
-/// Answered when it is in the published log, not before.
-TEST_F(LedgerThreadTest, AnswersASubmissionOnceItIsPublished) {
+/// Where one thread does everything it is published then, too.
+TEST_F(LedgerThreadTest, AnswersASubmissionOnceItIsDurable) {
   std::vector<Result<LedgerSubmit::Answer>> answers;
   const auto done = [&](const Result<LedgerSubmit::Answer>& answer) { answers.push_back(answer); };
   ledger::RevenueReported revenue;
@@ -177,6 +179,35 @@ TEST_F(LedgerThreadTest, AnswersASubmissionOnceItIsPublished) {
     EXPECT_EQ(answers[i]->size, size + 1);
   }
   EXPECT_FALSE(answers[2]);
+}
+
+/// As a coordinator runs it: signatures on all cores, files behind its back. Everything that was
+/// asked for is answered, and can be read when the thread is closed.
+TEST_F(LedgerThreadTest, ManySubmissionsOnThreadsOfTheirOwnAreAnsweredAndPublished) {
+  constexpr std::uint64_t kAsked = 300;
+  std::atomic<std::uint64_t> taken{0}, refused{0};
+  const auto done = [&](const Result<LedgerSubmit::Answer>& answer) {
+    ++(answer ? taken : refused);
+  };
+  const std::uint64_t size = home->ledger().accounts().size();
+  const NetworkId network = home->network();
+  thread->start();
+  for (std::uint64_t i = 0; i < kAsked; ++i) {
+    ledger::RevenueReported revenue;
+    revenue.amount = 1 + i;
+    revenue.statement = Hash{static_cast<std::uint8_t>(i), static_cast<std::uint8_t>(i >> 8), 1};
+    Bytes request =
+        ledger::encode_request(network, coordinator.operating(), LogIndex(size), {revenue});
+    if (i % 3 == 0) request[request.size() / 2] ^= 1;
+    ASSERT_TRUE(thread->submit(LedgerSubmit{request, done}));
+  }
+  thread->close();
+  EXPECT_EQ(refused, kAsked / 3);
+  EXPECT_EQ(taken, kAsked - kAsked / 3);
+  const ledger::DiskFolder published(folder.coordinator_dir() / "ledger" / "mite");
+  const auto read = ledger::read_ledger(published);
+  ASSERT_TRUE(read) << read.error().message;
+  EXPECT_EQ(read->accounts.size(), size + kAsked - kAsked / 3);
 }
 
 }  // namespace
