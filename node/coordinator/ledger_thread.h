@@ -24,7 +24,7 @@
 
 namespace coshard::node {
 
-/// What a submission waits for its entries to be durable and published.
+/// What a submission waits for its entries to be durable.
 inline constexpr std::chrono::seconds kSubmitTimeout{10};
 
 // ---- tasks --------------------------------------------------------------------------------------
