@@ -5,12 +5,21 @@
 
 #include "crypto/hash.h"
 #include "crypto/signed_payload.h"
+#include "protocol/base/check.h"
 
 namespace coshard::crypto {
 namespace {
 
-constexpr std::uint8_t kSecretVersion = 1;
-constexpr std::size_t kSecretBytes = 1 + 3 * 32 + 8;
+constexpr std::uint8_t kOwnerVersion = 1;
+constexpr std::size_t kOwnerBytes = 1 + 3 * 32 + 8;
+constexpr std::uint8_t kBoxVersion = 2;
+constexpr std::size_t kBoxBytes = 1 + 2 * 32 + NodeCertificate::kEncodedBytes;
+
+/// A secret of a key that is valid, once more: secrets move and are never copied by accident.
+KeyPair copy_of(const KeyPair& key) { return std::move(*KeyPair::from_seed(key.seed())); }
+CurveKeyPair copy_of(const CurveKeyPair& key) {
+  return std::move(*CurveKeyPair::from_secret(key.secret()));
+}
 
 template <std::size_t N>
 std::array<std::uint8_t, N> take(ByteView& bytes) {
@@ -88,12 +97,12 @@ Result<void> NodeCertificate::verify() const {
 
 Identity::Identity(KeyPair root, KeyPair operating, CurveKeyPair curve, std::uint64_t serial)
     : root_(std::move(root)), operating_(std::move(operating)), curve_(std::move(curve)) {
-  certificate_.root_public = root_.public_key();
+  certificate_.root_public = root_->public_key();
   certificate_.operating_public = operating_.public_key();
   certificate_.curve_public = curve_.public_key();
   certificate_.serial = serial;
   const Bytes payload = certificate_.signed_part();
-  certificate_.root_signature = sign_payload(root_, domains::kCertificate, kNoNetwork, payload);
+  certificate_.root_signature = sign_payload(*root_, domains::kCertificate, kNoNetwork, payload);
   certificate_.operating_signature =
       sign_payload(operating_, domains::kCertificate, kNoNetwork, payload);
 }
@@ -102,12 +111,34 @@ Identity Identity::generate(std::uint64_t serial) {
   return Identity(KeyPair::generate(), KeyPair::generate(), CurveKeyPair::generate(), serial);
 }
 
+Identity::Identity(KeyPair operating, CurveKeyPair curve, const NodeCertificate& certificate)
+    : operating_(std::move(operating)), curve_(std::move(curve)), certificate_(certificate) {}
+
+/// A node that no certificate named yet: its first one.
+Identity Identity::with_fresh_keys() const {
+  return Identity(copy_of(root()), KeyPair::generate(), CurveKeyPair::generate(), 1);
+}
+
+Identity Identity::without_root() const {
+  return Identity(copy_of(operating_), copy_of(curve_), certificate_);
+}
+
+const KeyPair& Identity::root() const {
+  COSHARD_CHECK(root_.has_value());
+  return *root_;
+}
+
 SecretBytes Identity::encode_secret() const {
-  SecretBytes out(kSecretBytes);
+  SecretBytes out(root_ ? kOwnerBytes : kBoxBytes);
   auto to = out.writable().begin();
-  *to++ = kSecretVersion;
-  for (const ByteView part : {root_.seed(), operating_.seed(), curve_.secret()}) {
-    to = std::copy(part.begin(), part.end(), to);
+  const auto put = [&to](ByteView part) { to = std::copy(part.begin(), part.end(), to); };
+  *to++ = root_ ? kOwnerVersion : kBoxVersion;
+  if (root_) put(root_->seed());
+  put(operating_.seed());
+  put(curve_.secret());
+  if (!root_) {
+    put(certificate_.encode());
+    return out;
   }
   for (int shift = 56; shift >= 0; shift -= 8) {
     *to++ = static_cast<std::uint8_t>(certificate_.serial >> shift);
@@ -116,14 +147,31 @@ SecretBytes Identity::encode_secret() const {
 }
 
 Result<Identity> Identity::decode_secret(ByteView secret) {
-  if (secret.size() != kSecretBytes || secret[0] != kSecretVersion) {
-    return fail(ErrorCode::kCorruption, "an identity of version 1 was expected in the key file");
+  if (secret.size() == kBoxBytes && secret[0] == kBoxVersion) return decode_box(secret);
+  if (secret.size() != kOwnerBytes || secret[0] != kOwnerVersion) {
+    return fail(ErrorCode::kCorruption,
+                "an identity of version 1, or a box's of version 2, was expected in the key file");
   }
   COSHARD_ASSIGN(KeyPair root, KeyPair::from_seed(secret.subspan(1, 32)));
   COSHARD_ASSIGN(KeyPair operating, KeyPair::from_seed(secret.subspan(33, 32)));
   COSHARD_ASSIGN(CurveKeyPair curve, CurveKeyPair::from_secret(secret.subspan(65, 32)));
   return Identity(std::move(root), std::move(operating), std::move(curve),
                   get_be<std::uint64_t>(secret.subspan(97, 8)));
+}
+
+Result<Identity> Identity::decode_box(ByteView secret) {
+  COSHARD_ASSIGN(KeyPair operating, KeyPair::from_seed(secret.subspan(1, 32)));
+  COSHARD_ASSIGN(CurveKeyPair curve, CurveKeyPair::from_secret(secret.subspan(33, 32)));
+  COSHARD_ASSIGN(const NodeCertificate certificate, NodeCertificate::decode(secret.subspan(65)));
+  if (certificate.operating_public != operating.public_key() ||
+      certificate.curve_public != curve.public_key()) {
+    return fail(ErrorCode::kCorruption,
+                "the key file's certificate was expected to name its keys, found others");
+  }
+  if (const auto sound = certificate.verify(); !sound) {
+    return fail(ErrorCode::kCorruption, "key file: " + sound.error().message);
+  }
+  return Identity(std::move(operating), std::move(curve), certificate);
 }
 
 Signature sign_channel(const KeyPair& operating, const NetworkId& network,

@@ -4,6 +4,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <optional>
+
 #include "crypto/curve.h"
 #include "crypto/keys.h"
 #include "protocol/base/ids.h"
@@ -42,17 +44,24 @@ struct NodeCertificate {
   friend class Identity;
 };
 
-/// The secret side of a certificate.
+/// The secret side of a certificate: the owner's, or a box's, which lacks the root's secret. A box
+/// does everything that a node does; what moves units or replaces keys needs the owner's.
 class Identity {
  public:
   /// Three fresh keys and their certificate.
   static Identity generate(std::uint64_t serial = 1);
+  /// The same root with fresh operating and CURVE keys and their certificate; has_root() only.
+  Identity with_fresh_keys() const;
+  /// The same operating and CURVE keys and certificate, without the root's secret.
+  Identity without_root() const;
   /// What encode_secret() wrote; kCorruption otherwise.
   static Result<Identity> decode_secret(ByteView secret);
-  /// The payload of a key file: version || seeds || CURVE secret || serial.
+  /// The payload of a key file (crypto/README.md).
   SecretBytes encode_secret() const;
 
-  const KeyPair& root() const { return root_; }
+  bool has_root() const { return root_.has_value(); }
+  /// has_root() only.
+  const KeyPair& root() const;
   const KeyPair& operating() const { return operating_; }
   const CurveKeyPair& curve() const { return curve_; }
   const NodeCertificate& certificate() const { return certificate_; }
@@ -61,7 +70,9 @@ class Identity {
 
  private:
   Identity(KeyPair root, KeyPair operating, CurveKeyPair curve, std::uint64_t serial);
-  KeyPair root_;
+  Identity(KeyPair operating, CurveKeyPair curve, const NodeCertificate& certificate);
+  static Result<Identity> decode_box(ByteView secret);
+  std::optional<KeyPair> root_;
   KeyPair operating_;
   CurveKeyPair curve_;
   NodeCertificate certificate_;

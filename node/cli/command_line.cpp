@@ -165,6 +165,7 @@ void Grammar::add_keygen() {
       add(root_, "keygen", "make the keys of a participant: one file that owns an account",
           "  coshard keygen --out ~/coshard.key\n"
           "  coshard keygen --out node.key --passphrase-fd 3 3< passphrase.txt\n"
+          "  coshard keygen --root me.key --out box.key\n"
           "  coshard keygen --witness witness.example.org --out witness.key");
   auto& flags = selects<KeygenCommand>(app);
   app->add_option("--out", flags.out, "the file to write; never overwritten")
@@ -175,8 +176,18 @@ void Grammar::add_keygen() {
                   "read the passphrase from this file descriptor instead of the terminal")
       ->check(whole_number(0, INT_MAX))
       ->excludes(none);
-  app->add_option("--witness", flags.witness,
-                  "make the key of a witness of that name instead (for coshard-witness)");
+  CLI::Option* witness =
+      app->add_option("--witness", flags.witness,
+                      "make the key of a witness of that name instead (for coshard-witness)");
+  CLI::Option* root = app->add_option("--root", flags.root,
+                                      "make a box's keys instead, certified by the owner's root "
+                                      "in this key file and without it: a box that is stolen "
+                                      "can move nothing")
+                          ->excludes(witness);
+  app->add_option("--root-passphrase-fd", flags.root_passphrase_fd,
+                  "read the passphrase of that file from this file descriptor (read first)")
+      ->check(whole_number(0, INT_MAX))
+      ->needs(root);
   json_flag(app, flags.json);
 }
 

@@ -36,6 +36,8 @@ struct KeygenCommand {
   bool no_passphrase = false;
   std::optional<int> passphrase_fd;  ///< read one line there instead of asking
   std::string witness;               ///< name: a witness's key instead of a participant's
+  Path root;                         ///< of an owner: a box's keys under his root, without it
+  std::optional<int> root_passphrase_fd;
   bool json = false;
 };
 
@@ -174,7 +176,7 @@ using Command = std::variant<
     OwnershipCommand, BalanceCommand, StatementCommand, MonitorCommand, ProofCommand, VerifyCommand,
     RevenueRecordCommand, RevenueCorrectCommand, PayoutExportCommand, PayoutConfirmCommand,
     TransferOfferCommand, TransferAcceptCommand, TransferSubmitCommand, BondCommand,
-    KeyRotateCommand, KeyRevokeCommand, KeyRecoveryCommand>;
+    KeyRotateCommand, KeyRevokeCommand, KeyRecoveryCommand, KeyWitnessCommand>;
 
 /// Nothing when help or the version was asked for (and printed). kInvalidArgument in one line that
 /// ends with the help to read.

@@ -11,6 +11,7 @@ namespace coshard::cli {
 namespace {
 
 constexpr std::uint64_t kUnitsMax = std::uint64_t{1} << 62;
+constexpr const char* kOwnerKey = "a key file of the owner, whose root signs";
 
 void desk_flags(CLI::App* app, DeskFlags& flags) {
   app->add_option("id", flags.id, kId)->required();
@@ -166,20 +167,37 @@ void Grammar::add_key() {
   CLI::App* key = add(root_, "key", "replace, revoke and recover keys", "");
   key->require_subcommand(1);
   CLI::App* app = add(*key, "rotate", "replace a node's keys by new ones of the same account",
-                      "  coshard key rotate gcide --key node.key --out node-2.key");
+                      "  coshard key rotate gcide --key node.key --out node-2.key\n"
+                      "  coshard key rotate gcide --key me.key --node 5d0a… --out box-2.key --box");
   auto& rotate = selects<KeyRotateCommand>(app);
   desk_flags(app, rotate.desk);
-  key_flags(app, rotate.key, "the node's key file: its operating key is believed no more");
-  app->add_option("--out", rotate.out, "the new key file, under the same passphrase")->required();
+  key_flags(app, rotate.key, kOwnerKey);
+  app->add_option("--node", rotate.node,
+                  "whose operating key is believed no more, 64 digits (default: the key file's "
+                  "own node)");
+  app->add_option("--out", rotate.out,
+                  "the new key file; one of the same account that is there already is used")
+      ->required();
+  app->add_option("--out-passphrase-fd", rotate.out_passphrase_fd,
+                  "read its passphrase from this file descriptor (default: that of --key)")
+      ->check(whole_number(0, INT_MAX));
+  app->add_flag("--box", rotate.box, "leave the root out of it, as coshard keygen --root does");
 
   CLI::App* gone = add(*key, "revoke", "a lost or stolen operating key is believed no more",
                        "  coshard key revoke gcide --key me.key\n"
                        "  coshard key revoke gcide --key me.key --node 5d0a…");
   auto& revoke = selects<KeyRevokeCommand>(gone);
   desk_flags(gone, revoke.desk);
-  key_flags(gone, revoke.key, "a key file of the owner, whose root signs");
+  key_flags(gone, revoke.key, kOwnerKey);
   gone->add_option("--node", revoke.node,
                    "which node or witness key, 64 digits (default: the key file's own node)");
+
+  CLI::App* vouch = add(*key, "witness", "vouch for a witness: the ledger then says whose it is",
+                        "  coshard key witness gcide --key me.key --witness witness.key");
+  auto& witness = selects<KeyWitnessCommand>(vouch);
+  desk_flags(vouch, witness.desk);
+  key_flags(vouch, witness.key, kOwnerKey);
+  key_flags(vouch, witness.witness, "the witness's key file: it signs too", "witness");
   add_recovery(*key);
 }
 

@@ -36,5 +36,6 @@ int run(const BondCommand& command);
 int run(const KeyRotateCommand& command);
 int run(const KeyRevokeCommand& command);
 int run(const KeyRecoveryCommand& command);
+int run(const KeyWitnessCommand& command);
 
 }  // namespace coshard::cli

@@ -32,9 +32,15 @@ Result<std::optional<crypto::SecretBytes>> prepare(const KeygenCommand& command)
   return passphrase;
 }
 
+/// A participant's keys; a box's when there is a root to certify them.
 Result<crypto::Identity> make_keys(const KeygenCommand& command) {
+  std::optional<crypto::Identity> owner;
+  if (!command.root.empty()) {
+    COSHARD_ASSIGN(owner, open_owner_keys(command.root, command.root_passphrase_fd));
+  }
   COSHARD_ASSIGN(const auto passphrase, prepare(command));
-  crypto::Identity identity = crypto::Identity::generate();
+  crypto::Identity identity =
+      owner ? owner->with_fresh_keys().without_root() : crypto::Identity::generate();
   COSHARD_TRY(crypto::save_identity(command.out, identity, node::as_passphrase(passphrase)));
   return identity;
 }
@@ -72,14 +78,24 @@ int run(const KeygenCommand& command) {
                                       {"node", identity->node().hex()},
                                       {"account", identity->account().hex()},
                                       {"root", to_hex(identity->certificate().root_public)},
+                                      {"holds_root", identity->has_root()},
                                       {"protected", !command.no_passphrase}};
     std::printf("%s\n", json.dump().c_str());
     return kDone;
   }
+  const char* warning = identity->has_root()
+                            ? "  (no passphrase: whoever reads it owns the account)"
+                            : "  (no passphrase: whoever reads it can run as this node)";
   std::printf("file     %s%s\nnode     %s\naccount  %s\n", command.out.c_str(),
-              command.no_passphrase ? "  (no passphrase: whoever reads it owns the account)" : "",
-              identity->node().hex().c_str(), identity->account().hex().c_str());
-  std::printf("Keep a copy of the file: without it the account is lost.\n");
+              command.no_passphrase ? warning : "", identity->node().hex().c_str(),
+              identity->account().hex().c_str());
+  if (identity->has_root())
+    std::printf("Keep a copy of the file: without it the account is lost.\n");
+  else
+    std::printf(
+        "What it earns is the account's; it can move nothing. If it is lost or stolen:\n"
+        "  coshard key revoke ROUND --key %s --node %s\n",
+        command.root.c_str(), identity->node().hex().c_str());
   return kDone;
 }
 

@@ -91,7 +91,10 @@ struct BondCommand {
 struct KeyRotateCommand {
   DeskFlags desk;
   KeyFlags key;
-  std::filesystem::path out;  ///< the new key file
+  std::string node;                      ///< hexadecimal; empty: the node of the key file itself
+  std::filesystem::path out;             ///< the new key file
+  std::optional<int> out_passphrase_fd;  ///< nothing: the passphrase of `key`
+  bool box = false;                      ///< the new file lacks the root
 };
 
 struct KeyRevokeCommand {
@@ -111,6 +114,13 @@ struct KeyRecoveryCommand {
   std::string recovery_key;  ///< name: its public key in hexadecimal, or "none"
   KeyFlags next;             ///< claim: the new key file, whose root takes over
   std::string account;
+};
+
+/// The owner vouches for a witness: whose it is.
+struct KeyWitnessCommand {
+  DeskFlags desk;
+  KeyFlags key;
+  KeyFlags witness;
 };
 
 }  // namespace coshard::cli

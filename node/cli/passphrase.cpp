@@ -9,7 +9,6 @@
 #include <cstdio>
 #include <cstring>
 
-#include "crypto/secret_file.h"
 #include "node/startup.h"
 #include "protocol/base/limits.h"
 
@@ -107,6 +106,22 @@ Result<std::optional<crypto::SecretBytes>> passphrase_of(const std::filesystem::
 Result<crypto::Identity> open_keys(const std::filesystem::path& file, std::optional<int> fd) {
   COSHARD_ASSIGN(const auto passphrase, passphrase_of(file, fd));
   return crypto::load_identity(file, node::as_passphrase(passphrase));
+}
+
+Result<crypto::Identity> open_owner_keys(const std::filesystem::path& file, std::optional<int> fd) {
+  COSHARD_ASSIGN(const auto passphrase, passphrase_of(file, fd));
+  return load_owner_keys(file, node::as_passphrase(passphrase));
+}
+
+Result<crypto::Identity> load_owner_keys(const std::filesystem::path& file,
+                                         crypto::Passphrase passphrase) {
+  COSHARD_ASSIGN(crypto::Identity keys, crypto::load_identity(file, passphrase));
+  if (keys.has_root()) return keys;
+  return fail(ErrorCode::kInvalidArgument,
+              file.string() +
+                  ": expected an owner's key file, found a box's, which has no root key to sign "
+                  "with; use the one that coshard keygen --root made it with, of account " +
+                  keys.account().short_hex() + " (this box is --node " + keys.node().hex() + ")");
 }
 
 }  // namespace coshard::cli

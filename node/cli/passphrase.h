@@ -8,6 +8,7 @@
 
 #include "crypto/identity.h"
 #include "crypto/secret_bytes.h"
+#include "crypto/secret_file.h"
 
 namespace coshard::cli {
 
@@ -24,5 +25,10 @@ Result<std::optional<crypto::SecretBytes>> passphrase_of(const std::filesystem::
 
 /// The keys in `file`.
 Result<crypto::Identity> open_keys(const std::filesystem::path& file, std::optional<int> fd);
+
+/// The same where the root signs. kInvalidArgument, saying whose key file to use, for a box's.
+Result<crypto::Identity> open_owner_keys(const std::filesystem::path& file, std::optional<int> fd);
+Result<crypto::Identity> load_owner_keys(const std::filesystem::path& file,
+                                         crypto::Passphrase passphrase);
 
 }  // namespace coshard::cli

@@ -28,7 +28,7 @@ struct Owner {
 };
 
 Result<Owner> open_owner(const LedgerDesk& desk, const KeyFlags& flags) {
-  COSHARD_ASSIGN(crypto::Identity keys, open_keys(flags.file, flags.passphrase_fd));
+  COSHARD_ASSIGN(crypto::Identity keys, open_owner_keys(flags.file, flags.passphrase_fd));
   const auto account = desk.accounts().account_of(keys.certificate().root_public);
   if (!account)
     return fail(ErrorCode::kPermissionDenied,

@@ -127,6 +127,8 @@ int main(int argc, char** argv) {
   seed("crypto_key_file", "open", *crypto::seal_secret(secret.view(), std::nullopt));
   seed("crypto_key_file", "sealed",
        *crypto::seal_secret(secret.view(), "passphrase", crypto::KdfCost::cheap()));
+  const auto box = round.nodes[0].without_root().encode_secret();
+  seed("crypto_key_file", "box", *crypto::seal_secret(box.view(), std::nullopt));
   seed("crypto_key_file", "certificate", round.nodes[0].certificate().encode());
   return 0;
 }

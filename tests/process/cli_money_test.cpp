@@ -211,6 +211,71 @@ TEST_F(CliMoney, KeysAreReplacedAndRevokedByTheirRoot) {
   EXPECT_THAT(foreign.output, HasSubstr("not signed by the root"));
 }
 
+TEST_F(CliMoney, ABoxWithoutTheRootIsReplacedFromElsewhere) {
+  finish_round();
+  const std::string box = (folder_.path() / "box.key").string();
+  const std::string next = (folder_.path() / "box-2.key").string();
+  const Ran made = coshard({"keygen", "--root", key(0), "--out", box, "--no-passphrase", "--json"});
+  ASSERT_EQ(made.status, 0) << made.output;
+  EXPECT_EQ(Json::parse(made.output)["account"], account(0).hex());
+  EXPECT_EQ(Json::parse(made.output)["holds_root"], false);
+  const std::string node = Json::parse(made.output)["node"];
+
+  // The owner's first keys are replaced by the box's; then the box is stolen and replaced too.
+  const Ran joined = coshard({"key", "rotate", dir(), "--key", key(0), "--out", box, "--box"});
+  ASSERT_EQ(joined.status, 0) << joined.output;
+  for (const std::vector<std::string>& wrong :
+       {std::vector<std::string>{"key", "rotate", dir(), "--key", box, "--out", next},
+        {"key", "revoke", dir(), "--key", box},
+        {"bond", "lock", dir(), "--key", box, "--units", "1"},
+        {"keygen", "--root", box, "--out", next, "--no-passphrase"}}) {
+    const Ran ran = coshard(wrong);
+    EXPECT_EQ(ran.status, 2) << ran.output;
+    EXPECT_THAT(ran.output, HasSubstr("expected an owner's key file, found a box's"));
+    EXPECT_THAT(ran.output, HasSubstr("--node " + node));
+  }
+  const Ran rotated =
+      coshard({"key", "rotate", dir(), "--key", key(0), "--node", node, "--out", next, "--box"});
+  ASSERT_EQ(rotated.status, 0) << rotated.output;
+  const auto fresh = crypto::load_identity(next, std::nullopt);
+  ASSERT_TRUE(fresh);
+  EXPECT_FALSE(fresh->has_root());
+  const auto known = accounts();
+  EXPECT_TRUE(known.find_node(NodeId{*to_array<32>(*from_hex(node))})->revoked);
+  EXPECT_FALSE(known.find_node(fresh->node())->revoked);
+  EXPECT_EQ(known.find_node(fresh->node())->account, account(0));
+  const Ran gone =
+      coshard({"key", "revoke", dir(), "--key", key(0), "--node", fresh->node().hex()});
+  EXPECT_EQ(gone.status, 0) << gone.output;
+}
+
+TEST_F(CliMoney, AnAccountVouchesForAWitnessAndTakesItBack) {
+  finish_round();
+  const std::string file = (folder_.path() / "witness.key").string();
+  ASSERT_EQ(
+      coshard({"keygen", "--witness", "example.org/w1", "--out", file, "--no-passphrase"}).status,
+      0);
+  const std::vector<std::string> vouch{"key", "witness", dir(), "--key", key(0), "--witness", file};
+  const Ran first = coshard(vouch);
+  ASSERT_EQ(first.status, 0) << first.output;
+  EXPECT_EQ(coshard(vouch).output, first.output) << "said again, it is the same entry";
+  ASSERT_EQ(accounts().witnesses().size(), 1U);
+  const auto [public_key, registration] = *accounts().witnesses().begin();
+  EXPECT_EQ(registration.certificate.name, "example.org/w1");
+  EXPECT_EQ(registration.account, account(0));
+  const Ran foreign = coshard({"key", "witness", dir(), "--key", key(1), "--witness", file});
+  EXPECT_EQ(foreign.status, 1);
+  EXPECT_THAT(foreign.output, HasSubstr("another account's"));
+  const Ran no_witness = coshard({"key", "witness", dir(), "--key", key(0), "--witness", key(1)});
+  EXPECT_EQ(no_witness.status, 2);
+  EXPECT_THAT(no_witness.output, HasSubstr("expected the key of a witness"));
+  const Ran revoked =
+      coshard({"key", "revoke", dir(), "--key", key(0), "--node", to_hex(public_key)});
+  ASSERT_EQ(revoked.status, 0) << revoked.output;
+  EXPECT_TRUE(accounts().witnesses().begin()->second.revoked);
+  EXPECT_EQ(coshard(vouch).status, 1) << "a key that was taken back stays so";
+}
+
 TEST_F(CliMoney, AnAccountIsClaimedByItsRecoveryKey) {
   finish_round();
   const std::string safe = (folder_.path() / "safe.key").string();

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "crypto/hash.h"
 #include "crypto/random.h"
 #include "crypto/signed_payload.h"
@@ -71,6 +73,40 @@ TEST(Identity, SecretReadsBackAsTheSameIdentity) {
   EXPECT_EQ(Identity::decode_secret(secret.view())->certificate(), identity.certificate());
   EXPECT_FALSE(Identity::decode_secret(secret.view().first(104)).has_value());
   EXPECT_FALSE(Identity::decode_secret({}).has_value());
+}
+
+TEST(Identity, ABoxHasFreshKeysOfTheSameAccountAndNoRoot) {
+  const Identity owner = Identity::generate(3);
+  const Identity box = owner.with_fresh_keys().without_root();
+  EXPECT_TRUE(owner.has_root());
+  EXPECT_FALSE(box.has_root());
+  EXPECT_EQ(box.account(), owner.account());
+  EXPECT_NE(box.node(), owner.node());
+  EXPECT_NE(box.certificate().curve_public, owner.certificate().curve_public);
+  EXPECT_TRUE(box.certificate().verify().has_value());
+  const SecretBytes secret = box.encode_secret();
+  const ByteView bytes = secret.view();
+  const ByteView root = owner.root().seed();
+  EXPECT_EQ(std::search(bytes.begin(), bytes.end(), root.begin(), root.end()), bytes.end());
+  const auto again = Identity::decode_secret(bytes);
+  ASSERT_TRUE(again);
+  EXPECT_FALSE(again->has_root());
+  EXPECT_EQ(again->certificate(), box.certificate());
+  EXPECT_EQ(to_hex(again->operating().seed()), to_hex(box.operating().seed()));
+  EXPECT_EQ(to_hex(again->curve().secret()), to_hex(box.curve().secret()));
+}
+
+TEST(Identity, ABoxWithAnyByteChangedIsRefused) {
+  const Identity box = Identity::generate().without_root();
+  const SecretBytes secret = box.encode_secret();
+  const Bytes good(secret.view().begin(), secret.view().end());
+  EXPECT_FALSE(Identity::decode_secret(ByteView(good).first(good.size() - 1)).has_value());
+  for (std::size_t at = 0; at < good.size(); ++at) {
+    Bytes changed = good;
+    changed[at] ^= 0x10;
+    const auto read = Identity::decode_secret(changed);
+    EXPECT_FALSE(read.has_value()) << at;
+  }
 }
 
 // B9's second half: a signature of one side, key or nonce is none of another's.
