@@ -121,6 +121,8 @@ Grammar::Grammar() {
   add_transfer();
   add_bond();
   add_key();
+  add_ledger();
+  add_govern();
 }
 
 void Grammar::add_demo() {

@@ -176,7 +176,9 @@ using Command = std::variant<
     OwnershipCommand, BalanceCommand, StatementCommand, MonitorCommand, ProofCommand, VerifyCommand,
     RevenueRecordCommand, RevenueCorrectCommand, PayoutExportCommand, PayoutConfirmCommand,
     TransferOfferCommand, TransferAcceptCommand, TransferSubmitCommand, BondCommand,
-    KeyRotateCommand, KeyRevokeCommand, KeyRecoveryCommand, KeyWitnessCommand>;
+    KeyRotateCommand, KeyRevokeCommand, KeyRecoveryCommand, KeyWitnessCommand, SettleCommand,
+    CreditVoidCommand, PenaltyCommand, GovernParamsCommand, GovernGrantsCommand, GovernSignCommand,
+    GovernSubmitCommand>;
 
 /// Nothing when help or the version was asked for (and printed). kInvalidArgument in one line that
 /// ends with the help to read.

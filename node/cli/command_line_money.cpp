@@ -13,34 +13,11 @@ namespace {
 constexpr std::uint64_t kUnitsMax = std::uint64_t{1} << 62;
 constexpr const char* kOwnerKey = "a key file of the owner, whose root signs";
 
-void desk_flags(CLI::App* app, DeskFlags& flags) {
-  app->add_option("id", flags.id, kId)->required();
-  app->add_option("--coordinator-key", flags.coordinator_key,
-                  "the coordinator's key file (default: coordinator.key in the round's folder)");
-  app->add_option("--coordinator-passphrase-fd", flags.coordinator_passphrase_fd,
-                  "read its passphrase from this file descriptor")
-      ->check(whole_number(0, INT_MAX));
-  json_flag(app, flags.json);
-}
-
-void key_flags(CLI::App* app, KeyFlags& flags, const char* whose, const std::string& prefix = "") {
-  app->add_option(prefix.empty() ? "--key" : "--" + prefix, flags.file, whose)->required();
-  app->add_option("--" + (prefix.empty() ? "" : prefix + "-") + "passphrase-fd",
-                  flags.passphrase_fd,
-                  "read its passphrase from this file descriptor instead of the terminal")
-      ->check(whole_number(0, INT_MAX));
-}
-
 /// A decimal amount, exactly.
 CLI::Option* amount_option(CLI::App* app, const char* name, std::uint64_t& out,
                            const char* description) {
-  const auto check = [](const std::string& text) -> std::string {
-    const auto parsed = node::parse_amount(text);
-    return parsed ? "" : parsed.error().message;
-  };
   const auto take = [&out](const std::string& text) { out = *node::parse_amount(text); };
-  return app->add_option_function<std::string>(name, take, description)
-      ->check(CLI::Validator(check, "12.34"));
+  return app->add_option_function<std::string>(name, take, description)->check(amount_check());
 }
 
 }  // namespace

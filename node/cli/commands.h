@@ -37,5 +37,12 @@ int run(const KeyRotateCommand& command);
 int run(const KeyRevokeCommand& command);
 int run(const KeyRecoveryCommand& command);
 int run(const KeyWitnessCommand& command);
+int run(const SettleCommand& command);
+int run(const CreditVoidCommand& command);
+int run(const PenaltyCommand& command);
+int run(const GovernParamsCommand& command);
+int run(const GovernGrantsCommand& command);
+int run(const GovernSignCommand& command);
+int run(const GovernSubmitCommand& command);
 
 }  // namespace coshard::cli

@@ -1,5 +1,5 @@
-// The grammar of the command line, for the files that add commands to it: command_line.cpp and
-// command_line_money.cpp, the ones that see CLI11. Home thread: main.
+// The grammar of the command line, for the files that add commands to it: command_line*.cpp, the
+// ones that see CLI11. Home thread: main.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -43,6 +43,8 @@ class Grammar {
   void add_bond();
   void add_key();
   void add_recovery(CLI::App& key);
+  void add_ledger();
+  void add_govern();
   const CLI::App* innermost() const;
 
   struct Entry {
@@ -59,5 +61,11 @@ inline constexpr const char* kId =
 CLI::Validator whole_number(std::uint64_t min, std::uint64_t max);
 CLI::Validator one_of(std::vector<std::string> choices);
 void json_flag(CLI::App* app, bool& out);
+/// Of every command that asks a ledger for an entry.
+void desk_flags(CLI::App* app, DeskFlags& flags);
+/// --key and --passphrase-fd; with a prefix --PREFIX and --PREFIX-passphrase-fd.
+void key_flags(CLI::App* app, KeyFlags& flags, const char* whose, const std::string& prefix = "");
+/// A decimal amount, up to six decimals.
+CLI::Validator amount_check();
 
 }  // namespace coshard::cli

@@ -4,17 +4,22 @@
 
 #include <poll.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <set>
 
 #include "crypto/secret_file.h"
 #include "ledger/requests.h"
+#include "node/cli/coordinator_process.h"
 #include "node/cli/http_client.h"
 #include "node/cli/ledger_mirror.h"
+#include "node/cli/ledger_trust.h"
 #include "node/cli/passphrase.h"
 #include "node/config.h"
 #include "node/coordinator/ledger_home.h"
+#include "node/coordinator/witness_talk.h"
 #include "node/startup.h"
+#include "protocol/base/limits.h"
 
 namespace coshard::cli {
 namespace {
@@ -22,6 +27,8 @@ namespace {
 constexpr int kOk = 200;
 constexpr int kLooks = 50;
 constexpr int kLookIntervalMs = 200;
+/// Entries; less than what a coordinator looks back for what was said before.
+constexpr std::uint64_t kLongMemory = 60'000;
 
 /// What the coordinator's status means, for whoever asked.
 ErrorCode code_of(int status) {
@@ -58,6 +65,17 @@ Result<std::vector<LogIndex>> parse_answer(const HttpAnswer& answer) {
   return out;
 }
 
+/// A line of a note, "— NAME SIGNATURE", under another name than the log's.
+bool has_cosignatures(const ledger::VerifiedLedger& ledger) {
+  static constexpr std::string_view kMark = "\n\u2014 ";
+  const std::string& note = ledger.note;
+  for (std::size_t at = note.find(kMark); at != std::string::npos; at = note.find(kMark, at + 1)) {
+    const std::string_view name = std::string_view(note).substr(at + kMark.size());
+    if (!name.starts_with(ledger.checkpoint.origin + " ")) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 Result<LedgerDesk> LedgerDesk::open(const DeskFlags& flags) {
@@ -74,17 +92,21 @@ Result<std::string> LedgerDesk::model() const {
 }
 
 Result<void> LedgerDesk::read() {
+  ledger::ReaderTrust trust;
+  if (!flags_.policy.empty()) {
+    COSHARD_ASSIGN(trust.policy, read_policy(flags_.policy));
+  }
   if (!round_.dir) {
     COSHARD_ASSIGN(const LedgerMirror mirror, LedgerMirror::fetch(round_.url, ""));
     const ledger::DiskFolder folder(mirror.folder());
-    COSHARD_ASSIGN(ledger_, ledger::read_ledger(folder));
+    COSHARD_ASSIGN(ledger_, ledger::read_ledger(folder, trust));
     return {};
   }
   COSHARD_ASSIGN(const std::string name, model());
   const ledger::DiskFolder folder(*round_.dir / "ledger" / name);
   constexpr int kTries = 5;  // a coordinator that runs publishes meanwhile
-  auto read = ledger::read_ledger(folder);
-  for (int left = kTries - 1; left > 0 && !read; --left) read = ledger::read_ledger(folder);
+  auto read = ledger::read_ledger(folder, trust);
+  for (int left = kTries - 1; left > 0 && !read; --left) read = ledger::read_ledger(folder, trust);
   if (!read) return tl::unexpected(read.error().within("ledger does not verify"));
   ledger_ = std::move(*read);
   return {};
@@ -111,16 +133,27 @@ Result<std::vector<LogIndex>> LedgerDesk::submit(const Bytes& request) {
   // With witnesses a durable entry is published a little later.
   for (int left = kLooks; left > 0; --left) {
     COSHARD_TRY(read());
-    if (indices.empty() || accounts().size() > indices.back().value) break;
+    if (is_published(indices)) return indices;
     (void)::poll(nullptr, 0, kLookIntervalMs);
   }
-  return indices;
+  return fail(ErrorCode::kUnavailable,
+              "entry " + std::to_string(indices.front().value) +
+                  " is durable and not published yet: the coordinator publishes it as soon as its "
+                  "witnesses have cosigned; saying the same again changes nothing");
 }
 
-Result<std::vector<LogIndex>> LedgerDesk::say(const std::vector<ledger::Leaf>& leaves) {
+bool LedgerDesk::is_published(const std::vector<LogIndex>& indices) const {
+  return std::all_of(indices.begin(), indices.end(),
+                     [&](LogIndex index) { return index.value < accounts().size(); });
+}
+
+Result<std::vector<LogIndex>> LedgerDesk::say(const std::vector<ledger::Leaf>& leaves,
+                                              Memory memory) {
   COSHARD_TRY(open_coordinator_key());
-  return submit(ledger::encode_request(network(), coordinator_->operating(),
-                                       LogIndex(accounts().size()), leaves));
+  const std::uint64_t size = accounts().size();
+  const std::uint64_t back = memory == Memory::kLong ? std::min(size, kLongMemory) : 0;
+  return submit(
+      ledger::encode_request(network(), coordinator_->operating(), LogIndex(size - back), leaves));
 }
 
 Result<std::vector<LogIndex>> LedgerDesk::post(const Bytes& request) const {
@@ -129,19 +162,47 @@ Result<std::vector<LogIndex>> LedgerDesk::post(const Bytes& request) const {
   return parse_answer(answer);
 }
 
+/// Whom the round asked while it ran, or else those whom this reader believes.
+Result<ledger::Policy> LedgerDesk::witnesses() const {
+  const auto launch = read_launch(*round_.dir);
+  if (launch && !launch->witnesses.empty()) return read_policy(launch->witnesses);
+  if (!flags_.policy.empty()) return read_policy(flags_.policy);
+  if (!has_cosignatures(*ledger_)) return ledger::Policy();
+  return fail(ErrorCode::kInvalidArgument,
+              "--policy: expected the policy file of the witnesses that cosigned this ledger, with "
+              "their URLs, found none; whoever believes them would not see the entry");
+}
+
 Result<std::vector<LogIndex>> LedgerDesk::write(const Bytes& request) {
+  COSHARD_ASSIGN(ledger::Policy policy, witnesses());
   COSHARD_TRY(open_coordinator_key());
   COSHARD_ASSIGN(const node::LoadedRound loaded, node::load_round(*round_.dir / "round.toml"));
   const SystemClock clock;
-  auto home = node::LedgerHome::open(*round_.dir, loaded.round, loaded.text, *coordinator_,
-                                     node::as_passphrase(passphrase_), clock);
+  const bool is_witnessed = policy.needs_witnesses();
+  auto home = node::LedgerHome::open(
+      *round_.dir, loaded.round, loaded.text, *coordinator_, node::as_passphrase(passphrase_),
+      clock, is_witnessed ? ledger::Publication::kWhenCosigned : ledger::Publication::kAtOnce);
   if (!home && home.error().code == ErrorCode::kUnavailable)
     return tl::unexpected(home.error().within(
         "the round's ledger is in use: does its coordinator run on another box, or start now?"));
   if (!home) return tl::unexpected(home.error());
-  COSHARD_ASSIGN(const ledger::Asked asked, (*home)->ledger().read(request));
-  auto indices = (*home)->ledger().submit(asked, clock.wall_ms());
-  COSHARD_TRY((*home)->ledger().publish());
+  ledger::RoundLedger& log = (*home)->ledger();
+  std::optional<node::WitnessTalk> talk;
+  if (is_witnessed) {
+    auto carrier = std::make_unique<node::WitnessPool>(policy, [] {});
+    COSHARD_ASSIGN(ledger::WitnessDesk desk,
+                   ledger::WitnessDesk::open(std::move(policy), (*home)->note_key()));
+    talk.emplace(std::move(desk), std::move(carrier));
+  }
+  COSHARD_ASSIGN(const ledger::Asked asked, log.read(request));
+  auto indices = log.submit(asked, clock.wall_ms());
+  COSHARD_TRY(log.publish());
+  if (!indices || !talk) return indices;
+  const std::string what =
+      "entry " + std::to_string(indices->front().value) + " is durable and not published yet";
+  const auto cosigned = talk->await(log, clock, limits::kWitnessFarewell,
+                                    "say the same again when the witnesses answer");
+  if (!cosigned) return tl::unexpected(cosigned.error().within(what));
   return indices;
 }
 

@@ -28,9 +28,16 @@ class LedgerDesk {
 
   /// Hands a request in: to the coordinator, or (when the round has ended) to the folder, under
   /// the coordinator's key. The entries' indices, durable and published. Reads the ledger again.
+  /// kUnavailable where witnesses have not cosigned: then they are durable, and the same said again
+  /// publishes them.
   Result<std::vector<LogIndex>> submit(const Bytes& request);
+
+  /// Which entries count as this one said before: those since the ledger was read, or also those
+  /// of the last 60,000 entries.
+  enum class Memory { kSinceRead, kLong };
   /// The same for what the operator says.
-  Result<std::vector<LogIndex>> say(const std::vector<ledger::Leaf>& leaves);
+  Result<std::vector<LogIndex>> say(const std::vector<ledger::Leaf>& leaves,
+                                    Memory memory = Memory::kSinceRead);
 
   /// An account by its id, or by the first digits (at least 8) of one that the ledger knows.
   Result<AccountId> find_account(const std::string& text) const;
@@ -44,6 +51,8 @@ class LedgerDesk {
   std::filesystem::path key_file() const;
   Result<std::vector<LogIndex>> post(const Bytes& request) const;
   Result<std::vector<LogIndex>> write(const Bytes& request);
+  Result<ledger::Policy> witnesses() const;
+  bool is_published(const std::vector<LogIndex>& indices) const;
 
   DeskFlags flags_;
   RoundHandle round_;

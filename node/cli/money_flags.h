@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace coshard::cli {
 
@@ -17,6 +18,8 @@ struct DeskFlags {
   /// DIR/coordinator.key.
   std::filesystem::path coordinator_key;
   std::optional<int> coordinator_passphrase_fd;
+  /// tlog-policy: whom to believe; in a round that has ended, also whom to ask for cosignatures.
+  std::filesystem::path policy;
   bool json = false;
 };
 
@@ -121,6 +124,58 @@ struct KeyWitnessCommand {
   DeskFlags desk;
   KeyFlags key;
   KeyFlags witness;
+};
+
+struct SettleCommand {
+  DeskFlags desk;
+  std::vector<std::string> accounts;  ///< empty: all
+};
+
+struct CreditVoidCommand {
+  DeskFlags desk;
+  std::uint64_t epoch = 0;
+  std::string account;
+  std::string reason;
+  std::optional<std::filesystem::path> evidence;
+};
+
+struct PenaltyCommand {
+  DeskFlags desk;
+  std::string account;
+  std::uint64_t units = 0;
+  std::string reason;
+  std::optional<std::filesystem::path> evidence;
+};
+
+/// What is not given stays as it is.
+struct GovernParamsCommand {
+  DeskFlags desk;
+  std::optional<std::uint64_t> minimum_payout;
+  std::optional<std::uint64_t> challenge_epochs;
+  std::optional<std::uint64_t> bond_epochs;
+  std::optional<std::uint64_t> epoch;  ///< nothing: the first that is not announced
+  std::filesystem::path out;
+};
+
+struct GovernGrantsCommand {
+  DeskFlags desk;
+  std::string role;
+  std::vector<std::string> grants;  ///< ACCOUNT=BASIS_POINTS
+  std::optional<std::uint64_t> epoch;
+  std::filesystem::path out;
+};
+
+struct GovernSignCommand {
+  DeskFlags desk;
+  KeyFlags key;
+  std::filesystem::path file;
+  std::filesystem::path out;  ///< empty: the same file
+  bool yes = false;
+};
+
+struct GovernSubmitCommand {
+  DeskFlags desk;
+  std::filesystem::path file;
 };
 
 }  // namespace coshard::cli

@@ -124,4 +124,14 @@ Result<crypto::Identity> load_owner_keys(const std::filesystem::path& file,
                   keys.account().short_hex() + " (this box is --node " + keys.node().hex() + ")");
 }
 
+Result<bool> agrees(const std::string& question) {
+  if (isatty(STDIN_FILENO) == 0)
+    return fail(ErrorCode::kInvalidArgument,
+                "expected a terminal to ask on, found none; --yes agrees without asking");
+  std::fprintf(stderr, "%s Type yes: ", question.c_str());
+  char line[16] = {};
+  if (std::fgets(line, sizeof line, stdin) == nullptr) return false;
+  return std::string_view(line) == "yes\n";
+}
+
 }  // namespace coshard::cli

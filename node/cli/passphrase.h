@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <optional>
+#include <string>
 
 #include "crypto/identity.h"
 #include "crypto/secret_bytes.h"
@@ -30,5 +31,8 @@ Result<crypto::Identity> open_keys(const std::filesystem::path& file, std::optio
 Result<crypto::Identity> open_owner_keys(const std::filesystem::path& file, std::optional<int> fd);
 Result<crypto::Identity> load_owner_keys(const std::filesystem::path& file,
                                          crypto::Passphrase passphrase);
+
+/// Asks `question` on the terminal: true when the person types yes. kInvalidArgument without one.
+Result<bool> agrees(const std::string& question);
 
 }  // namespace coshard::cli

@@ -1,7 +1,5 @@
 // coshard transfer offer | accept | submit | give, coshard bond lock | release: what owners sign.
 // SPDX-License-Identifier: Apache-2.0
-#include <unistd.h>
-
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -94,17 +92,6 @@ Result<int> offer(const TransferOfferCommand& command) {
   return kDone;
 }
 
-/// True when the person at the terminal says so.
-Result<bool> agrees() {
-  if (isatty(STDIN_FILENO) == 0)
-    return fail(ErrorCode::kInvalidArgument,
-                "expected a terminal to ask on, found none; --yes agrees without asking");
-  std::fputs("Sign this as the buyer? Type yes: ", stderr);
-  char line[16] = {};
-  if (std::fgets(line, sizeof line, stdin) == nullptr) return false;
-  return std::string_view(line) == "yes\n";
-}
-
 Result<int> accept(const TransferAcceptCommand& command) {
   COSHARD_ASSIGN(LedgerDesk desk, LedgerDesk::open(command.desk));
   COSHARD_ASSIGN(Offer offer, read_offer(desk, command.file));
@@ -115,7 +102,7 @@ Result<int> accept(const TransferAcceptCommand& command) {
                     command.key.file.string() + " of account " + buyer.account.short_hex());
   std::fprintf(stderr, "%s", describe(offer, desk.currency(), desk.accounts().size()).c_str());
   if (!command.yes) {
-    COSHARD_ASSIGN(const bool yes, agrees());
+    COSHARD_ASSIGN(const bool yes, agrees("Sign this as the buyer?"));
     if (!yes) return fail(ErrorCode::kFailedPrecondition, "nothing was signed");
   }
   const crypto::KeyPair& root = buyer.keys.root();

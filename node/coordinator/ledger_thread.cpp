@@ -139,7 +139,7 @@ void LedgerThread::answer() {
 
 Result<void> LedgerThread::publish() {
   COSHARD_TRY(home_.ledger().publish());
-  COSHARD_TRY(talk_to_witnesses(std::chrono::milliseconds(0)));
+  COSHARD_TRY(talk_to_witnesses());
   COSHARD_ASSIGN(const ledger::Checkpoint checkpoint, home_.ledger().publish());
   answer();
   reply_(LedgerView{checkpoint.origin, checkpoint.size, to_hex(checkpoint.root), busy_});
@@ -148,59 +148,33 @@ Result<void> LedgerThread::publish() {
 
 void LedgerThread::set_witnesses(ledger::WitnessDesk desk,
                                  std::unique_ptr<WitnessCarrier> carrier) {
-  desk_ = std::move(desk);
-  carrier_ = std::move(carrier);
+  talk_.emplace(std::move(desk), std::move(carrier));
 }
 
-/// Takes the answers that have come, publishes what has its quorum, asks who is due. Never waits
-/// for a witness but for `patience`: entries are durable and tiles visible without them.
-Result<void> LedgerThread::talk_to_witnesses(std::chrono::milliseconds patience) {
-  if (!desk_) return {};
-  const auto submit_pending = [this] {
-    const auto& pending = home_.ledger().pending();
-    if (!pending || asked_for_ == pending->checkpoint) return;
-    desk_->submit(pending->checkpoint, pending->note);
-    asked_for_ = pending->checkpoint;
-  };
-  submit_pending();
-  for (auto reply = carrier_->reply(patience); reply;
-       reply = carrier_->reply(std::chrono::milliseconds(0))) {
-    COSHARD_ASSIGN(const auto cosigned, desk_->take(*reply, clock_.now()));
-    if (!cosigned) continue;
-    COSHARD_TRY(home_.ledger().publish_cosigned(*cosigned));
-    COSHARD_TRY(home_.ledger().publish());  // what came in the meantime is signed next
-    submit_pending();
-  }
-  for (ledger::WitnessRequest& request : desk_->due(clock_.now(), home_.ledger().hashes()))
-    carrier_->send(std::move(request));
+/// Never waits for a witness: entries are durable and tiles visible without them.
+Result<void> LedgerThread::talk_to_witnesses() {
+  if (!talk_) return {};
+  COSHARD_TRY(talk_->step(home_.ledger(), clock_, std::chrono::milliseconds(0)));
   complain();
   return {};
 }
 
 void LedgerThread::complain() {
-  const std::string complaint = desk_->is_met() ? "" : desk_->complaint();
+  const std::string complaint = talk_->desk().is_met() ? "" : talk_->desk().complaint();
   if (complaint == complaint_) return;
   complaint_ = complaint;
   if (complaint.empty())
     log(LogLevel::kInfo, "ledger", "witnesses cosign again");
   else
     log(LogLevel::kWarning, "ledger",
-        "the checkpoint waits for " + desk_->policy().describe_quorum() + ": " + complaint);
+        "the checkpoint waits for " + talk_->desk().policy().describe_quorum() + ": " + complaint);
 }
 
 /// The last checkpoint of a round that ends: readers with a policy see no other.
 Result<void> LedgerThread::await_witnesses() {
-  if (!desk_) return {};
-  const TimePoint deadline = clock_.now() + limits::kWitnessFarewell;
-  while (home_.ledger().pending() && clock_.now() < deadline)
-    COSHARD_TRY(talk_to_witnesses(limits::kHeartbeatInterval));
-  if (const auto& pending = home_.ledger().pending())
-    return fail(ErrorCode::kUnavailable,
-                "the last checkpoint, of " + std::to_string(pending->checkpoint.size) +
-                    " entries, lacks its quorum (" + desk_->policy().describe_quorum() +
-                    "): start the coordinator again when the witnesses answer. " +
-                    desk_->complaint());
-  return {};
+  if (!talk_) return {};
+  return talk_->await(home_.ledger(), clock_, limits::kWitnessFarewell,
+                      "start the coordinator again when the witnesses answer");
 }
 
 Result<void> LedgerThread::work(const LedgerRegister& task) {

@@ -18,7 +18,7 @@
 
 #include "ledger/round_ledger.h"
 #include "node/coordinator/ledger_home.h"
-#include "node/coordinator/witness_pool.h"
+#include "node/coordinator/witness_talk.h"
 #include "protocol/base/bounded_queue.h"
 #include "protocol/round/coordinator.h"
 
@@ -160,7 +160,7 @@ class LedgerThread {
   Result<void> settle(LedgerEpoch epoch);
   Result<void> post_what_is_covered();
   Result<void> publish();
-  Result<void> talk_to_witnesses(std::chrono::milliseconds patience);
+  Result<void> talk_to_witnesses();
   Result<void> await_witnesses();
   void complain();
 
@@ -180,10 +180,8 @@ class LedgerThread {
   std::vector<Submission> submissions_;  ///< to be answered once durable
   Duration busy_{};
   bool healthy_ = true;
-  std::optional<ledger::WitnessDesk> desk_;
-  std::optional<ledger::Checkpoint> asked_for_;  ///< what the desk was last given
-  std::string complaint_;                        ///< as it was last logged
-  std::unique_ptr<WitnessCarrier> carrier_;      ///< its threads submit to us: goes first
+  std::string complaint_;            ///< as it was last logged
+  std::optional<WitnessTalk> talk_;  ///< its carrier's threads submit to us: goes first
   std::thread thread_;
 };
 

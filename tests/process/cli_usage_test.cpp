@@ -136,7 +136,16 @@ TEST(CliUsage, HelpOfEveryCommandHasAnExample) {
                                                        {"ownership"},
                                                        {"balance"},
                                                        {"statement"},
-                                                       {"verify"}};
+                                                       {"verify"},
+                                                       {"key", "rotate"},
+                                                       {"key", "witness"},
+                                                       {"ledger", "settle"},
+                                                       {"ledger", "void"},
+                                                       {"ledger", "penalty"},
+                                                       {"govern", "params"},
+                                                       {"govern", "grants"},
+                                                       {"govern", "sign"},
+                                                       {"govern", "submit"}};
   for (std::vector<std::string> command : commands) {
     std::string name = "coshard";
     for (const std::string& word : command) name += " " + word;
