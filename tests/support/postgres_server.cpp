@@ -42,9 +42,9 @@ std::unique_ptr<PostgresServer> PostgresServer::start(const std::string& setting
     }
   }
   const std::string data = (out->folder_ / "data").string();
-  const bool made = out->run("initdb", {"-D", data, "-A", "trust", "-U", "coshard", "-E", "UTF8",
-                                        "--locale=C", "--no-sync"});
-  return made && out->start_again() ? std::move(out) : nullptr;
+  const bool made = out->run(programs / "initdb", {"-D", data, "-A", "trust", "-U", "coshard", "-E",
+                                                   "UTF8", "--locale=C", "--no-sync"});
+  return made && out->guard() && out->start_again() ? std::move(out) : nullptr;
 }
 
 PostgresServer::PostgresServer(Path programs, std::string settings)
@@ -54,9 +54,17 @@ PostgresServer::~PostgresServer() {
   if (running_) stop_immediately();
 }
 
-bool PostgresServer::run(const std::string& program,
-                         const std::vector<std::string>& arguments) const {
-  Spawn spawn{programs_ / program, arguments, folder_ / "output", {}, {{"LC_ALL", "C"}}};
+/// A server outlives the test program that is killed; a shell that looks for the program ends it.
+bool PostgresServer::guard() const {
+  const std::string data = (folder_ / "data").string();
+  const std::string watch = "while [ -d /proc/" + std::to_string(getpid()) +
+                            " ]; do sleep 1; done; " + (programs_ / "pg_ctl").string() + " -D " +
+                            data + " -m immediate stop; rm -rf " + data;
+  return run("/bin/sh", {"-c", "setsid sh -c '" + watch + "' >/dev/null 2>&1 &"});
+}
+
+bool PostgresServer::run(const Path& program, const std::vector<std::string>& arguments) const {
+  Spawn spawn{program, arguments, folder_ / "output", {}, {{"LC_ALL", "C"}}};
   if (geteuid() == 0) {
     spawn.arguments.insert(spawn.arguments.begin(), {"-u", "postgres", "--", spawn.program});
     spawn.program = "/usr/sbin/runuser";
@@ -70,14 +78,16 @@ bool PostgresServer::run(const std::string& program,
 bool PostgresServer::start_again() {
   const std::string options = "-c listen_addresses='' -c unix_socket_directories='" +
                               folder_.path().string() + "' -c max_connections=20 " + settings_;
-  running_ = run("pg_ctl", {"-D", (folder_ / "data").string(), "-l", (folder_ / "log").string(),
-                            "-w", "-t", "50", "-o", options, "start"});
+  running_ = run(programs_ / "pg_ctl",
+                 {"-D", (folder_ / "data").string(), "-l", (folder_ / "log").string(), "-w", "-t",
+                  "50", "-o", options, "start"});
   return running_;
 }
 
 bool PostgresServer::stop_immediately() {
   running_ = false;
-  return run("pg_ctl", {"-D", (folder_ / "data").string(), "-m", "immediate", "-w", "stop"});
+  return run(programs_ / "pg_ctl",
+             {"-D", (folder_ / "data").string(), "-m", "immediate", "-w", "stop"});
 }
 
 std::string PostgresServer::url(const std::string& database) const {

@@ -34,7 +34,8 @@ class PostgresServer {
 
  private:
   PostgresServer(Path programs, std::string settings);
-  bool run(const std::string& program, const std::vector<std::string>& arguments) const;
+  bool run(const Path& program, const std::vector<std::string>& arguments) const;
+  bool guard() const;
 
   TempDir folder_;
   Path programs_;
