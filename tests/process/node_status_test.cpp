@@ -63,5 +63,31 @@ TEST_F(NodeStatus, ShowsCreditsThatTheLedgerProves) {
   EXPECT_THAT(alone.output, HasSubstr("credits    unknown: no answer from http://127.0.0.1:"));
 }
 
+/// What a stolen box could do ends with one command, said elsewhere.
+TEST_F(NodeStatus, ABoxWithoutTheRootEarnsForItsOwnerUntilItIsRevoked) {
+  const std::string owner = (round_.path() / "owner.key").string();
+  const std::string box = (round_.path() / "box.key").string();
+  const Ran root = coshard({"keygen", "--out", owner, "--no-passphrase", "--json"});
+  ASSERT_EQ(root.status, 0) << root.output;
+  const Ran made = coshard({"keygen", "--root", owner, "--out", box, "--no-passphrase", "--json"});
+  ASSERT_EQ(made.status, 0) << made.output;
+  const std::string account = Json::parse(root.output)["account"];
+  const std::string node = Json::parse(made.output)["node"];
+  ASSERT_TRUE(round_.start_coordinator());
+  ASSERT_TRUE(round_.start_nodes({{0, {.flags = {"--key", box}}}}));
+  ASSERT_TRUE(round_.wait_for_step(20, std::chrono::seconds(120))) << round_.outputs();
+  EXPECT_EQ(round_.node_status(0, "account"), account);
+  EXPECT_GT(earned(balance(account)), 0U);
+
+  const std::string url = "http://" + round_.coordinator_field("http");
+  const Ran itself = coshard({"key", "revoke", url, "--key", box});
+  EXPECT_EQ(itself.status, 2);
+  EXPECT_THAT(itself.output, HasSubstr("has no root key to sign with"));
+  const Ran revoked = coshard({"key", "revoke", url, "--key", owner, "--node", node});
+  ASSERT_EQ(revoked.status, 0) << revoked.output;
+  const Ran statement = coshard({"statement", account, "--ledger", url, "--no-index"});
+  EXPECT_THAT(statement.output, HasSubstr("revoked"));
+}
+
 }  // namespace
 }  // namespace coshard::test
