@@ -15,6 +15,7 @@ struct LedgerIndex::Batch {
   LogPosition position;
   std::set<AccountId> touched;
   std::vector<std::pair<AccountId, AccountEvent>> events;
+  std::vector<RevenueEvent> revenues;
   std::vector<Bytes> entries;  // for the tail
   std::uint64_t first = 0;     // index of entries.front()
 };
@@ -181,7 +182,11 @@ Result<void> LedgerIndex::fold_entry(const LedgerEntry& entry, const Body& body,
       accounts.has_genesis() ? concerned_accounts(body, accounts) : std::vector<AccountId>{};
   std::vector<Balance> before;
   for (const AccountId& account : concerned) before.push_back(accounts.balance(account));
+  const uint128_t acc = accounts.money().acc;
   COSHARD_TRY(accounts.apply(entry.index, entry, SignatureCheck::kDone));
+  if (accounts.money().acc != acc) {
+    batch.revenues.push_back({entry.index, entry.seq_ms, accounts.money().acc, entry.body});
+  }
   for (std::size_t i = 0; i < concerned.size(); ++i) {
     batch.touched.insert(concerned[i]);
     if (!options_.describe) continue;
@@ -206,6 +211,7 @@ Result<void> LedgerIndex::commit(Batch& batch, const FoundCheckpoint& found) {
     for (const auto& [account, event] : batch.events) {
       COSHARD_TRY(file_->add_event(account, event));
     }
+    for (const RevenueEvent& event : batch.revenues) COSHARD_TRY(file_->add_revenue(event));
     for (const AccountId& account : batch.touched) {
       COSHARD_TRY(file_->put_account(account, whole_->serialize_account(account)));
     }
@@ -301,7 +307,51 @@ Result<Accounts> LedgerIndex::view_all() {
 
 Result<std::vector<AccountEvent>> LedgerIndex::events(const AccountId& account, LogIndex from,
                                                       LogIndex to, std::uint64_t count) {
-  return file_->events(account, from, to, count);
+  std::vector<AccountEvent> own;
+  std::vector<RevenueEvent> revenues;
+  const Result<void> read = file_->reading([&]() -> Result<void> {
+    // One more than asked for: what the account had before the first line that is wanted.
+    COSHARD_ASSIGN(own, file_->events(account, {}, to, count + (count < UINT64_MAX ? 1 : 0)));
+    if (own.empty() || count == 0) return {};
+    COSHARD_ASSIGN(revenues, file_->revenues(std::max(from, own.front().index), to));
+    return {};
+  });
+  COSHARD_TRY(read);
+  COSHARD_ASSIGN(std::vector<AccountEvent> lines, with_revenue(account, own, revenues));
+  std::erase_if(lines, [&](const AccountEvent& line) { return line.index < from; });
+  const auto spare = static_cast<std::ptrdiff_t>(lines.size() - std::min(lines.size(), count));
+  lines.erase(lines.begin(), lines.begin() + spare);
+  return lines;
+}
+
+/// The account's own events and, among them, the revenues after the first one that brought him
+/// something.
+Result<std::vector<AccountEvent>> LedgerIndex::with_revenue(
+    const AccountId& account, std::span<const AccountEvent> own,
+    std::span<const RevenueEvent> revenues) {
+  if (revenues.empty() || !options_.describe) return std::vector(own.begin(), own.end());
+  COSHARD_ASSIGN(const Accounts accounts, view({}));
+  std::vector<AccountEvent> out;
+  Balance now;
+  for (auto revenue = revenues.begin(); !own.empty() || revenue != revenues.end();) {
+    if (!own.empty() && (revenue == revenues.end() || own.front().index <= revenue->index)) {
+      out.push_back(own.front());
+      now = own.front().after;
+      own = own.subspan(1);
+      continue;
+    }
+    AccountEvent line{revenue->index, revenue->seq_ms, {}, now, {}};
+    static_cast<PoolShare&>(line.after) = settled_at(now, revenue->acc);
+    if (line.after.owed > now.owed) {
+      COSHARD_ASSIGN(const Body body, decode_body(revenue->body));
+      line.type = type_of(body.leaf);
+      line.what = options_.describe(body, accounts, account, now, line.after);
+      out.push_back(line);
+    }
+    now = line.after;
+    ++revenue;
+  }
+  return out;
 }
 
 Result<LedgerAt> LedgerIndex::at(const LogFolder& folder, std::uint64_t size) {

@@ -4,6 +4,7 @@
 //
 //     accounts   a row each: a question about one account reads one
 //     events     what each entry said about an account, in words, and what he had then
+//     revenues   what concerned everybody: an account's lines are made of them when he asks
 //     states     the whole fold every 2^17 entries: any earlier size is a short replay away
 //     tail       the entries after the last of them
 //
@@ -77,7 +78,8 @@ class LedgerIndex {
   /// The whole fold, as if it had been replayed; kept until the next bring_up(). What appending
   /// to the log needs to know.
   Result<const Accounts*> whole();
-  /// The account's entries with from <= index < to, the last `count` of them, ascending.
+  /// The account's entries with from <= index < to, the last `count` of them, ascending; revenue
+  /// that brought him something among them.
   Result<std::vector<AccountEvent>> events(const AccountId& account, LogIndex from, LogIndex to,
                                            std::uint64_t count);
   /// The fold at an earlier size, 0 < size <= checkpoint().size: replayed from the whole state
@@ -99,6 +101,9 @@ class LedgerIndex {
   Result<void> fold(const LogGrowth& growth, std::uint64_t begin, std::uint64_t end, Batch& batch);
   Result<void> fold_entry(const LedgerEntry& entry, const Body& body, Batch& batch);
   Result<void> commit(Batch& batch, const FoundCheckpoint& found);
+  Result<std::vector<AccountEvent>> with_revenue(const AccountId& account,
+                                                 std::span<const AccountEvent> own,
+                                                 std::span<const RevenueEvent> revenues);
   Result<void> diverged(const LogFolder& folder, const FoundCheckpoint& found, Error error);
 
   IndexOptions options_;

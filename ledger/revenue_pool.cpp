@@ -7,6 +7,15 @@
 
 namespace coshard::ledger {
 
+PoolShare settled_at(const PoolShare& share, uint128_t acc) {
+  PoolShare out = share;
+  const uint128_t earned = uint128_t{share.posted} * (acc - share.last) + share.frac;
+  out.owed += static_cast<std::uint64_t>(earned >> 64);
+  out.frac = static_cast<std::uint64_t>(earned);
+  out.last = acc;
+  return out;
+}
+
 void RevenuePool::report(std::uint64_t amount) {
   COSHARD_CHECK(can_report(amount));
   totals_.revenue += amount;
@@ -33,15 +42,6 @@ void RevenuePool::retract(std::uint64_t amount) {
   const std::uint64_t unspread = std::min(amount, totals_.held);
   totals_.held -= unspread;
   totals_.deficit += amount - unspread;
-}
-
-PoolShare RevenuePool::settled(const PoolShare& share) const {
-  PoolShare out = share;
-  const uint128_t earned = uint128_t{share.posted} * (totals_.acc - share.last) + share.frac;
-  out.owed += static_cast<std::uint64_t>(earned >> 64);
-  out.frac = static_cast<std::uint64_t>(earned);
-  out.last = totals_.acc;
-  return out;
 }
 
 void RevenuePool::settle(PoolShare& share) {

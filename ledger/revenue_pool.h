@@ -28,6 +28,9 @@ struct PoolShare {
   bool operator==(const PoolShare&) const = default;
 };
 
+/// An owner's share when the accumulator has come to `acc`.
+PoolShare settled_at(const PoolShare& share, uint128_t acc);
+
 class RevenuePool {
  public:
   const MoneyTotals& totals() const { return totals_; }
@@ -43,7 +46,7 @@ class RevenuePool {
   /// Brings an owner up to the accumulator.
   void settle(PoolShare& share);
   /// The same without changing the pool: what settle() would make of it.
-  PoolShare settled(const PoolShare& share) const;
+  PoolShare settled(const PoolShare& share) const { return settled_at(share, totals_.acc); }
 
   /// Changes an owner's units, which he is settled for first. An owner without units returns his
   /// fraction to the pool.

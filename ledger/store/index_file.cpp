@@ -18,7 +18,7 @@ namespace {
 
 constexpr int kApplicationId = 0x636f7369;  // "cosi"
 /// Grows whenever a state, an event's words or a table change: older indexes are made anew.
-constexpr std::int64_t kVersion = 1;
+constexpr std::int64_t kVersion = 2;
 constexpr int kBusyMs = 60'000;
 constexpr std::size_t kDigestBytes = 8;
 
@@ -34,6 +34,7 @@ constexpr const char* kSchema = R"(
     STRICT;
   CREATE TABLE IF NOT EXISTS events (id INTEGER PRIMARY KEY, previous INTEGER NOT NULL,
     idx INTEGER NOT NULL, body BLOB NOT NULL) STRICT;
+  CREATE TABLE IF NOT EXISTS revenues (idx INTEGER PRIMARY KEY, event BLOB NOT NULL) STRICT;
   CREATE TABLE IF NOT EXISTS states (size INTEGER PRIMARY KEY, state BLOB NOT NULL) STRICT;
   CREATE TABLE IF NOT EXISTS tail (idx INTEGER PRIMARY KEY, entry BLOB NOT NULL) STRICT;
 )";
@@ -81,6 +82,7 @@ class SqliteIndex final : public IndexFile {
   Result<std::vector<AccountId>> find(const std::string& digits, std::size_t max) override;
   Result<std::vector<AccountEvent>> events(const AccountId& account, LogIndex from, LogIndex to,
                                            std::uint64_t count) override;
+  Result<std::vector<RevenueEvent>> revenues(LogIndex from, LogIndex to) override;
   Result<std::optional<IndexState>> state_before(std::uint64_t size) override;
   Result<std::vector<Bytes>> tail() override;
   Result<void> reading(const std::function<Result<void>()>& read) override {
@@ -90,6 +92,7 @@ class SqliteIndex final : public IndexFile {
   Result<void> put_head(const IndexHead& head) override;
   Result<void> put_account(const AccountId& account, const Bytes& state) override;
   Result<void> add_event(const AccountId& account, const AccountEvent& event) override;
+  Result<void> add_revenue(const RevenueEvent& event) override;
   Result<void> add_tail(LogIndex index, const Bytes& entry) override;
   Result<void> put_state(const IndexState& state, std::uint64_t every) override;
   bool is_damaged() const override { return damaged_; }
@@ -343,6 +346,24 @@ Result<std::vector<AccountEvent>> SqliteIndex::events(const AccountId& account, 
   return out;
 }
 
+Result<std::vector<RevenueEvent>> SqliteIndex::revenues(LogIndex from, LogIndex to) {
+  COSHARD_ASSIGN(
+      sqlite3_stmt * rows,
+      prepare("SELECT idx, event FROM revenues WHERE idx >= ? AND idx < ? ORDER BY idx"));
+  bind(rows, 1, from.value);
+  bind(rows, 2, to.value);
+  std::vector<RevenueEvent> out;
+  for (;;) {
+    COSHARD_ASSIGN(const bool more, step(rows));
+    if (!more) return out;
+    const auto index = static_cast<std::uint64_t>(sqlite3_column_int64(rows, 0));
+    COSHARD_ASSIGN(const Bytes bytes, unsealed(rows, 1, place_of("revenues", index)));
+    auto event = decode<RevenueEvent>(bytes);
+    if (!event) return damaged("a revenue cannot be read");
+    out.push_back(std::move(*event));
+  }
+}
+
 Result<std::optional<IndexState>> SqliteIndex::state_before(std::uint64_t size) {
   COSHARD_ASSIGN(
       sqlite3_stmt * row,
@@ -412,6 +433,14 @@ Result<void> SqliteIndex::add_event(const AccountId& account, const AccountEvent
   COSHARD_TRY(finish(row));
   last_[account] = next_event_++;
   return {};
+}
+
+Result<void> SqliteIndex::add_revenue(const RevenueEvent& event) {
+  COSHARD_ASSIGN(sqlite3_stmt * row, prepare("INSERT INTO revenues VALUES (?, ?)"));
+  const Bytes stored = sealed(place_of("revenues", event.index.value), encode(event));
+  bind(row, 1, event.index.value);
+  bind(row, 2, ByteView(stored));
+  return finish(row);
 }
 
 Result<void> SqliteIndex::add_tail(LogIndex index, const Bytes& entry) {

@@ -35,7 +35,7 @@ struct AccountEvent {
   LogIndex index;
   std::uint64_t seq_ms = 0;
   LeafType type{};
-  Balance after;     ///< its share of revenue included; without frac and last
+  Balance after;     ///< its share of revenue included; without paid
   std::string what;  ///< in words
   template <class Codec, class Self>
   static void fields(Codec& codec, Self& self) {
@@ -50,6 +50,24 @@ struct AccountEvent {
     codec(9, self.after.entries);
     codec(10, self.after.payouts);
     codec(11, self.what);
+    codec(12, self.after.frac);
+    codec(13, self.after.last);
+  }
+};
+
+/// An entry that brought money to everybody who owned units: revenue, or a correction of it. What
+/// it brought to one account follows from his units then and the accumulator after it.
+struct RevenueEvent {
+  LogIndex index;
+  std::uint64_t seq_ms = 0;
+  uint128_t acc = 0;  ///< MoneyTotals::acc after the entry
+  Bytes body;         ///< of the entry
+  template <class Codec, class Self>
+  static void fields(Codec& codec, Self& self) {
+    codec(1, self.index);
+    codec(2, self.seq_ms);
+    codec(3, self.acc);
+    codec(4, self.body);
   }
 };
 
@@ -71,6 +89,8 @@ class IndexFile {
   /// The account's events with from <= index < to, the last `count` of them, ascending.
   virtual Result<std::vector<AccountEvent>> events(const AccountId& account, LogIndex from,
                                                    LogIndex to, std::uint64_t count) = 0;
+  /// Those with from <= index < to, ascending.
+  virtual Result<std::vector<RevenueEvent>> revenues(LogIndex from, LogIndex to) = 0;
   /// The latest whole state of at most `size` entries; nothing when there is none.
   virtual Result<std::optional<IndexState>> state_before(std::uint64_t size) = 0;
   /// Entries after the last whole state, up to the head.
@@ -85,6 +105,7 @@ class IndexFile {
   virtual Result<void> put_head(const IndexHead& head) = 0;
   virtual Result<void> put_account(const AccountId& account, const Bytes& state) = 0;
   virtual Result<void> add_event(const AccountId& account, const AccountEvent& event) = 0;
+  virtual Result<void> add_revenue(const RevenueEvent& event) = 0;
   virtual Result<void> add_tail(LogIndex index, const Bytes& entry) = 0;
   /// Empties the tail. Of the states of sizes that are no multiple of `every`, only this one stays.
   virtual Result<void> put_state(const IndexState& state, std::uint64_t every) = 0;

@@ -117,6 +117,12 @@ struct Words {
     return money(after.owed - before.owed) + " of " + money(leaf.amount) + " revenue (" +
            leaf.reference + ")";
   }
+  std::string operator()(const ledger::Correction& leaf) const {
+    if (after.owed == before.owed) return "";
+    return money(after.owed - before.owed) + ": revenue of entry " +
+           std::to_string(leaf.entry.value) + " is " + money(leaf.amount) + " (" + leaf.reason +
+           ")";
+  }
   std::string operator()(const ledger::PayoutInitiated& leaf) const {
     return leaf.account == account
                ? "payout " + std::to_string(leaf.number) + " of " + money(leaf.amount) + " begun"

@@ -153,6 +153,7 @@ class LedgerIndexTest : public ::testing::Test {
       ASSERT_FALSE(events->empty());
       EXPECT_EQ(events->back().after.posted, balance.posted);
       EXPECT_EQ(events->back().after.pending, balance.pending);
+      EXPECT_EQ(events->back().after.owed, accounts.balance(account).owed);
     }
   }
 
@@ -212,6 +213,59 @@ TEST_F(LedgerIndexTest, EveryEarlierSizeIsWhatItsPrefixSays) {
   }
   EXPECT_ERROR(index->at(folder, 0), ErrorCode::kInvalidArgument);
   EXPECT_ERROR(index->at(folder, log.entries.size() + 1), ErrorCode::kInvalidArgument);
+}
+
+/// Revenue concerns everybody and is stored once: what it brought to each is what a fold says that
+/// looks at every account after every entry.
+TEST_F(LedgerIndexTest, RevenueIsALineForEverybodyToWhomItBroughtSomething) {
+  HandLog log = long_log(300);
+  log.say(Correction{log.accounts.revenues().back().index, 0, "none"});
+  log.revenue(900);  // less than what is kept of it for the correction before
+  log.say(Correction{log.accounts.revenues().front().index, 77'777, "more"});
+  const std::uint64_t size = log.entries.size();
+  for (const std::uint64_t middle : {size / 2, size - 2}) {
+    remove_index(options_.file);
+    auto index = open(log);
+    ASSERT_OK(index);
+    ASSERT_OK(index->bring_up(log.published(middle), log.found(middle)));
+    ASSERT_OK(index->bring_up(log.published(), log.found()));
+    std::map<AccountId, std::map<LogIndex, AccountEvent>> lines;
+    for (const auto& [account, balance] : log.accounts.balances()) {
+      const auto events = index->events(account, {}, LogIndex(size), UINT64_MAX);
+      ASSERT_OK(events);
+      for (const AccountEvent& one : *events) lines[account].emplace(one.index, one);
+      const auto last = index->events(account, LogIndex(size / 3), LogIndex(size), 7);
+      ASSERT_OK(last);
+      ASSERT_EQ(last->size(), std::min<std::size_t>(7, events->size()));
+      EXPECT_TRUE(std::equal(last->begin(), last->end(), events->end() - std::ssize(*last),
+                             [](const AccountEvent& a, const AccountEvent& b) {
+                               return a.index == b.index && a.what == b.what && a.after == b.after;
+                             }));
+    }
+    Accounts fold;
+    std::uint64_t brought = 0;
+    for (std::uint64_t i = 0; i < size; ++i) {
+      const Accounts before = fold;
+      const auto entry = decode_entry(log.entries[i]);
+      ASSERT_OK(fold.apply(entry->index, *entry, SignatureCheck::kDone));
+      for (const auto& [account, settled] : fold.balances()) {
+        const auto line = lines[account].find(LogIndex(i));
+        const bool has_line = line != lines[account].end();
+        if (has_line) {
+          EXPECT_EQ(line->second.after.owed, fold.balance(account).owed) << i;
+        }
+        if (fold.balance(account).owed != before.balance(account).owed) {
+          ASSERT_TRUE(has_line) << i << " " << account.hex();
+        }
+        const auto type = has_line ? line->second.type : LeafType{};
+        if (type != LeafType::kRevenueReported && type != LeafType::kCorrection) continue;
+        ++brought;
+        EXPECT_NE(line->second.what, "");
+        EXPECT_GT(fold.balance(account).owed, before.balance(account).owed) << i;
+      }
+    }
+    EXPECT_GT(brought, 50u);
+  }
 }
 
 TEST_F(LedgerIndexTest, EventsCanBeAskedForInParts) {
