@@ -6,6 +6,7 @@
 
 #include "ledger/bundle_check.h"
 #include "ledger/concerned.h"
+#include "ledger/store/index_lock.h"
 #include "protocol/base/check.h"
 
 namespace coshard::ledger {

@@ -124,18 +124,4 @@ Result<std::unique_ptr<IndexFile>> open_index_file(const std::filesystem::path& 
 /// Removes the file and what SQLite has beside it.
 void remove_index(const std::filesystem::path& path);
 
-/// Held while an index is being brought up: the second process waits in lock(). Ends with the
-/// object, or the process.
-class IndexLock {
- public:
-  static Result<IndexLock> lock(const std::filesystem::path& index);
-  ~IndexLock();
-  IndexLock(IndexLock&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
-  IndexLock& operator=(IndexLock&&) = delete;
-
- private:
-  explicit IndexLock(int descriptor) : descriptor_(descriptor) {}
-  int descriptor_;
-};
-
 }  // namespace coshard::ledger
