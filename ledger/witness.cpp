@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <utility>
 
 #include "crypto/hash.h"
 #include "ledger/cosignature.h"
@@ -68,6 +69,11 @@ bool continues(const Checkpoint& older, const Checkpoint& newer, const AddCheckp
 /// The origin in the first line of a note that was parsed.
 std::string origin_of(const AddCheckpoint& request) {
   return request.note.substr(0, request.note.find('\n'));
+}
+
+WitnessAnswer unusable(const Error& error) {
+  log(LogLevel::kError, "witness", error.message);
+  return answer(500, "this witness cannot use its memory: ask again later");
 }
 
 /// A folder's name that no origin can turn into a path.
@@ -152,50 +158,81 @@ WitnessVerdict judge(const WitnessSetup& setup, const AddCheckpoint& request,
 }
 
 WitnessAnswer WitnessBook::add_checkpoint(std::string_view body, std::uint64_t time) {
-  const auto request = AddCheckpoint::parse(body);
-  if (!request) return answer(400, request.error().message);
-  const std::string origin = origin_of(*request);
-  if (!setup_.logs.contains(origin)) return judge(setup_, *request, std::nullopt, time).answer;
-  const std::lock_guard lock(mutex_);
-  const auto known = recall(origin);
-  if (!known) {
-    log(LogLevel::kError, "witness", known.error().message);
-    return answer(500, "this witness cannot read its memory");
+  const auto asked = AddCheckpoint::parse(body);
+  if (!asked) return answer(400, asked.error().message);
+  if (!setup_.logs.contains(origin_of(*asked))) {
+    return judge(setup_, *asked, std::nullopt, time).answer;
   }
-  const WitnessVerdict verdict = judge(setup_, *request, *known, time);
-  if (auto kept = keep(origin, verdict); !kept) {
-    log(LogLevel::kError, "witness", kept.error().message);
-    return answer(500, "this witness cannot write its memory");
+  Request request{*asked, time, std::nullopt};
+  std::unique_lock lock(mutex_);
+  if (const auto known = recall(); !known) return unusable(known.error());
+  waiting_.push_back(&request);
+  for (;;) {
+    changed_.wait(lock, [&] { return request.answer || !is_led_; });
+    if (request.answer) return *request.answer;
+    is_led_ = true;
+    const std::vector<Request*> group = std::exchange(waiting_, {});
+    lock.unlock();
+    auto answers = judge_all(group);
+    lock.lock();
+    // Where the memory fails nobody hears of anything: a refusal, too, may rest on a note of the
+    // same group.
+    for (std::size_t i = 0; i < group.size(); ++i) {
+      group[i]->answer = answers ? std::move((*answers)[i]) : unusable(answers.error());
+    }
+    is_led_ = false;
+    changed_.notify_all();
   }
-  return verdict.answer;
+}
+
+/// By the thread that leads: nobody else changes what is remembered meanwhile.
+Result<std::vector<WitnessAnswer>> WitnessBook::judge_all(std::span<Request* const> group) {
+  std::vector<WitnessAnswer> out;
+  Notes fresh;
+  for (const Request* one : group) {
+    const std::string origin = origin_of(one->asked);
+    std::optional<std::string> known;
+    if (const auto last = notes_->find(origin); last != notes_->end()) known = last->second;
+    if (const auto last = fresh.find(origin); last != fresh.end()) known = last->second;
+    WitnessVerdict verdict = judge(setup_, one->asked, known, one->time);
+    if (verdict.evidence) COSHARD_TRY(keep_evidence(origin, *verdict.evidence));
+    if (verdict.remember) fresh[origin] = std::move(*verdict.remember);
+    out.push_back(std::move(verdict.answer));
+  }
+  if (fresh.empty()) return out;
+  std::vector<SideFile> files;
+  for (const auto& [origin, note] : fresh) files.push_back({origin, to_bytes(as_bytes(note))});
+  COSHARD_TRY(memory_.append(0, {}, files));
+  const std::lock_guard lock(mutex_);  // last() reads them
+  for (auto& [origin, note] : fresh) (*notes_)[origin] = std::move(note);
+  return out;
 }
 
 Result<std::string> WitnessBook::last(const std::string& origin) {
   const std::lock_guard lock(mutex_);
-  COSHARD_ASSIGN(const auto known, recall(origin));
-  if (known) return *known;
+  COSHARD_TRY(recall());
+  const auto known = notes_->find(origin);
+  if (known != notes_->end()) return known->second;
   return fail(ErrorCode::kNotFound, "nothing was cosigned of " + origin);
 }
 
-Result<std::optional<std::string>> WitnessBook::recall(const std::string& origin) const {
-  const auto bytes = folder_.read(folder_of(origin) + "/checkpoint", limits::kNoteBytesMax);
-  if (bytes) return std::string(as_text(*bytes));
-  if (bytes.error().code == ErrorCode::kNotFound) return std::nullopt;
-  return tl::unexpected(bytes.error());
+/// Everything that was ever remembered, once.
+Result<void> WitnessBook::recall() {
+  if (notes_) return {};
+  COSHARD_ASSIGN(const std::vector<SideFile> files, memory_.side_files());
+  notes_.emplace();
+  for (const SideFile& file : files) (*notes_)[file.path] = std::string(as_text(file.bytes));
+  return {};
 }
 
-Result<void> WitnessBook::keep(const std::string& origin, const WitnessVerdict& verdict) {
-  if (verdict.remember) {
-    return folder_.write(folder_of(origin) + "/checkpoint", as_bytes(*verdict.remember));
-  }
-  if (!verdict.evidence) return {};
+Result<void> WitnessBook::keep_evidence(const std::string& origin, const ForkEvidence& evidence) {
   // Named by its content: the same attempt again is the same file.
-  const std::string text = verdict.evidence->format();
+  const std::string text = evidence.format();
   const std::string path = folder_of(origin) + "/evidence-" +
                            to_hex(crypto::sha256(as_bytes(text))).substr(0, 16) + ".txt";
   log(LogLevel::kError, "witness",
-      "the log " + origin + " has forked: evidence in " + folder_.describe(path));
-  return folder_.write(path, as_bytes(text));
+      "the log " + origin + " has forked: evidence in " + evidence_.describe(path));
+  return evidence_.write(path, as_bytes(text));
 }
 
 }  // namespace coshard::ledger

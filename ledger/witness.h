@@ -4,16 +4,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <functional>
+#include <condition_variable>
 #include <map>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "ledger/evidence.h"
 #include "ledger/files.h"
+#include "ledger/store/store.h"
 
 namespace coshard::ledger {
 
@@ -58,12 +60,15 @@ struct WitnessVerdict {
 WitnessVerdict judge(const WitnessSetup& setup, const AddCheckpoint& request,
                      const std::optional<std::string>& known, std::uint64_t time);
 
-/// The witness's memory: `<origin>/checkpoint` below a private folder, and `<origin>/evidence-<n>`.
-/// Thread-safe: one request at a time.
+/// The witness's memory: a store without entries, whose side files are the last notes by origin,
+/// and a folder with `<origin>/evidence-<n>`. Thread-safe: requests that come together are judged
+/// one after the other by one of their threads and become durable in one transaction; no answer
+/// leaves before it.
 class WitnessBook {
  public:
-  /// `folder` outlives the book; `setup.key` too.
-  WitnessBook(LogFolder& folder, WitnessSetup setup) : folder_(folder), setup_(std::move(setup)) {}
+  /// `memory` and `evidence` outlive the book; `setup.key` too.
+  WitnessBook(Store& memory, LogFolder& evidence, WitnessSetup setup)
+      : memory_(memory), evidence_(evidence), setup_(std::move(setup)) {}
 
   /// Answers the body of an add-checkpoint request: as judge(), 400 for a malformed one, 500 when
   /// the memory cannot be read or written (nothing was signed then, as far as anybody hears).
@@ -74,12 +79,24 @@ class WitnessBook {
   const WitnessSetup& setup() const { return setup_; }
 
  private:
-  Result<std::optional<std::string>> recall(const std::string& origin) const;
-  Result<void> keep(const std::string& origin, const WitnessVerdict& verdict);
+  using Notes = std::map<std::string, std::string>;  // by origin
+  struct Request {
+    const AddCheckpoint& asked;
+    std::uint64_t time = 0;
+    std::optional<WitnessAnswer> answer;
+  };
+  Result<void> recall();
+  Result<std::vector<WitnessAnswer>> judge_all(std::span<Request* const> group);
+  Result<void> keep_evidence(const std::string& origin, const ForkEvidence& evidence);
 
-  std::mutex mutex_;
-  LogFolder& folder_;
+  Store& memory_;
+  LogFolder& evidence_;
   const WitnessSetup setup_;
+  std::mutex mutex_;                 // guards what follows
+  std::condition_variable changed_;  // somebody has his answer, or nobody leads
+  std::vector<Request*> waiting_;
+  bool is_led_ = false;         // one of the threads works off a group
+  std::optional<Notes> notes_;  // what is durable, once it was read; written by who leads
 };
 
 }  // namespace coshard::ledger

@@ -6,6 +6,7 @@
 
 #include <cstdio>
 
+#include "ledger/store/sqlite_store.h"
 #include "ledger/witness.h"
 #include "node/logging.h"
 #include "node/signals.h"
@@ -40,8 +41,10 @@ Result<WitnessKey> open_key(const WitnessOptions& options) {
 }
 
 int serve(Signals& signals, const WitnessOptions& options, const WitnessKey& key) {
-  ledger::DiskFolder memory(options.directory / "state");
-  ledger::WitnessBook book(memory, {key.name, &key.key, options.logs});
+  const auto memory = ledger::open_sqlite_store(options.directory / "memory.sqlite");
+  if (!memory) return refuse(memory.error(), kExitUsage);
+  ledger::DiskFolder evidence(options.directory / "evidence");
+  ledger::WitnessBook book(**memory, evidence, {key.name, &key.key, options.logs});
   const SystemClock clock;
   const auto server = WitnessServer::start(book, clock, options.listen);
   if (!server) return refuse(server.error(), kExitUsage);

@@ -47,8 +47,7 @@ Result<std::optional<WitnessOptions>> parse_witness_options(int argc, char** arg
   app.set_version_flag("--version", std::string(kSoftwareVersion));
   app.add_option("--key", options.key, "key file, made by coshard keygen --witness NAME")
       ->required();
-  app.add_option("--dir", options.directory,
-                 "folder of its memory: one file per log, never to be lost or set back")
+  app.add_option("--dir", options.directory, "folder of its memory: never to be lost or set back")
       ->required();
   app.add_option("--listen", options.listen, "HOST:PORT of POST /add-checkpoint")
       ->capture_default_str();

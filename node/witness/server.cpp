@@ -14,7 +14,8 @@
 namespace coshard::node {
 namespace {
 
-constexpr std::size_t kServerThreads = 4;
+/// Also the requests that may share a transaction; a connection that is kept open has one.
+constexpr std::size_t kServerThreads = 64;
 constexpr std::uint64_t kMillisecondsPerSecond = 1000;
 
 }  // namespace

@@ -6,9 +6,11 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <thread>
 #include <vector>
 
 #include "ledger/policy.h"
+#include "ledger/store/sqlite_store.h"
 #include "protocol/base/check.h"
 #include "protocol/base/clock.h"
 #include "tests/unit/ledger/toy_log.h"
@@ -36,17 +38,43 @@ Spread measure(std::size_t count, Call call) {
   return {took[count / 2], took[count * 99 / 100]};
 }
 
-/// Requests per second of one log that grows by an entry each time.
-double add_checkpoint_rate(LogFolder& folder, std::uint64_t count) {
-  const ToyLog log(count);
+/// Requests per second of logs that grow by an entry each time, as many clients at once.
+double add_checkpoint_rate(Store& memory, std::size_t clients, std::uint64_t count) {
+  std::vector<ToyLog> logs;
   const crypto::KeyPair key = test_key(1);
-  WitnessBook book(folder, {"witness.example", &key, {{log.origin, {log.note_key()}}}});
-  std::vector<std::string> bodies;
-  for (std::uint64_t size = 1; size <= count; ++size)
-    bodies.push_back(log.request(size - 1, size).format());
+  WitnessSetup setup{"witness.example", &key, {}};
+  std::vector<std::vector<std::string>> bodies(clients);
+  for (std::size_t i = 0; i < clients; ++i) {
+    logs.emplace_back(count / clients, "example.org/coshard/m/toy-" + std::to_string(i),
+                      static_cast<std::uint8_t>(100 + i));
+    setup.logs[logs[i].origin] = {logs[i].note_key()};
+    for (std::uint64_t size = 1; size <= count / clients; ++size)
+      bodies[i].push_back(logs[i].request(size - 1, size).format());
+  }
+  MemoryFolder evidence;
+  WitnessBook book(memory, evidence, setup);
   const double began = now_seconds();
-  for (const std::string& body : bodies) COSHARD_CHECK(book.add_checkpoint(body, 1).status == 200);
+  {
+    std::vector<std::jthread> threads;
+    for (std::size_t i = 0; i < clients; ++i)
+      threads.emplace_back([&book, &own = bodies[i]] {
+        for (const std::string& body : own)
+          COSHARD_CHECK(book.add_checkpoint(body, 1).status == 200);
+      });
+  }
   return static_cast<double>(count) / (now_seconds() - began);
+}
+
+double durable_rate(const std::filesystem::path& place, std::size_t clients, std::uint64_t count) {
+  std::filesystem::create_directories(place);
+  double rate = 0;
+  {
+    const auto memory = open_sqlite_store(place / "memory.sqlite");
+    COSHARD_CHECK(memory.has_value());
+    rate = add_checkpoint_rate(**memory, clients, count);
+  }
+  std::filesystem::remove_all(place);
+  return rate;
 }
 
 }  // namespace
@@ -54,11 +82,10 @@ double add_checkpoint_rate(LogFolder& folder, std::uint64_t count) {
 int main(int argc, char** argv) {
   const std::uint64_t leaves = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : 1'000'000;
   const std::filesystem::path place = argc > 2 ? argv[2] : "witness_bench.tmp";
-  MemoryFolder memory;
-  const double in_memory = add_checkpoint_rate(memory, 3000);
-  DiskFolder disk(place);
-  const double durable = add_checkpoint_rate(disk, 500);
-  std::filesystem::remove_all(place);
+  MemoryStore memory;
+  const double in_memory = add_checkpoint_rate(memory, 1, 3000);
+  const double durable = durable_rate(place, 1, 1000);
+  const double together = durable_rate(place, 32, 9600);
 
   LevelHashes hashes;
   for (std::uint64_t i = 0; i < leaves; ++i) {
@@ -87,10 +114,11 @@ int main(int argc, char** argv) {
   const Spread open =
       measure(1000, [&](std::size_t) { COSHARD_CHECK(open_cosigned(note, policy)); });
   std::printf(
-      "{\"add_checkpoint_per_s\": {\"memory\": %.0f, \"durable\": %.0f}, \"leaves\": %llu, "
+      "{\"add_checkpoint_per_s\": {\"memory\": %.0f, \"durable\": %.0f, "
+      "\"durable_32_clients\": %.0f}, \"leaves\": %llu, "
       "\"path_hashes\": %zu, \"inclusion_build_us\": [%.1f, %.1f], \"inclusion_check_us\": [%.1f, "
       "%.1f], \"consistency_build_us\": [%.1f, %.1f], \"open_cosigned_us\": [%.1f, %.1f]}\n",
-      in_memory, durable, static_cast<unsigned long long>(leaves), path.size(), build.p50,
+      in_memory, durable, together, static_cast<unsigned long long>(leaves), path.size(), build.p50,
       build.p99, check.p50, check.p99, consistency.p50, consistency.p99, open.p50, open.p99);
   return 0;
 }

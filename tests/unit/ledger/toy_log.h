@@ -8,6 +8,7 @@
 
 #include "ledger/checkpoint.h"
 #include "ledger/cosignature.h"
+#include "ledger/store/memory_store.h"
 #include "ledger/tree_path.h"
 #include "ledger/witness.h"
 #include "tests/unit/ledger/small_round.h"
@@ -46,11 +47,40 @@ struct ToyLog {
   LevelHashes hashes;
 };
 
+/// A store that fails when it is told to.
+class FailingStore final : public Store {
+ public:
+  Result<void> append(std::uint64_t first, const std::vector<Bytes>& entries,
+                      const std::vector<SideFile>& files) override {
+    if (fails) return fail(ErrorCode::kResourceExhausted, "the disk is full");
+    ++transactions;
+    return inner_.append(first, entries, files);
+  }
+  Result<std::uint64_t> size() const override { return inner_.size(); }
+  Result<std::vector<Bytes>> read(std::uint64_t first, std::uint64_t count) const override {
+    return inner_.read(first, count);
+  }
+  Result<std::vector<SideFile>> side_files() const override { return inner_.side_files(); }
+  Result<std::optional<std::string>> signed_checkpoint() const override { return std::nullopt; }
+  Result<void> swap_signed_checkpoint(const std::optional<std::string>&,
+                                      const std::string&) override {
+    return {};
+  }
+  Result<std::string> role() const override { return inner_.role(); }
+  Result<void> set_role(const std::string& role) override { return inner_.set_role(role); }
+
+  bool fails = false;
+  int transactions = 0;
+
+ private:
+  MemoryStore inner_;
+};
+
 struct ToyWitness {
   explicit ToyWitness(std::uint8_t number, const ToyLog& log)
       : name("witness-" + std::to_string(number) + ".example"),
         key(test_key(number)),
-        book(folder, {name, &key, {{log.origin, {log.note_key()}}}}) {}
+        book(memory, folder, {name, &key, {{log.origin, {log.note_key()}}}}) {}
   ToyWitness(const ToyWitness&) = delete;
   ToyWitness& operator=(const ToyWitness&) = delete;
 
@@ -69,7 +99,8 @@ struct ToyWitness {
 
   std::string name;
   crypto::KeyPair key;
-  MemoryFolder folder;
+  FailingStore memory;
+  MemoryFolder folder;  ///< for evidence
   WitnessBook book;
 };
 

@@ -5,6 +5,9 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <thread>
+
 #include "ledger/witness_desk.h"
 #include "tests/unit/ledger/toy_log.h"
 
@@ -116,17 +119,56 @@ TEST_F(WitnessTest, GarbledProofIsNoEvidence) {
 
 TEST_F(WitnessTest, NothingIsToldThatIsNotDurable) {
   ASSERT_EQ(status(log.request(0, 3)), 200);
-  witness.folder.writes_left = 0;
+  witness.memory.fails = true;
   EXPECT_EQ(status(log.request(3, 5)), 500);
-  witness.folder.writes_left = -1;
+  witness.memory.fails = false;
   EXPECT_EQ(witness.ask(log.request(5, 6)).body, "3\n") << "the failed one is not remembered";
 }
 
 TEST_F(WitnessTest, RemembersAcrossRestarts) {
   ASSERT_EQ(status(log.request(0, 5)), 200);
-  WitnessBook again(witness.folder, {witness.name, &witness.key, {{log.origin, {log.note_key()}}}});
+  WitnessBook again(witness.memory, witness.folder,
+                    {witness.name, &witness.key, {{log.origin, {log.note_key()}}}});
   EXPECT_EQ(again.add_checkpoint(log.request(0, 2).format(), 0).body, "5\n");
   EXPECT_EQ(again.add_checkpoint(log.request(5, 6).format(), 0).status, 200);
+}
+
+// Many logs at once, and threads that send one log's checkpoints twice: each answer is durable, and
+// those that came together shared a transaction.
+TEST(WitnessGroups, RequestsThatComeTogetherShareATransaction) {
+  constexpr std::uint64_t kLogs = 8, kSize = 40;
+  std::vector<ToyLog> logs;
+  const crypto::KeyPair key = test_key(3);
+  WitnessSetup setup{"witness.example", &key, {}};
+  for (std::uint64_t i = 0; i < kLogs; ++i) {
+    logs.emplace_back(kSize, "example.org/coshard/m/toy-" + std::to_string(i),
+                      static_cast<std::uint8_t>(100 + i));
+    setup.logs[logs.back().origin] = {logs.back().note_key()};
+  }
+  FailingStore memory;
+  MemoryFolder evidence;
+  WitnessBook book(memory, evidence, setup);
+  std::atomic<int> taken = 0, conflicts = 0, others = 0;
+  {
+    std::vector<std::jthread> clients;
+    for (std::uint64_t i = 0; i < 2 * kLogs; ++i) {
+      clients.emplace_back([&, &log = logs[i % kLogs]] {
+        for (std::uint64_t at = 1; at <= kSize; ++at) {
+          const int status = book.add_checkpoint(log.request(at - 1, at).format(), 1).status;
+          ++(status == 200 ? taken : status == 409 ? conflicts : others);
+        }
+      });
+    }
+  }
+  EXPECT_EQ(others, 0);
+  EXPECT_EQ(taken, static_cast<int>(kLogs * kSize)) << "each size of each log once";
+  EXPECT_EQ(conflicts, taken) << "its twin hears that it is known";
+  EXPECT_LE(memory.transactions, taken);
+  for (const ToyLog& log : logs) {
+    const auto known = WitnessBook(memory, evidence, setup).last(log.origin);
+    ASSERT_OK(known);
+    EXPECT_TRUE(known->starts_with(log.checkpoint(kSize).text()));
+  }
 }
 
 // Public vectors: tree heads with real signatures by a key that is not ours, and the answers that
@@ -162,8 +204,9 @@ TEST(WitnessVectors, AnswersAsLitewitnessDoes) {
       "0fc43899968b48b5150b0e8fe7ad07b17c21c7056a6fe381deb0cd19ece103d59b2119b5dbe5d54d8a1262ce67"
       "f01245c5898b4b56f747495804a17a2eec0f0c");
   const auto own = test_key(1);
+  MemoryStore memory;
   MemoryFolder folder;
-  WitnessBook book(folder, {"witness.example", &own, {{key.name, {key}}}});
+  WitnessBook book(memory, folder, {"witness.example", &own, {{key.name, {key}}}});
   const auto ask = [&](const AddCheckpoint& request) {
     return book.add_checkpoint(request.format(), 1).status;
   };

@@ -20,12 +20,14 @@ class WitnessedLogTest : public ::testing::Test {
     ASSERT_OK(ledger->genesis(round.params));
     ASSERT_OK(ledger->publish());
     for (std::uint8_t i = 1; i <= 3; ++i) {
+      memories.push_back(std::make_unique<MemoryStore>());
       folders.push_back(std::make_unique<MemoryFolder>());
       keys.push_back(
           std::make_unique<crypto::KeyPair>(test_key(static_cast<std::uint8_t>(100 + i))));
       const NoteKey key{round.params.origin, round.log_key.public_key()};
       books.push_back(std::make_unique<WitnessBook>(
-          *folders.back(), WitnessSetup{name(i), keys.back().get(), {{key.name, {key}}}}));
+          *memories.back(), *folders.back(),
+          WitnessSetup{name(i), keys.back().get(), {{key.name, {key}}}}));
     }
   }
   static std::string name(std::uint8_t i) { return "witness-" + std::to_string(i) + ".example"; }
@@ -80,6 +82,7 @@ class WitnessedLogTest : public ::testing::Test {
 
   SmallRound round;
   std::optional<RoundLedger> ledger;
+  std::vector<std::unique_ptr<MemoryStore>> memories;
   std::vector<std::unique_ptr<MemoryFolder>> folders;
   std::vector<std::unique_ptr<crypto::KeyPair>> keys;
   std::vector<std::unique_ptr<WitnessBook>> books;

@@ -20,8 +20,8 @@ class WitnessServerTest : public ::testing::Test {
     auto read = read_witness_key(dir / "w.key", std::nullopt);
     ASSERT_TRUE(read.has_value()) << read.error().message;
     key.emplace(std::move(*read));
-    folder.emplace(dir / "state");
-    book.emplace(*folder,
+    evidence.emplace(dir / "evidence");
+    book.emplace(memory, *evidence,
                  ledger::WitnessSetup{key->name, &key->key, {{log.origin, {log.note_key()}}}});
     auto started = WitnessServer::start(*book, clock, "127.0.0.1:0");
     ASSERT_TRUE(started.has_value()) << started.error().message;
@@ -37,7 +37,8 @@ class WitnessServerTest : public ::testing::Test {
   ledger::ToyLog log{600};
   SystemClock clock;
   std::optional<WitnessKey> key;
-  std::optional<ledger::DiskFolder> folder;
+  ledger::MemoryStore memory;
+  std::optional<ledger::DiskFolder> evidence;
   std::optional<ledger::WitnessBook> book;
   std::unique_ptr<WitnessServer> server;
 };

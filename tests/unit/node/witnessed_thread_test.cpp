@@ -6,6 +6,7 @@
 #include <array>
 
 #include "crypto/secret_file.h"
+#include "ledger/store/memory_store.h"
 #include "ledger/verify.h"
 #include "node/coordinator/ledger_thread.h"
 #include "tests/support/round_fixture.h"
@@ -40,8 +41,8 @@ class WitnessedThreadTest : public ::testing::Test {
                                    std::nullopt, clock, ledger::Publication::kWhenCosigned);
     EXPECT_TRUE(opened) << (opened ? "" : opened.error().message);
     home = std::move(*opened);
-    memory.emplace(folder.path() / "witness");
-    book.emplace(*memory,
+    evidence.emplace(folder.path() / "witness");
+    book.emplace(memory, *evidence,
                  ledger::WitnessSetup{"w.example", &key, {{home->origin(), {home->note_key()}}}});
     const ledger::NoteKey own{"w.example", key.public_key(), ledger::NoteKeyType::kCosignatureV1};
     policy = ledger::Policy::parse("witness w " + own.vkey() + " http://w\nquorum w\n").value();
@@ -73,7 +74,8 @@ class WitnessedThreadTest : public ::testing::Test {
   const std::array<crypto::Identity, 2> nodes{crypto::Identity::generate(),
                                               crypto::Identity::generate()};
   std::unique_ptr<LedgerHome> home;
-  std::optional<ledger::DiskFolder> memory;
+  ledger::MemoryStore memory;
+  std::optional<ledger::DiskFolder> evidence;
   std::optional<ledger::WitnessBook> book;
   ledger::Policy policy;
   SlowCarrier* carrier = nullptr;
