@@ -1,8 +1,10 @@
 // How fast a coordinator's ledger takes in what others sign: gifts of many owners go to cs-ledger,
 // which verifies, judges, makes durable, answers and publishes, on the disk at hand. Some are under
 // way at any time, as many as `windows` says; the clock of each runs from its submission to its
-// answer, and from there until the published checkpoint has it. Prints a JSON object per window.
-//   ledger_store_bench [sqlite | postgresql | URL] [entries] [windows, "64,256"]
+// answer, and from there until the published checkpoint has it. With witnesses (each with an HTTP
+// server and a memory on this disk) a checkpoint is published when all but one have cosigned it.
+// Prints a JSON object per window.
+//   ledger_store_bench [sqlite | postgresql | URL] [entries] [windows, "64,256"] [witnesses]
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <atomic>
@@ -12,8 +14,12 @@
 #include <sstream>
 #include <thread>
 
+#include "ledger/policy.h"
+#include "ledger/store/sqlite_store.h"
 #include "ledger/verify.h"
 #include "node/coordinator/ledger_thread.h"
+#include "node/coordinator/witness_pool.h"
+#include "node/witness/server.h"
 #include "protocol/base/check.h"
 #include "tests/support/postgres_server.h"
 #include "tests/support/round_fixture.h"
@@ -37,15 +43,38 @@ double percentile(std::vector<double>& values, double part) {
   return values[static_cast<std::size_t>(part * static_cast<double>(values.size() - 1))];
 }
 
+/// A witness with its server.
+struct Witness {
+  Witness(std::size_t number, const test::Path& folder, const ledger::NoteKey& log)
+      : name("example.org/w" + std::to_string(number)),
+        memory(must(ledger::open_sqlite_store(folder / (std::to_string(number) + ".sqlite")))),
+        evidence(folder / std::to_string(number)),
+        book(*memory, evidence, {name, &key, {{log.name, {log}}}}),
+        server(must(node::WitnessServer::start(book, clock, "127.0.0.1:0"))) {}
+  std::string policy_line(const std::string& word) const {
+    const ledger::NoteKey own{name, key.public_key(), ledger::NoteKeyType::kCosignatureV1};
+    return "witness " + word + " " + own.vkey() + " http://" + server->address() + "\n";
+  }
+
+  SystemClock clock;
+  std::string name;
+  const crypto::KeyPair key = crypto::KeyPair::generate();
+  std::unique_ptr<ledger::Store> memory;
+  ledger::DiskFolder evidence;
+  ledger::WitnessBook book;
+  std::unique_ptr<node::WitnessServer> server;
+};
+
 /// A round with one epoch behind it, so that its nodes own units, and `count` owners to whom the
 /// first of them gave some.
 class Ledger {
  public:
-  Ledger(const std::string& place, std::size_t owners) {
+  Ledger(const std::string& place, std::size_t owners, std::size_t witnesses) {
+    const auto publication =
+        witnesses > 0 ? ledger::Publication::kWhenCosigned : ledger::Publication::kAtOnce;
     const std::string text = test::read_text(folder_.path() / "round.toml");
-    home_ =
-        must(node::LedgerHome::open(folder_.coordinator_dir(), folder_.round(), text, coordinator_,
-                                    std::nullopt, clock_, ledger::Publication::kAtOnce, place));
+    home_ = must(node::LedgerHome::open(folder_.coordinator_dir(), folder_.round(), text,
+                                        coordinator_, std::nullopt, clock_, publication, place));
     thread_ = std::make_unique<node::LedgerThread>(*home_, clock_);
     run_a_round();
     std::uint64_t now_ms = 0;  // in a time of its own: nobody may append so much at once
@@ -56,6 +85,7 @@ class Ledger {
       must(log().submit(must(log().read(gift)), now_ms));
     }
     must_do(log().publish());
+    if (witnesses > 0) ask(witnesses);
   }
 
   ledger::RoundLedger& log() { return home_->ledger(); }
@@ -74,6 +104,22 @@ class Ledger {
     crypto::KeyPair root;
     std::uint64_t entries = 0;
   };
+  void ask(std::size_t witnesses) {
+    std::string lines, names;
+    for (std::size_t i = 0; i < witnesses; ++i) {
+      witnesses_.push_back(std::make_unique<Witness>(i, folder_.path(), home_->note_key()));
+      const std::string word = "w" + std::to_string(i);
+      lines += witnesses_.back()->policy_line(word);
+      names += " " + word;
+    }
+    const std::string quorum = std::to_string(std::max<std::size_t>(witnesses - 1, 1));
+    const ledger::Policy policy =
+        must(ledger::Policy::parse(lines + "group most " + quorum + names + "\nquorum most\n"));
+    auto pool = std::make_unique<node::WitnessPool>(
+        policy, [this] { (void)thread_->submit(node::LedgerTick{}); });
+    thread_->set_witnesses(must(ledger::WitnessDesk::open(policy, home_->note_key())),
+                           std::move(pool));
+  }
   static void must_do(const Result<ledger::Checkpoint>& done) { COSHARD_CHECK(done.has_value()); }
   AccountId account_id(std::size_t i) const {
     return crypto::account_id(owners_[i].root.public_key());
@@ -114,6 +160,7 @@ class Ledger {
   const crypto::Identity coordinator_ = crypto::Identity::generate();
   const std::array<crypto::Identity, 2> nodes_{crypto::Identity::generate(),
                                                crypto::Identity::generate()};
+  std::vector<std::unique_ptr<Witness>> witnesses_;
   std::unique_ptr<node::LedgerHome> home_;
   std::unique_ptr<node::LedgerThread> thread_;
   std::vector<Owner> owners_;
@@ -162,8 +209,8 @@ std::uint64_t bytes_below(const test::Path& path) {
 }
 
 void measure(const std::string& store, const std::string& place, std::uint64_t entries,
-             std::uint64_t window) {
-  Ledger bench(place, entries / (ledger::RequestLimiter::kBurst / 2) + 1);
+             std::uint64_t window, std::size_t witnesses) {
+  Ledger bench(place, entries / (ledger::RequestLimiter::kBurst / 2) + 1, witnesses);
   const std::uint64_t before = bench.log().accounts().size();
   std::vector<Bytes> requests;
   for (std::uint64_t i = 0; i < entries; ++i)
@@ -200,11 +247,12 @@ void measure(const std::string& store, const std::string& place, std::uint64_t e
   }
   const double all = static_cast<double>(before + entries);
   std::printf(
-      "{\"store\": \"%s\", \"entries\": %llu, \"under_way\": %llu, \"appends_per_s\": %.0f, "
+      "{\"store\": \"%s\", \"witnesses\": %zu, \"entries\": %llu, \"under_way\": %llu, "
+      "\"appends_per_s\": %.0f, "
       "\"answer_ms\": {\"p50\": %.1f, \"p99\": %.1f}, \"published_after_ms\": {\"p50\": %.0f, "
       "\"p99\": %.0f}, \"publications\": %zu, \"store_bytes_per_entry\": %.0f, "
       "\"public_bytes_per_entry\": %.0f}\n",
-      store.c_str(), static_cast<unsigned long long>(entries),
+      store.c_str(), witnesses, static_cast<unsigned long long>(entries),
       static_cast<unsigned long long>(window), static_cast<double>(entries) / took,
       percentile(answer_ms, 0.5), percentile(answer_ms, 0.99), percentile(publish_ms, 0.5),
       percentile(publish_ms, 0.99), watcher.publications(),
@@ -226,7 +274,8 @@ int main(int argc, char** argv) {
   }
   for (std::string window; std::getline(windows, window, ',');) {
     const std::string place = server ? server->new_database() : store == "sqlite" ? "" : store;
-    measure(store, place, entries, std::strtoull(window.c_str(), nullptr, 10));
+    measure(store, place, entries, std::strtoull(window.c_str(), nullptr, 10),
+            argc > 4 ? std::strtoull(argv[4], nullptr, 10) : 0);
   }
   return 0;
 }
