@@ -7,6 +7,7 @@
 #include "ledger/merkle.h"
 #include "ledger/proof_file.h"
 #include "ledger/tiles.h"
+#include "tests/fuzz/fuzz_keys.h"
 #include "tests/support/random_ledger.h"
 #include "tests/unit/ledger/toy_log.h"
 
@@ -100,12 +101,29 @@ void seed_witnesses() {
   text("http_range", "many", "bytes=0-0,5-6,-1");
 }
 
+/// What is posted to a coordinator's ledger, one of each form.
+void seed_requests() {
+  const crypto::KeyPair key = fuzz::sender_keys();
+  const AccountId own = crypto::account_id(key.public_key());
+  const SignedBody gift = sign_body(key, fuzz::kNetwork, 1,
+                                    UnitTransfer{own, AccountId{{7}}, 5, 0, LogIndex{}, "gift"});
+  const SignedBody batch = sign_body(key, fuzz::kNetwork, 1, WorkBatch{});
+  const Leaf loose = IdentityRegister{SmallRound().nodes[0].certificate().encode()};
+  seed("ledger_request", "signed", encode_request(fuzz::kNetwork, gift));
+  seed("ledger_request", "loose", encode_request(fuzz::kNetwork, loose));
+  seed("ledger_request", "operator",
+       encode_request(fuzz::kNetwork, key, LogIndex(3),
+                      {RevenueReported{1'000, "INV-1", {}}, PayoutFinal{own, 1, true, "wire"}}));
+  seed("ledger_request", "batch", encode(batch));
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   if (argc != 2) return 2;
   corpus = argv[1];
   seed_witnesses();
+  seed_requests();
   SmallRound round;
   auto ledger = round.begin();
   if (!ledger || !round.run_epoch(*ledger, 0, 1, 10) || !ledger->post(StepId(10), round.shards()) ||
