@@ -5,15 +5,10 @@
 #include <algorithm>
 
 #include "crypto/signed_payload.h"
+#include "ledger/refusal.h"
 #include "protocol/base/check.h"
 
 namespace coshard::ledger {
-namespace {
-
-Result<void> refuse(const std::string& why) { return fail(ErrorCode::kFailedPrecondition, why); }
-
-}  // namespace
-
 const NodeTotal* EpochState::find_total(StageIndex stage, const NodeId& node) const {
   const auto found = std::find_if(
       close.totals.begin(), close.totals.end(),

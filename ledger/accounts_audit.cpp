@@ -6,17 +6,10 @@
 #include "crypto/signed_payload.h"
 #include "ledger/accounts.h"
 #include "ledger/pricing.h"
+#include "ledger/refusal.h"
 #include "protocol/base/check.h"
 
 namespace coshard::ledger {
-namespace {
-
-tl::unexpected<Error> refuse(const std::string& why) {
-  return fail(ErrorCode::kFailedPrecondition, why);
-}
-
-}  // namespace
-
 Params Accounts::params_at(LedgerEpoch epoch) const {
   const auto after = params_.upper_bound(epoch);
   return after == params_.begin() ? genesis_->params : std::prev(after)->second;

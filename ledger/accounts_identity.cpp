@@ -5,6 +5,7 @@
 
 #include "crypto/signed_payload.h"
 #include "ledger/accounts.h"
+#include "ledger/refusal.h"
 #include "protocol/base/check.h"
 
 namespace coshard::ledger {
@@ -12,9 +13,6 @@ namespace {
 
 constexpr std::uint64_t kDayMs = std::uint64_t{24} * 60 * 60 * 1000;
 
-tl::unexpected<Error> refuse(const std::string& why) {
-  return fail(ErrorCode::kFailedPrecondition, why);
-}
 tl::unexpected<Error> deny(const std::string& why) {
   return fail(ErrorCode::kPermissionDenied, why);
 }

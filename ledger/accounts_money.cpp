@@ -6,18 +6,11 @@
 #include "crypto/hash.h"
 #include "ledger/accounts.h"
 #include "ledger/merkle.h"
+#include "ledger/refusal.h"
 #include "protocol/base/check.h"
 #include "protocol/base/limits.h"
 
 namespace coshard::ledger {
-namespace {
-
-tl::unexpected<Error> refuse(const std::string& why) {
-  return fail(ErrorCode::kFailedPrecondition, why);
-}
-
-}  // namespace
-
 Result<void> Accounts::on(const Context& context, const RevenueReported& leaf) {
   if (genesis_->currency.empty()) return refuse("this ledger has no currency: it books no revenue");
   if (leaf.amount == 0 || !pool_.can_report(leaf.amount)) {

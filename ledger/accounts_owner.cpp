@@ -5,18 +5,11 @@
 
 #include "ledger/accounts.h"
 #include "ledger/apportion.h"
+#include "ledger/refusal.h"
 #include "protocol/base/check.h"
 #include "protocol/base/limits.h"
 
 namespace coshard::ledger {
-namespace {
-
-tl::unexpected<Error> refuse(const std::string& why) {
-  return fail(ErrorCode::kFailedPrecondition, why);
-}
-
-}  // namespace
-
 Result<void> Accounts::check_text(const std::string& text) const {
   if (text.size() <= limits::kTextBytesMax) return {};
   return refuse("a text of at most " + std::to_string(limits::kTextBytesMax) +

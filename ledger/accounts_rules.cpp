@@ -6,6 +6,7 @@
 #include "ledger/accounts.h"
 #include "ledger/apportion.h"
 #include "ledger/pricing.h"
+#include "ledger/refusal.h"
 #include "protocol/base/check.h"
 #include "protocol/base/limits.h"
 
@@ -13,10 +14,6 @@ namespace coshard::ledger {
 namespace {
 
 using Status = EpochState::Status;
-
-tl::unexpected<Error> refuse(const std::string& why) {
-  return fail(ErrorCode::kFailedPrecondition, why);
-}
 
 std::string name(LedgerEpoch epoch) { return "epoch " + std::to_string(epoch.value); }
 

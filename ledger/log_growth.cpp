@@ -14,10 +14,6 @@ namespace {
 
 constexpr std::size_t kBundleBytesMax = kTileWidth * (2 + limits::kEntryBytesMax);
 
-tl::unexpected<Error> corrupt(const LogFolder& folder, const TileId& tile, const std::string& why) {
-  return fail(ErrorCode::kCorruption, folder.describe(tile.path()) + ": " + why);
-}
-
 /// Hash tile `number` of a level that has `count` hashes.
 TileId tile_at(std::uint32_t level, std::uint64_t number, std::uint64_t count) {
   return {level, number, std::min(kTileWidth, count - number * kTileWidth)};

@@ -16,11 +16,11 @@ constexpr std::size_t kTileBytesMax = kTileWidth * sizeof(Hash);
 /// Of a publication, in memory.
 constexpr std::size_t kFilesAtOnce = 128;
 
+}  // namespace
+
 tl::unexpected<Error> corrupt(const LogFolder& folder, const TileId& tile, const std::string& why) {
   return fail(ErrorCode::kCorruption, folder.describe(tile.path()) + ": " + why);
 }
-
-}  // namespace
 
 Result<std::vector<Hash>> read_tile(const LogFolder& folder, const TileId& tile) {
   COSHARD_ASSIGN(const Bytes bytes, folder.read(tile.path(), kTileBytesMax));

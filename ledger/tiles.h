@@ -44,6 +44,9 @@ Result<void> publish_tiles(LogFolder& folder, std::uint64_t old_size, std::uint6
 Result<void> prune_partials(LogFolder& folder, std::span<const TileId> candidates,
                             std::span<const std::uint64_t> kept);
 
+/// kCorruption, naming the tile's file.
+tl::unexpected<Error> corrupt(const LogFolder& folder, const TileId& tile, const std::string& why);
+
 /// A hash tile as published; kCorruption, naming the file, for a wrong length.
 Result<std::vector<Hash>> read_tile(const LogFolder& folder, const TileId& tile);
 
