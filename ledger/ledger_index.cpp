@@ -91,6 +91,22 @@ Result<void> LedgerIndex::bring_up_once(const LogFolder& folder, const FoundChec
       COSHARD_TRY(grow(*growth, found));
     }
   }
+  COSHARD_TRY(check_position(folder, found));
+  checkpoint_ = found.checkpoint;
+  note_ = found.note;
+  return {};
+}
+
+Result<void> LedgerIndex::check_goes_on(const LogFolder& folder, const FoundCheckpoint& found) {
+  COSHARD_TRY(load());
+  if (position_.size() >= found.checkpoint.size) return check_position(folder, found);
+  const auto growth = LogGrowth::open(folder, position_, found.checkpoint);
+  return growth ? Result<void>{} : diverged(folder, found, growth.error());
+}
+
+/// That what is known of the log is all that the checkpoint promises, and the same.
+Result<void> LedgerIndex::check_position(const LogFolder& folder, const FoundCheckpoint& found) {
+  const std::uint64_t size = found.checkpoint.size;
   if (position_.size() > size) {
     return fail(ErrorCode::kFailedPrecondition,
                 folder.describe("checkpoint") + ": is of " + std::to_string(size) +
@@ -104,8 +120,6 @@ Result<void> LedgerIndex::bring_up_once(const LogFolder& folder, const FoundChec
                      folder.describe("checkpoint") + ": its root is not that of the " +
                          std::to_string(size) + " entries that were verified before"});
   }
-  checkpoint_ = found.checkpoint;
-  note_ = found.note;
   return {};
 }
 

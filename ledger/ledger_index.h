@@ -59,7 +59,10 @@ class LedgerIndex {
   /// kFailedPrecondition: the checkpoint is older than what was verified before. kUnavailable or
   /// kResourceExhausted: folder or index cannot be read or written. What was committed stays.
   Result<void> bring_up(const LogFolder& folder, const FoundCheckpoint& found);
-  /// Of the last bring_up() that failed.
+  /// That the log goes on from what this index knows of it; nothing is taken in. For a log that
+  /// has changed its key since, and has another index. Errors as bring_up().
+  Result<void> check_goes_on(const LogFolder& folder, const FoundCheckpoint& found);
+  /// Of the last of these that failed.
   const std::optional<ForkEvidence>& fork() const { return fork_; }
 
   /// True where one of the functions below failed because the file is damaged: the next bring_up()
@@ -97,6 +100,7 @@ class LedgerIndex {
   Result<void> make_anew();
   Result<void> bring_up_once(const LogFolder& folder, const FoundCheckpoint& found);
   Result<void> load();
+  Result<void> check_position(const LogFolder& folder, const FoundCheckpoint& found);
   Result<void> grow(const LogGrowth& growth, const FoundCheckpoint& found);
   Result<void> fold(const LogGrowth& growth, std::uint64_t begin, std::uint64_t end, Batch& batch);
   Result<void> fold_entry(const LedgerEntry& entry, const Body& body, Batch& batch);

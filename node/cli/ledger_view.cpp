@@ -81,23 +81,49 @@ Result<void> OpenLedger::bring_up() {
       head_ = std::move(*now);
       continue;
     }
-    Error error = done.error();
-    if (const auto& fork = index_.fork()) {
-      const fs::path evidence = index_file_of(query_, head_.key).replace_extension(".fork");
-      ledger::DiskFolder place(evidence.parent_path());
-      if (place.write(evidence.filename().string(), as_bytes(fork->format()))) {
-        error.message += "; the evidence is in " + evidence.string() +
-                         " (coshard verify --evidence shows what it proves)";
-      }
-    }
-    return tl::unexpected(std::move(error));
+    return tl::unexpected(with_evidence(done.error(), index_.fork()));
   }
+}
+
+/// The error, and where the file is that convinces others of it, if anything can.
+Error OpenLedger::with_evidence(Error error, const std::optional<ledger::ForkEvidence>& fork) {
+  if (!fork || !ledger::examine(*fork)) return error;
+  const fs::path evidence = index_file_of(query_, head_.key).replace_extension(".fork");
+  ledger::DiskFolder place(evidence.parent_path());
+  if (place.write(evidence.filename().string(), as_bytes(fork->format()))) {
+    error.message += "; the evidence is in " + evidence.string() +
+                     " (coshard verify --evidence shows what it proves)";
+  }
+  return error;
+}
+
+/// A log that changed its key has an index under each: what was verified under a former key has to
+/// be a part of what the log says now. Compared once; the newer index knows all of it then.
+Result<void> OpenLedger::check_former_keys(const ledger::Accounts& accounts) {
+  if (query_.index_folder.empty()) return {};
+  for (const ledger::LogKey& one : accounts.log_keys()) {
+    const ledger::NoteKey key{head_.key.name, one.key};
+    const fs::path file = index_file_of(query_, key);
+    std::error_code error;
+    if (key == head_.key || !fs::exists(file, error)) continue;
+    ledger::IndexOptions options;
+    options.file = file;
+    COSHARD_ASSIGN(ledger::LedgerIndex former, ledger::LedgerIndex::open(options, key));
+    const auto goes_on = former.check_goes_on(*folder_, {head_.note, head_.checkpoint});
+    if (!goes_on) {
+      return tl::unexpected(
+          with_evidence(goes_on.error().within("since the log changed its key"), former.fork()));
+    }
+    ledger::remove_index(file);
+  }
+  return {};
 }
 
 /// That the key is the log's, by what the log says itself, and the model the one asked for.
 Result<void> OpenLedger::check() {
   COSHARD_ASSIGN(const ledger::Accounts accounts, ask([&] { return index_.view({}); }));
   COSHARD_TRY(ledger::check_log_key(*folder_, head_, accounts));
+  COSHARD_TRY(check_former_keys(accounts));
   if (query_.model.empty() || accounts.genesis().model == query_.model) return {};
   return bad("the ledger of model " + query_.model + " was expected in " + folder_->describe("") +
              ", found " + accounts.genesis().model);

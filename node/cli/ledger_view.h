@@ -45,6 +45,8 @@ class OpenLedger {
       : folder_(std::move(folder)), query_(std::move(query)), index_(std::move(index)) {}
   Result<void> bring_up();
   Result<void> check();
+  Result<void> check_former_keys(const ledger::Accounts& accounts);
+  Error with_evidence(Error error, const std::optional<ledger::ForkEvidence>& fork);
   template <class Ask>
   auto ask(Ask question) -> decltype(question());
 

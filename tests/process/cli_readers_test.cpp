@@ -183,6 +183,39 @@ TEST_F(CliReaders, TheMonitorEndsAtAForkAndKeepsTheEvidence) {
   EXPECT_EQ(coshard({"verify", "--evidence", evidence.string()}).status, 0);
 }
 
+// Whoever rewrites what he had signed may try to hide it behind a new key.
+TEST_F(CliReaders, AChangeOfTheLogsKeyHidesNoOtherHistory) {
+  const std::string other = twin(100, 3);
+  log().book(50);
+  const std::vector<std::string> ask{"ownership",  "mite",    "--ledger",
+                                     log_folder(), "--index", in("index")};
+  const auto indexes = [&] {
+    int count = 0;
+    for (const auto& one : std::filesystem::directory_iterator(in("index")))
+      count += one.path().extension() == ".db" ? 1 : 0;
+    return count;
+  };
+  ASSERT_EQ(coshard(ask).status, 0);
+  {
+    Home forger(folder_.path() / "twin", folder_.round(), text_, coordinator_);
+    ASSERT_TRUE((*forger).rotate_log_key(folder_.path() / "twin", std::nullopt, 0));
+    forger.book(120);
+  }
+  const Ran forged = coshard({"ownership", "mite", "--ledger", other, "--index", in("index")});
+  EXPECT_EQ(forged.status, 1);
+  EXPECT_THAT(forged.output,
+              AllOf(HasSubstr("since the log changed its key"), HasSubstr("the log has forked")));
+  const Ran watched = coshard({"monitor", other, "--once", "--index", in("index")});
+  EXPECT_EQ(watched.status, 1);
+  EXPECT_THAT(watched.output, HasSubstr("VIOLATION"));
+
+  ASSERT_TRUE((*log()).rotate_log_key(folder_.path() / "first", std::nullopt, 0));
+  log().book(60);
+  const Ran honest = coshard(ask);
+  EXPECT_EQ(honest.status, 0) << honest.output;
+  EXPECT_EQ(indexes(), 2) << "the forger's, and one for the log: the one under its former key went";
+}
+
 TEST_F(CliReaders, TheMonitorNamesTheFileThatIsDamagedOrMissing) {
   const std::string tiles = log_folder() + "/tile";
   for (const std::string kind : {"entries", "0"}) {
