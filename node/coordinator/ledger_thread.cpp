@@ -116,8 +116,14 @@ void LedgerThread::read_signed(std::vector<LedgerTask>& group) const {
 Result<void> LedgerThread::work_group(LedgerTask first) {
   std::vector<LedgerTask> group = take_group(std::move(first));
   read_signed(group);
-  for (const LedgerTask& task : group)
-    COSHARD_TRY(std::visit([this](const auto& known) { return work(known); }, task));
+  Result<void> done;
+  for (LedgerTask& task : group) {
+    if (done) done = std::visit([this](const auto& known) { return work(known); }, task);
+    // After an error whoever asks is told so, as are all who come later.
+    else if (auto* asked = std::get_if<LedgerSubmit>(&task))
+      submissions_.push_back({std::move(asked->done), tl::unexpected(done.error())});
+  }
+  COSHARD_TRY(done);
   COSHARD_TRY(settle_what_is_due(false));
   COSHARD_TRY(home_.ledger().commit());
   answer();

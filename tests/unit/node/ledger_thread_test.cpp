@@ -181,6 +181,28 @@ TEST_F(LedgerThreadTest, AnswersASubmissionOnceItIsDurable) {
   EXPECT_FALSE(answers[2]);
 }
 
+/// Whoever waits for an answer gets one, also behind a task that ends the ledger.
+TEST_F(LedgerThreadTest, WhatComesAfterAnErrorIsAnsweredToo) {
+  bool failed = false;
+  thread->set_reply_handler(
+      [&](const LedgerReply& reply) { failed |= std::holds_alternative<LedgerFailed>(reply); });
+  std::vector<Result<LedgerSubmit::Answer>> answers;
+  const auto done = [&](const Result<LedgerSubmit::Answer>& answer) { answers.push_back(answer); };
+  const round::EpochFinished nothing_done{LedgerEpoch(0), StepId(1), StepId(1), {}};
+  ASSERT_TRUE(thread->submit(LedgerSubmit{Bytes{1, 2, 3}, done}));
+  ASSERT_TRUE(thread->submit(LedgerEpochClose{nothing_done, {}}));
+  ASSERT_TRUE(thread->submit(LedgerSubmit{Bytes{1, 2, 3}, done}));
+  EXPECT_TRUE(thread->run_one());
+  ASSERT_TRUE(thread->submit(LedgerSubmit{Bytes{1, 2, 3}, done}));
+  EXPECT_TRUE(thread->run_one());
+  EXPECT_TRUE(failed);
+  ASSERT_EQ(answers.size(), 3U);
+  for (const auto& answer : answers) {
+    ASSERT_FALSE(answer);
+    EXPECT_EQ(answer.error().code, ErrorCode::kUnavailable) << answer.error().message;
+  }
+}
+
 /// As a coordinator runs it: signatures on all cores, files behind its back. Everything that was
 /// asked for is answered, and can be read when the thread is closed.
 TEST_F(LedgerThreadTest, ManySubmissionsOnThreadsOfTheirOwnAreAnsweredAndPublished) {
