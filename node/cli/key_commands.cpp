@@ -1,9 +1,6 @@
 // coshard key rotate | revoke | witness | recovery: what an owner's root key says about his other
 // keys, and how an account is taken over whose root is lost.
 // SPDX-License-Identifier: Apache-2.0
-#include <cstdio>
-#include <nlohmann/json.hpp>
-
 #include "crypto/secret_file.h"
 #include "crypto/signed_payload.h"
 #include "crypto/witness_certificate.h"
@@ -19,15 +16,6 @@ namespace coshard::cli {
 namespace {
 
 using Step = KeyRecoveryCommand::Step;
-
-int answer(const Result<LogIndex>& index, const std::string& what, bool as_json) {
-  if (!index) return report_refusal(index.error());
-  if (as_json)
-    std::printf("%s\n", nlohmann::ordered_json{{"index", index->value}}.dump().c_str());
-  else
-    std::printf("%s: entry %llu\n", what.c_str(), static_cast<unsigned long long>(index->value));
-  return kDone;
-}
 
 Result<LogIndex> first(const Result<std::vector<LogIndex>>& indices) {
   if (!indices) return tl::unexpected(indices.error());
@@ -179,34 +167,34 @@ Result<LogIndex> finish(const KeyRecoveryCommand& command) {
 }  // namespace
 
 int run(const KeyRotateCommand& command) {
-  return answer(
+  return report_entry(
       rotate(command),
       "the keys in " + command.out.string() + " replace those in " + command.key.file.string(),
       command.desk.json);
 }
 
 int run(const KeyRevokeCommand& command) {
-  return answer(revoke(command), "the key is revoked", command.desk.json);
+  return report_entry(revoke(command), "the key is revoked", command.desk.json);
 }
 
 int run(const KeyWitnessCommand& command) {
-  return answer(vouch(command),
-                "the account vouches for the witness of " + command.witness.file.string() +
-                    " (coshard key revoke --node takes it back)",
-                command.desk.json);
+  return report_entry(vouch(command),
+                      "the account vouches for the witness of " + command.witness.file.string() +
+                          " (coshard key revoke --node takes it back)",
+                      command.desk.json);
 }
 
 int run(const KeyRecoveryCommand& command) {
   switch (command.step) {
     case Step::kName:
-      return answer(name(command), "the recovery key is named", command.desk.json);
+      return report_entry(name(command), "the recovery key is named", command.desk.json);
     case Step::kClaim:
-      return answer(claim(command), "the account is claimed; its owner may object meanwhile",
-                    command.desk.json);
+      return report_entry(claim(command), "the account is claimed; its owner may object meanwhile",
+                          command.desk.json);
     case Step::kFinish:
       break;
   }
-  return answer(finish(command), "the new root speaks for the account", command.desk.json);
+  return report_entry(finish(command), "the new root speaks for the account", command.desk.json);
 }
 
 }  // namespace coshard::cli

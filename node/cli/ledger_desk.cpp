@@ -5,12 +5,14 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <set>
 
 #include "crypto/secret_file.h"
 #include "ledger/requests.h"
 #include "node/cli/coordinator_process.h"
+#include "node/cli/exit_code.h"
 #include "node/cli/http_client.h"
 #include "node/cli/ledger_mirror.h"
 #include "node/cli/ledger_trust.h"
@@ -220,6 +222,15 @@ Result<AccountId> LedgerDesk::find_account(const std::string& text) const {
               "an account id of 64 hexadecimal digits, or at least the first 8 of one that this "
               "ledger knows, was expected, found \"" +
                   text + "\"");
+}
+
+int report_entry(const Result<LogIndex>& index, const std::string& what, bool as_json) {
+  if (!index) return report_refusal(index.error());
+  if (as_json)
+    std::printf("%s\n", nlohmann::ordered_json{{"index", index->value}}.dump().c_str());
+  else
+    std::printf("%s: entry %llu\n", what.c_str(), static_cast<unsigned long long>(index->value));
+  return kDone;
 }
 
 }  // namespace coshard::cli

@@ -62,4 +62,7 @@ class LedgerDesk {
   Result<void> open_coordinator_key();
 };
 
+/// Prints where an entry is ("WHAT: entry N", or JSON), or the error; returns the exit code.
+int report_entry(const Result<LogIndex>& index, const std::string& what, bool as_json);
+
 }  // namespace coshard::cli

@@ -1,8 +1,6 @@
 // coshard ledger settle | void | penalty: what the operator says beside money.
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <cstdio>
-#include <nlohmann/json.hpp>
 
 #include "crypto/hash.h"
 #include "ledger/requests.h"
@@ -25,15 +23,6 @@ Result<Hash> evidence_hash(const std::optional<std::filesystem::path>& file) {
   COSHARD_ASSIGN(const Bytes bytes,
                  shard::read_whole(*file, kEvidenceBytesMax, shard::Symlinks::kFollow));
   return crypto::sha256(bytes);
-}
-
-int answer(const Result<LogIndex>& index, const std::string& what, bool as_json) {
-  if (!index) return report_refusal(index.error());
-  if (as_json)
-    std::printf("%s\n", nlohmann::ordered_json{{"index", index->value}}.dump().c_str());
-  else
-    std::printf("%s: entry %llu\n", what.c_str(), static_cast<unsigned long long>(index->value));
-  return kDone;
 }
 
 Result<LogIndex> settle(const SettleCommand& command) {
@@ -88,20 +77,20 @@ Result<LogIndex> penalty(const PenaltyCommand& command) {
 }  // namespace
 
 int run(const SettleCommand& command) {
-  return answer(settle(command), "what is owed is brought up to date", command.desk.json);
+  return report_entry(settle(command), "what is owed is brought up to date", command.desk.json);
 }
 
 int run(const CreditVoidCommand& command) {
-  return answer(
+  return report_entry(
       take_credit(command),
       "the account's pending units of epoch " + std::to_string(command.epoch) + " are burnt",
       command.desk.json);
 }
 
 int run(const PenaltyCommand& command) {
-  return answer(penalty(command),
-                node::render_count(command.units) + " bonded units of the account are burnt",
-                command.desk.json);
+  return report_entry(penalty(command),
+                      node::render_count(command.units) + " bonded units of the account are burnt",
+                      command.desk.json);
 }
 
 }  // namespace coshard::cli
