@@ -5,6 +5,7 @@
 //   ledger_query_bench COSHARD FOLDER [entries] [owners]       FOLDER: empty; kept
 // SPDX-License-Identifier: Apache-2.0
 #include <fcntl.h>
+#include <spawn.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -222,12 +223,12 @@ double run(const std::vector<std::string>& arguments) {
   for (const std::string& one : arguments) argv.push_back(const_cast<char*>(one.c_str()));
   argv.push_back(nullptr);
   const double began = now_seconds();
-  const pid_t child = fork();
-  if (child == 0) {
-    dup2(open("/dev/null", O_WRONLY), STDOUT_FILENO);
-    execv(argv[0], argv.data());
-    _exit(127);
-  }
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+  pid_t child = 0;  // spawned: a fork would copy the tables of all that this process has
+  COSHARD_CHECK(posix_spawn(&child, argv[0], &actions, nullptr, argv.data(), environ) == 0);
+  posix_spawn_file_actions_destroy(&actions);
   int status = 0;
   waitpid(child, &status, 0);
   COSHARD_CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
