@@ -145,12 +145,9 @@ Result<int> submit(const GovernSubmitCommand& command) {
   COSHARD_ASSIGN(const Proposal proposal, read(desk, command.file));
   COSHARD_ASSIGN(const auto indices,
                  desk.submit(ledger::encode_request(desk.network(), proposal.leaf)));
-  if (command.desk.json)
-    std::printf("%s\n", nlohmann::ordered_json{{"index", indices.front().value}}.dump().c_str());
-  else
-    std::printf("changed from epoch %llu on: entry %llu\n",
-                static_cast<unsigned long long>(proposal.first_epoch().value),
-                static_cast<unsigned long long>(indices.front().value));
+  print_entry(indices.front(),
+              "changed from epoch " + std::to_string(proposal.first_epoch().value) + " on",
+              command.desk.json);
   return kDone;
 }
 

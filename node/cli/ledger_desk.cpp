@@ -67,15 +67,12 @@ Result<std::vector<LogIndex>> parse_answer(const HttpAnswer& answer) {
   return out;
 }
 
-/// A line of a note, "— NAME SIGNATURE", under another name than the log's.
+/// A line of the note is under another name than the log's.
 bool has_cosignatures(const ledger::VerifiedLedger& ledger) {
-  static constexpr std::string_view kMark = "\n\u2014 ";
-  const std::string& note = ledger.note;
-  for (std::size_t at = note.find(kMark); at != std::string::npos; at = note.find(kMark, at + 1)) {
-    const std::string_view name = std::string_view(note).substr(at + kMark.size());
-    if (!name.starts_with(ledger.checkpoint.origin + " ")) return true;
-  }
-  return false;
+  const auto parts = ledger::parse_note(ledger.note);
+  return parts && std::any_of(parts->lines.begin(), parts->lines.end(), [&](const auto& line) {
+           return line.name != ledger.checkpoint.origin;
+         });
 }
 
 }  // namespace
@@ -224,12 +221,16 @@ Result<AccountId> LedgerDesk::find_account(const std::string& text) const {
                   text + "\"");
 }
 
+void print_entry(LogIndex index, const std::string& what, bool as_json) {
+  if (as_json)
+    std::printf("%s\n", nlohmann::ordered_json{{"index", index.value}}.dump().c_str());
+  else
+    std::printf("%s: entry %llu\n", what.c_str(), static_cast<unsigned long long>(index.value));
+}
+
 int report_entry(const Result<LogIndex>& index, const std::string& what, bool as_json) {
   if (!index) return report_refusal(index.error());
-  if (as_json)
-    std::printf("%s\n", nlohmann::ordered_json{{"index", index->value}}.dump().c_str());
-  else
-    std::printf("%s: entry %llu\n", what.c_str(), static_cast<unsigned long long>(index->value));
+  print_entry(*index, what, as_json);
   return kDone;
 }
 

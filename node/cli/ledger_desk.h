@@ -62,7 +62,9 @@ class LedgerDesk {
   Result<void> open_coordinator_key();
 };
 
-/// Prints where an entry is ("WHAT: entry N", or JSON), or the error; returns the exit code.
+/// Prints where an entry is: "WHAT: entry N", or JSON.
+void print_entry(LogIndex index, const std::string& what, bool as_json);
+/// The same, or the error; returns the exit code.
 int report_entry(const Result<LogIndex>& index, const std::string& what, bool as_json);
 
 }  // namespace coshard::cli

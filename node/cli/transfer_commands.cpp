@@ -48,13 +48,6 @@ Result<void> expect_free(const LedgerDesk& desk, const Owner& owner, std::uint64
                   node::render_count(units));
 }
 
-void print_entry(LogIndex index, const std::string& what, bool as_json) {
-  if (as_json)
-    std::printf("%s\n", nlohmann::ordered_json{{"index", index.value}}.dump().c_str());
-  else
-    std::printf("%s: entry %llu\n", what.c_str(), static_cast<unsigned long long>(index.value));
-}
-
 Result<Offer> read_offer(const LedgerDesk& desk, const std::filesystem::path& file) {
   COSHARD_ASSIGN(const Bytes bytes,
                  shard::read_whole(file, kOfferBytesMax, shard::Symlinks::kFollow));
